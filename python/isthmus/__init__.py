@@ -1,0 +1,3 @@
+"""Isthmus: an IPsec VPN that explains itself. Start at ARCHITECTURE.md."""
+
+__version__ = "0.1.0"

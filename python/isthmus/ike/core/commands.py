@@ -1,0 +1,49 @@
+"""What a user may ask of the engine."""
+
+from dataclasses import dataclass
+
+from isthmus.policy.connection import Configuration
+
+
+@dataclass(frozen=True, slots=True)
+class Initiate:
+    """Bring a tunnel up, or one of its rules, now."""
+
+    tunnel: str
+    rule: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Terminate:
+    """Close a tunnel (phase 1 and 2), or phase 2 of one rule only.
+
+    `hold`: stay down in spite of traffic until `Initiate`.
+    """
+
+    tunnel: str
+    rule: str | None = None
+    hold: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Rekey:
+    """Make-before-break now: phase 1 (`rule` None and `phase` 1) or phase 2."""
+
+    tunnel: str
+    rule: str | None = None
+    phase: int = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Configure:
+    """Run under this configuration from now on (the first one, or a new one)."""
+
+    configuration: Configuration
+
+
+@dataclass(frozen=True, slots=True)
+class Shutdown:
+    """Delete every SA towards the peers; a record tells when nothing is left."""
+
+
+Command = Initiate | Terminate | Rekey | Configure | Shutdown

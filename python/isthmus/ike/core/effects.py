@@ -1,0 +1,132 @@
+"""What the host must do, in this order (ARCHITECTURE.md, effects out)."""
+
+from dataclasses import dataclass
+
+from isthmus.ike.core.records import Happening
+from isthmus.policy.connection import Lifetimes
+from isthmus.values.address import Endpoint
+from isthmus.values.proposal import Suite
+from isthmus.values.registry.ikev2 import KeMethod
+from isthmus.values.secret import Secret
+from isthmus.values.selector import Selectors
+from isthmus.values.spi import Spi
+
+
+@dataclass(frozen=True, slots=True)
+class SendDatagram:
+    """Hand to the port of that local endpoint; port 4500 gets the non-ESP marker there."""
+
+    local: Endpoint
+    remote: Endpoint
+    octets: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class InstallSa:
+    """One direction of a Child SA. Keys leave the core here and only here."""
+
+    tunnel: str
+    rule: str
+    inbound: bool
+    spi: Spi
+    """Ours when inbound, the peer's when outbound."""
+    suite: Suite
+    encryption_key: Secret
+    """Cipher key and, for AEAD and CTR, the salt behind it."""
+    integrity_key: Secret
+    """Empty for AEAD ciphers."""
+    local: Endpoint
+    remote: Endpoint
+    encap: bool
+    """ESP in UDP (RFC 3948)."""
+    local_selectors: Selectors
+    remote_selectors: Selectors
+    lifetimes: Lifetimes
+    replay_window: int
+    df: str
+    standby: bool
+    """Outbound only: use it once nothing better is left, or after `UpdateSa`."""
+
+
+@dataclass(frozen=True, slots=True)
+class UpdateSa:
+    """Change an installed SA; None leaves a thing as it is."""
+
+    spi: Spi
+    inbound: bool
+    standby: bool | None = None
+    local: Endpoint | None = None
+    remote: Endpoint | None = None
+    encap: bool | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RemoveSa:
+    """Forget an SA and wipe its key."""
+
+    spi: Spi
+    inbound: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ArmPolicy:
+    """How packets of a rule without an SA are treated: held (with or without a notice) or dropped."""
+
+    tunnel: str
+    rule: str
+    on_no_sa: str
+    """"hold", "hold_quiet" or "drop" as in the plane's protocol."""
+
+
+@dataclass(frozen=True, slots=True)
+class Keepalive:
+    """NAT keepalives (RFC 7296 §2.23) from now on, or no more when `every_s` is 0."""
+
+    local: Endpoint
+    remote: Endpoint
+    every_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class MakeKey:
+    """Job: a fresh key pair. Result: (Secret private, bytes public in KE payload form)."""
+
+    method: KeMethod
+
+
+@dataclass(frozen=True, slots=True)
+class Agree:
+    """Job: the shared secret. Result: (Secret,); refused when the peer's value is bad (RFC 6989)."""
+
+    method: KeMethod
+    private: Secret
+    peer: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class MakeKeyAndAgree:
+    """Job of a responder: both at once. Result: (bytes public, Secret shared)."""
+
+    method: KeMethod
+    peer: bytes
+
+
+Job = MakeKey | Agree | MakeKeyAndAgree
+
+
+@dataclass(frozen=True, slots=True)
+class Compute:
+    """A slow operation; its answer comes back as `ComputeFinished` with the same ticket."""
+
+    ticket: int
+    job: Job
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """A typed fact for log, metrics, subscribers and trace."""
+
+    happening: Happening
+
+
+Effect = SendDatagram | InstallSa | UpdateSa | RemoveSa | ArmPolicy | Keepalive | Compute | Record

@@ -1,0 +1,160 @@
+"""What a configured tunnel is once defaults are applied: frozen and complete."""
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from isthmus.values.address import IKE_PORT, Endpoint
+from isthmus.values.identity import Identity
+from isthmus.values.proposal import Proposal
+from isthmus.values.selector import Selectors
+from isthmus.values.time import Seconds
+
+
+class Start(StrEnum):
+    """When phase 2 is negotiated."""
+
+    TRAFFIC = "traffic"
+    ALWAYS = "always"
+    LISTEN = "listen"
+
+
+class Mode(StrEnum):
+    """What decides that a packet is interesting: rules, or the routing table."""
+
+    POLICY = "policy"
+    ROUTE = "route"
+
+
+class Nat(StrEnum):
+    """UDP encapsulation of ESP: when a NAT is seen, always, or never."""
+
+    AUTO = "auto"
+    FORCE = "force"
+    OFF = "off"
+
+
+class DpdAction(StrEnum):
+    """What follows when the peer is found dead, named for its effect."""
+
+    REARM = "rearm"
+    RECONNECT = "reconnect"
+    NOTHING = "nothing"
+
+
+@dataclass(frozen=True, slots=True)
+class Lifetimes:
+    """Hard limits of one SA and how long before them it is renewed.
+
+    Rekeying starts at `lifetime - margin * (1 + fuzz * x)`, x drawn from 0..1 for each SA.
+    """
+
+    lifetime_s: Seconds
+    margin_s: Seconds
+    fuzz: float = 1.0
+    octets_max: int | None = None
+    packets_max: int | None = None
+
+
+PHASE1_LIFETIMES = Lifetimes(lifetime_s=28_800, margin_s=540)
+PHASE2_LIFETIMES = Lifetimes(lifetime_s=3_600, margin_s=270)
+
+
+@dataclass(frozen=True, slots=True)
+class Liveness:
+    """Dead peer detection (RFC 7296 §2.4)."""
+
+    every_s: Seconds = 10.0
+    timeout_s: Seconds = 40.0
+    action: DpdAction = DpdAction.REARM
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """Bounds of the packets that wait for phase 2, for one rule."""
+
+    packets_max: int = 64
+    octets_max: int = 131_072
+    age_max_s: Seconds = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class ChildPolicy:
+    """One rule: which traffic, under which proposals (what a Child SA is made from)."""
+
+    name: str
+    local: Selectors
+    remote: Selectors
+    proposals: tuple[Proposal, ...]
+    """ESP proposals in order of preference; a KE transform asks for PFS at rekey."""
+    start: Start = Start.TRAFFIC
+    lifetimes: Lifetimes = PHASE2_LIFETIMES
+    replay_window: int = 1024
+    hold: Hold = Hold()
+    df: str = "copy"
+    """DF of the outer IPv4 header: "copy", "set" or "clear" (RFC 4301 §8.1)."""
+    clamp_mss: bool = True
+    origin: str = ""
+    """File and line that it came from."""
+
+
+@dataclass(frozen=True, slots=True)
+class Interface:
+    """The tunnel interface of a route-based tunnel."""
+
+    name: str
+    addresses: tuple[str, ...] = ()
+    """Inside addresses with prefix length, `169.254.10.1/30`."""
+    routes: tuple[str, ...] = ()
+    mtu: int | None = None
+    """None: computed from the suite."""
+
+
+@dataclass(frozen=True, slots=True)
+class Connection:
+    """One tunnel: a peer, how phase 1 is made with it, and its rules."""
+
+    name: str
+    peer: str | None
+    """The peer's address in text form; None: any address (listen only)."""
+    local_id: Identity | None
+    """None: the local address of phase 1, known when a packet leaves."""
+    remote_id: Identity | None
+    """None: the peer's address."""
+    phase1_proposals: tuple[Proposal, ...]
+    rules: tuple[ChildPolicy, ...]
+    psk_name: str
+    """The name that the credentials store knows the pre-shared key under."""
+    mode: Mode = Mode.POLICY
+    local_address: str | None = None
+    """None: the kernel chooses."""
+    peer_port: int = IKE_PORT
+    phase1_lifetimes: Lifetimes = PHASE1_LIFETIMES
+    liveness: Liveness = Liveness()
+    nat: Nat = Nat.AUTO
+    interface: Interface | None = None
+    """Set in route mode."""
+    allow_weak: bool = False
+    origin: str = ""
+
+    def rule(self, name: str) -> ChildPolicy | None:
+        """The rule of that name."""
+        return next((r for r in self.rules if r.name == name), None)
+
+    @property
+    def remote_endpoint(self) -> Endpoint | None:
+        """Where phase 1 is started; None when the peer may be anywhere."""
+        return None if self.peer is None else Endpoint(self.peer, self.peer_port)
+
+
+@dataclass(frozen=True, slots=True)
+class Configuration:
+    """Everything that the daemon was told, in file order."""
+
+    connections: tuple[Connection, ...] = ()
+    listen: tuple[str, ...] = ("0.0.0.0", "::")
+    """Addresses that UDP 500 and 4500 are opened on."""
+    warnings: tuple[str, ...] = field(default=())
+
+    def connection(self, name: str) -> Connection | None:
+        """The tunnel of that name."""
+        return next((c for c in self.connections if c.name == name), None)

@@ -1,0 +1,1 @@
+"""IANA registries as enums; each names its registry and RFC."""
