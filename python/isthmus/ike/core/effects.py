@@ -70,7 +70,7 @@ class RemoveSa:
 
 @dataclass(frozen=True, slots=True)
 class ArmPolicy:
-    """How packets of a rule without an SA are treated: held (with or without a notice) or dropped."""
+    """How packets of a rule without an SA are treated: held, with or without notice, or dropped."""
 
     tunnel: str
     rule: str
@@ -96,7 +96,7 @@ class MakeKey:
 
 @dataclass(frozen=True, slots=True)
 class Agree:
-    """Job: the shared secret. Result: (Secret,); refused when the peer's value is bad (RFC 6989)."""
+    """Job: the shared secret. Result: (Secret,); refused if the peer's value is bad (RFC 6989)."""
 
     method: KeMethod
     private: Secret

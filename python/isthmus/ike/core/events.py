@@ -86,7 +86,7 @@ class FirstPacket:
 
 @dataclass(frozen=True, slots=True)
 class ComputeFinished:
-    """A `Compute` has ended. `result` is None when the job refused its input; `failure` says why."""
+    """A `Compute` has ended; `result` None: the job refused its input, and `failure` says why."""
 
     ticket: int
     result: "tuple[Secret | bytes, ...] | None"
