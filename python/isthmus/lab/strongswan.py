@@ -1,0 +1,336 @@
+"""strongSwan's charon as a gateway of a lab: the independent peer.
+
+ESP is done by its kernel-libipsec plugin, in user space over a TUN, so no kernel ESP is needed.
+It forces UDP encapsulation, and wants an address of its own inside the local selector.
+"""
+
+import subprocess
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from isthmus.lab.namespaces import LabError, World, end
+from isthmus.lab.vici import Section, Vici, ViciError
+
+CHARON: Final = Path("/usr/lib/ipsec/charon")
+LIBIPSEC: Final = Path("/usr/lib/ipsec/plugins/libstrongswan-kernel-libipsec.so")
+DEBIAN_PACKAGES: Final = (
+    "strongswan-charon",
+    "libcharon-extra-plugins",
+    "libstrongswan-extra-plugins",
+    "libstrongswan-standard-plugins",
+)
+_START_S: Final = 10.0
+# A Unix socket's path fits 107 octets.
+_PATH_OCTETS_MAX: Final = 107
+# openssl first: where two plugins offer one algorithm, the first listed wins. kernel-libipsec must
+# stand before kernel-netlink, which then serves addresses and routes only.
+_PLUGINS: Final = (
+    "random nonce openssl aes sha1 sha2 hmac kdf curve25519 gmp chapoly ccm ctr gcm cmac xcbc "
+    "kernel-libipsec kernel-netlink socket-default vici"
+)
+
+
+def missing() -> tuple[str, ...]:
+    """Debian packages to install before a Charon can start; empty when it can."""
+    absent = []
+    if not CHARON.exists():
+        absent.append("strongswan-charon")
+    if not LIBIPSEC.exists():
+        absent.append("libcharon-extra-plugins")
+    return tuple(absent)
+
+
+@dataclass(frozen=True, slots=True)
+class Child:
+    """One Child SA of a connection, in swanctl's words."""
+
+    local_ts: tuple[str, ...]
+    remote_ts: tuple[str, ...]
+    esp_proposals: tuple[str, ...]
+    rekey_time: str = "1h"
+
+
+@dataclass(frozen=True, slots=True)
+class Connection:
+    """One connection with a pre-shared key, in swanctl's words."""
+
+    name: str
+    local_address: str
+    remote_address: str
+    local_id: str
+    remote_id: str
+    psk: str = field(repr=False)
+    ike_proposals: tuple[str, ...]
+    children: Mapping[str, Child]
+    rekey_time: str = "4h"
+    dpd_delay: str = "0s"
+
+    def section(self) -> Section:
+        """The body of VICI's load-conn."""
+        return {
+            self.name: {
+                "version": "2",
+                "local_addrs": [self.local_address],
+                "remote_addrs": [self.remote_address],
+                "proposals": list(self.ike_proposals),
+                "rekey_time": self.rekey_time,
+                "dpd_delay": self.dpd_delay,
+                "unique": "never",
+                "local": {"auth": "psk", "id": self.local_id},
+                "remote": {"auth": "psk", "id": self.remote_id},
+                "children": {
+                    name: {
+                        "local_ts": list(child.local_ts),
+                        "remote_ts": list(child.remote_ts),
+                        "esp_proposals": list(child.esp_proposals),
+                        "rekey_time": child.rekey_time,
+                        "mode": "tunnel",
+                    }
+                    for name, child in self.children.items()
+                },
+            }
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class ChildView:
+    """A Child SA as charon lists it."""
+
+    name: str
+    unique_id: int
+    state: str
+    spi_in: int
+    spi_out: int
+    encr: str
+    key_bits: int
+    integ: str
+    dh: str
+    encap: bool
+    packets_in: int
+    packets_out: int
+    local_ts: tuple[str, ...]
+    remote_ts: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class IkeView:
+    """An IKE SA as charon lists it."""
+
+    name: str
+    unique_id: int
+    state: str
+    initiator: bool
+    spi_i: str
+    spi_r: str
+    encr: str
+    dh: str
+    children: tuple[ChildView, ...]
+
+
+@dataclass(slots=True)
+class Charon:
+    """One charon in one network namespace, with a private /run."""
+
+    world: World
+    namespace: str
+    directory: Path
+    _process: "subprocess.Popen[str] | None" = field(default=None, repr=False)
+
+    @property
+    def socket(self) -> Path:
+        """charon's control socket."""
+        return self.directory / "vici"
+
+    @property
+    def log(self) -> Path:
+        """charon's log file."""
+        return self.directory / "charon.log"
+
+    @property
+    def pid(self) -> int | None:
+        """Process group of the running charon, as seen from outside the world."""
+        return self._process.pid if self._process is not None else None
+
+    def start(self, *, settings: str = "", log_level: int = 1) -> None:
+        """Start charon and wait for its control socket.
+
+        `settings` is added to the `charon { }` block. Raises LabError with the end of its log.
+        """
+        if absent := missing():
+            raise LabError(f"strongSwan is not installed: apt install {' '.join(absent)}")
+        if len(bytes(self.socket)) > _PATH_OCTETS_MAX:
+            raise LabError(f"{self.socket} is too long for a Unix socket")
+        run = self.directory / "run"
+        run.mkdir(parents=True, exist_ok=True)
+        (self.directory / "strongswan.conf").write_text(
+            self._configuration(settings, log_level), encoding="utf-8"
+        )
+        # charon's pid file is compiled in as /run/charon.pid; `ip netns exec` has already made a
+        # mount namespace for this command. The directory itself may live in the /run being hidden.
+        script = (
+            'case "$1" in /run/*) mkdir -p "$2${1#/run}" && mount --bind "$1" "$2${1#/run}";; esac; '
+            'mount --rbind "$2" /run && exec "$3"'
+        )
+        self._process = self.world.start(
+            self.namespace,
+            ["sh", "-c", script, "sh", str(self.directory), str(run), str(CHARON)],
+            stdout=subprocess.DEVNULL,
+            environment={"STRONGSWAN_CONF": str(self.directory / "strongswan.conf")},
+        )
+        deadline = time.monotonic() + _START_S
+        while True:
+            with suppress(OSError, ViciError), self.vici() as vici:
+                vici.request("version")
+                return
+            if self._process.poll() is not None or time.monotonic() > deadline:
+                self.stop()
+                raise LabError(f"charon did not start in {self.namespace}: {self.log_tail()}")
+            time.sleep(0.02)
+
+    def stop(self) -> None:
+        """End charon; it tells its peers first."""
+        if self._process is not None:
+            end(self._process)
+            self._process = None
+
+    def vici(self, *, timeout_s: float = 30.0) -> Vici:
+        """A new connection to the control socket; the caller closes it."""
+        return Vici(self.socket, timeout_s=timeout_s)
+
+    def load(self, connection: Connection) -> None:
+        """Load or replace one connection and its secret."""
+        with self.vici() as vici:
+            vici.request(
+                "load-shared",
+                {
+                    "id": f"psk-{connection.name}",
+                    "type": "IKE",
+                    "data": connection.psk,
+                    "owners": [connection.local_id, connection.remote_id],
+                },
+            )
+            vici.request("load-conn", connection.section())
+
+    def unload(self, name: str) -> None:
+        """Forget a connection and its secret."""
+        with self.vici() as vici:
+            vici.request("unload-conn", {"name": name})
+            vici.request("unload-shared", {"id": f"psk-{name}"})
+
+    def initiate(self, child: str, *, ike: str | None = None, timeout_s: float = 10.0) -> None:
+        """Bring a child up. Raises ViciError when the negotiation fails or takes too long."""
+        section: Section = {"child": child, "timeout": str(round(timeout_s * 1000))}
+        if ike is not None:
+            section["ike"] = ike
+        with self.vici(timeout_s=timeout_s + 5) as vici:
+            vici.request("initiate", section)
+
+    def rekey_child(self, child: str) -> None:
+        """Ask for a new Child SA; returns at once."""
+        with self.vici() as vici:
+            vici.request("rekey", {"child": child})
+
+    def rekey_ike(self, ike: str) -> None:
+        """Ask for a new IKE SA; returns at once."""
+        with self.vici() as vici:
+            vici.request("rekey", {"ike": ike})
+
+    def terminate(self, *, ike: str | None = None, child: str | None = None) -> None:
+        """Close an IKE SA or a Child SA by name, telling the peer; nothing to close is no error."""
+        section: Section = {"timeout": "5000"}
+        if ike is not None:
+            section["ike"] = ike
+        if child is not None:
+            section["child"] = child
+        with self.vici() as vici, suppress(ViciError):
+            vici.request("terminate", section)
+
+    def list_sas(self) -> tuple[IkeView, ...]:
+        """All IKE SAs with their Child SAs."""
+        with self.vici() as vici:
+            found = vici.stream("list-sas", "list-sa")
+        return tuple(
+            _ike_view(name, sa)
+            for listed in found
+            for name, sa in listed.items()
+            if isinstance(sa, dict)
+        )
+
+    def log_tail(self, lines: int = 40) -> str:
+        """The last lines of charon's log."""
+        try:
+            text = self.log.read_text(encoding="utf-8", errors="replace")
+        except OSError:
+            return "(no log)"
+        return "\n".join(text.splitlines()[-lines:])
+
+    def _configuration(self, settings: str, log_level: int) -> str:
+        return f"""charon {{
+  load = {_PLUGINS}
+  install_virtual_ip = no
+  {settings}
+  filelog {{
+    log {{
+      path = {self.log}
+      time_format = %H:%M:%S
+      time_add_ms = yes
+      flush_line = yes
+      default = {log_level}
+    }}
+  }}
+  plugins {{
+    vici {{
+      socket = unix://{self.socket}
+    }}
+  }}
+}}
+"""
+
+
+def _text(section: Section, key: str, default: str = "") -> str:
+    value = section.get(key, default)
+    return value if isinstance(value, str) else default
+
+
+def _texts(section: Section, key: str) -> tuple[str, ...]:
+    value = section.get(key, [])
+    return tuple(value) if isinstance(value, list) else ()
+
+
+def _ike_view(name: str, sa: Section) -> IkeView:
+    children = sa.get("child-sas", {})
+    listed: Sequence[object] = list(children.values()) if isinstance(children, dict) else []
+    return IkeView(
+        name=name,
+        unique_id=int(_text(sa, "uniqueid", "0")),
+        state=_text(sa, "state"),
+        initiator=_text(sa, "initiator") == "yes",
+        spi_i=_text(sa, "initiator-spi"),
+        spi_r=_text(sa, "responder-spi"),
+        encr=_text(sa, "encr-alg"),
+        dh=_text(sa, "dh-group"),
+        children=tuple(_child_view(child) for child in listed if isinstance(child, dict)),
+    )
+
+
+def _child_view(child: Section) -> ChildView:
+    return ChildView(
+        name=_text(child, "name"),
+        unique_id=int(_text(child, "uniqueid", "0")),
+        state=_text(child, "state"),
+        spi_in=int(_text(child, "spi-in", "0"), 16),
+        spi_out=int(_text(child, "spi-out", "0"), 16),
+        encr=_text(child, "encr-alg"),
+        key_bits=int(_text(child, "encr-keysize", "0")),
+        integ=_text(child, "integ-alg"),
+        dh=_text(child, "dh-group"),
+        encap=_text(child, "encap") == "yes",
+        packets_in=int(_text(child, "packets-in", "0")),
+        packets_out=int(_text(child, "packets-out", "0")),
+        local_ts=_texts(child, "local-ts"),
+        remote_ts=_texts(child, "remote-ts"),
+    )
