@@ -111,7 +111,18 @@ class MakeKeyAndAgree:
     peer: bytes
 
 
-Job = MakeKey | Agree | MakeKeyAndAgree
+@dataclass(frozen=True, slots=True)
+class Resolve:
+    """Job: where a peer is and which of our addresses reaches it.
+
+    `peer` is an address or a name. Result: (bytes local address, bytes remote address), as text.
+    """
+
+    peer: str
+    local: str | None
+
+
+Job = MakeKey | Agree | MakeKeyAndAgree | Resolve
 
 
 @dataclass(frozen=True, slots=True)
