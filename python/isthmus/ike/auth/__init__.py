@@ -1,0 +1,1 @@
+"""Prove and check identities. Told which octets to sign; never builds them."""

@@ -1,0 +1,1 @@
+"""When and why an SA changes. The dialect knows how."""

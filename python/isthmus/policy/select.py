@@ -1,0 +1,75 @@
+"""Which tunnel fits a peer: first by addresses, later by identities."""
+
+from collections.abc import Iterable
+from ipaddress import ip_address
+
+from isthmus.policy.connection import Connection
+from isthmus.values.address import Endpoint
+from isthmus.values.identity import Identity
+
+
+def by_address(
+    connections: Iterable[Connection], local: Endpoint, remote: Endpoint
+) -> tuple[Connection, ...]:
+    """Tunnels that a first message between these addresses may belong to, closest fit first.
+
+    A tunnel whose peer is a name fits any address: the identity decides later.
+    """
+    found = [c for c in connections if _local_fits(c, local) and _peer_rank(c, remote) is not None]
+    return tuple(sorted(found, key=lambda c: _peer_rank(c, remote) or 0))
+
+
+def by_identity(
+    connections: Iterable[Connection],
+    local: Endpoint,
+    remote: Endpoint,
+    peer_id: Identity,
+    wanted_id: Identity | None,
+) -> tuple[Connection, ...]:
+    """Of the tunnels that fit by address, those whose identities fit what the peer says.
+
+    `wanted_id` is the identity that the peer asks us to be (IDr of an initiator), if it does.
+    """
+    return tuple(
+        c
+        for c in connections
+        if expected_remote_id(c, remote).matches(peer_id)
+        and (wanted_id is None or own_id(c, local).matches(wanted_id))
+    )
+
+
+def own_id(connection: Connection, local: Endpoint) -> Identity:
+    """The identity that we claim: the configured one, else our address."""
+    return connection.local_id or Identity.of_address(local.ip)
+
+
+def expected_remote_id(connection: Connection, remote: Endpoint) -> Identity:
+    """The identity that the peer must prove: the configured one, else its address."""
+    if connection.remote_id is not None:
+        return connection.remote_id
+    if connection.peer is not None and _is_address(connection.peer):
+        return Identity.of_address(ip_address(connection.peer))
+    return Identity.of_address(remote.ip)
+
+
+def _local_fits(connection: Connection, local: Endpoint) -> bool:
+    if connection.local_address is None:
+        return True
+    return ip_address(connection.local_address) == local.ip
+
+
+def _peer_rank(connection: Connection, remote: Endpoint) -> int | None:
+    """0: its very address, 1: a name, 2: any; None: it is another peer's tunnel."""
+    if connection.peer is None:
+        return 2
+    if not _is_address(connection.peer):
+        return 1
+    return 0 if ip_address(connection.peer) == remote.ip else None
+
+
+def _is_address(text: str) -> bool:
+    try:
+        ip_address(text)
+    except ValueError:
+        return False
+    return True
