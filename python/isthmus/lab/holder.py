@@ -1,12 +1,12 @@
 """The one process that holds a lab's namespaces open.
 
-Run as a program: `python -I holder.py DIRECTORY attached|detached`. It makes user (when not root), mount,
-network and process namespaces, gives them a private `/run` for `ip netns`, says `ready PID` on
-standard output, and sleeps. Everything started inside dies with it, because it is process 1 in
-there; the namespaces and interfaces vanish with the last process that uses them.
+Run as a program: `python -I holder.py DIRECTORY attached|detached`. It makes mount, network and
+process namespaces (and a user namespace when not root), gives them a private `/run` for `ip netns`,
+says `ready PID` on standard output, and sleeps. Everything started inside dies with it, because it
+is process 1 in there; the namespaces and interfaces vanish with the last process that uses them.
 
-`attached` holders end when their standard input closes, that is, when the process that asked for them
-ends in any way. `detached` holders live until somebody kills the process they named.
+`attached` holders end when their standard input closes, that is, when the process that asked for
+them ends in any way. `detached` holders live until somebody kills the process they named.
 
 Standard library only, and no import of the package: it must start in a few milliseconds.
 """

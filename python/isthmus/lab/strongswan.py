@@ -172,7 +172,8 @@ class Charon:
         # charon's pid file is compiled in as /run/charon.pid; `ip netns exec` has already made a
         # mount namespace for this command. The directory itself may live in the /run being hidden.
         script = (
-            'case "$1" in /run/*) mkdir -p "$2${1#/run}" && mount --bind "$1" "$2${1#/run}";; esac; '
+            'case "$1" in /run/*) mkdir -p "$2${1#/run}" '
+            '&& mount --bind "$1" "$2${1#/run}";; esac; '
             'mount --rbind "$2" /run && exec "$3"'
         )
         self._process = self.world.start(

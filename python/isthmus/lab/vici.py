@@ -1,4 +1,4 @@
-"""A small client of charon's control socket (VICI, strongSwan's versatile IKE configuration interface).
+"""A small client of charon's control socket (VICI, strongSwan's configuration interface).
 
 Enough to load configuration, start and stop SAs, list them and hear events. Messages are nested
 dictionaries of text, lists of text and dictionaries, as in swanctl's own files.

@@ -1,0 +1,101 @@
+"""Captures in a lab's namespaces: start, stop, read."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from isthmus.lab.namespaces import LabError, World, end
+from isthmus.lab.packets import Packet, decode_frame, read_pcap
+
+_SNIFF: Final = [sys.executable, "-I", str(Path(__file__).with_name("sniff.py"))]
+
+
+@dataclass(slots=True)
+class Capture:
+    """A running capture into a pcap file."""
+
+    path: Path
+    _process: "subprocess.Popen[str]" = field(repr=False)
+
+    def packets(self) -> list[Packet]:
+        """Stop, and return every IP packet.
+
+        Raises LabError when the kernel dropped some: a capture with holes proves nothing.
+        """
+        dropped = self.stop()
+        if dropped:
+            raise LabError(f"the capture lost {dropped} packets; its answer would be worth nothing")
+        return list(read_pcap(self.path))
+
+    def stop(self) -> int:
+        """Stop after what is queued has been written; returns how many packets were dropped."""
+        try:
+            output, _ = self._process.communicate("", timeout=20)
+        except subprocess.TimeoutExpired:
+            end(self._process)
+            raise LabError("the capture did not end") from None
+        if self._process.returncode != 0:
+            raise LabError(f"the capture failed: {output}")
+        return int(json.loads(output.splitlines()[-1])["dropped"])
+
+    def abandon(self) -> None:
+        """End it and forget what it saw."""
+        end(self._process)
+
+
+def start(
+    world: World,
+    namespace: str,
+    path: Path,
+    *,
+    interface: str = "",
+    both: bool = False,
+    snap_octets: int = 65535,
+) -> Capture:
+    """Capture to a pcap file what comes into a namespace (and, with `both`, what leaves it).
+
+    A router's forwarded packets are then seen once each. Returns when packets are being recorded.
+    """
+    argv = [*_SNIFF, f"--file={path}", f"--snap={snap_octets}"]
+    if interface:
+        argv.append(f"--interface={interface}")
+    if both:
+        argv.append("--both")
+    process = world.start(namespace, argv, stdin=subprocess.PIPE)
+    _await_ready(process)
+    return Capture(path, process)
+
+
+def live(world: World, namespace: str, *, count: int = 0, both: bool = False) -> Iterator[Packet]:
+    """IP packets as they pass; ends after `count` of them (0: never)."""
+    argv = [*_SNIFF, *(["--both"] if both else [])]
+    process = world.start(namespace, argv, stdin=subprocess.PIPE)
+    try:
+        _await_ready(process)
+        assert process.stdout is not None
+        seen = 0
+        for line in process.stdout:
+            at_s, interface, octets = line.split()
+            frame = bytes.fromhex(octets)
+            packet = decode_frame(frame, at_s=float(at_s), interface=interface, length=len(frame))
+            if packet is None:
+                continue
+            yield packet
+            seen += 1
+            if count and seen >= count:
+                return
+    finally:
+        end(process)
+
+
+def _await_ready(process: "subprocess.Popen[str]") -> None:
+    assert process.stdout is not None
+    line = process.stdout.readline()
+    if line.strip() != "ready":
+        rest = process.stdout.read()
+        end(process)
+        raise LabError(f"the capture did not start: {line}{rest}")

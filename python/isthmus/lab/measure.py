@@ -1,0 +1,140 @@
+"""Pings and transfers between a lab's hosts, from outside: the asking half of traffic.py."""
+
+import json
+import subprocess
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from isthmus.lab.namespaces import CommandFailed, LabError, World, end
+
+_TRAFFIC: Final = [sys.executable, "-I", str(Path(__file__).with_name("traffic.py"))]
+_TRANSFER_PORT: Final = 5999
+
+
+@dataclass(frozen=True, slots=True)
+class PingResult:
+    """What came of a run of echo requests."""
+
+    sent: int
+    received: int
+    duplicates: int
+    errors: int
+    lost: tuple[int, ...]
+    round_trips_ms: tuple[float, ...]
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class TransferResult:
+    """What came of a TCP transfer; `match` says that both ends computed the same SHA-256."""
+
+    octets: int
+    seconds: float
+    match: bool
+
+    @property
+    def megabits_per_second(self) -> float:
+        """Payload bits a second, in millions."""
+        return self.octets * 8 / self.seconds / 1e6
+
+
+@dataclass(slots=True)
+class Pinging:
+    """A ping that runs until `finish`."""
+
+    _process: "subprocess.Popen[str]" = field(repr=False)
+
+    def finish(self, *, timeout_s: float = 20.0) -> PingResult:
+        """Stop sending, wait for late replies, and return the account."""
+        try:
+            output, _ = self._process.communicate("", timeout=timeout_s)
+        except subprocess.TimeoutExpired:
+            end(self._process)
+            raise LabError("the ping did not end") from None
+        return _ping_result(self._process.returncode, output)
+
+    def abandon(self) -> None:
+        """End it without an account."""
+        end(self._process)
+
+
+def ping(
+    world: World,
+    host: str,
+    address: str,
+    *,
+    count: int,
+    interval_s: float = 0.2,
+    size: int = 56,
+    wait_s: float = 2.0,
+) -> PingResult:
+    """`count` echo requests from a host of the lab; waits up to `wait_s` for the last replies."""
+    output = world.run(
+        host,
+        [
+            *(*_TRAFFIC, "ping", address, f"--count={count}", f"--interval={interval_s}"),
+            *(f"--size={size}", f"--wait={wait_s}"),
+        ],
+        timeout_s=count * interval_s + wait_s + 10,
+    )
+    return _ping_result(0, output)
+
+
+def start_ping(
+    world: World, host: str, address: str, *, interval_s: float, size: int = 56, wait_s: float = 2.0
+) -> Pinging:
+    """Echo requests at a steady rate until told to finish."""
+    process = world.start(
+        host,
+        [
+            *(*_TRAFFIC, "ping", address, f"--interval={interval_s}"),
+            *(f"--size={size}", f"--wait={wait_s}"),
+        ],
+        stdin=subprocess.PIPE,
+    )
+    _await_ready(process)
+    return Pinging(process)
+
+
+def transfer(
+    world: World, source: str, target: str, address: str, octets: int, *, timeout_s: float = 60.0
+) -> TransferResult:
+    """Send random octets over TCP from one host to another host's address and compare digests."""
+    server = world.start(target, [*_TRAFFIC, "serve", address, str(_TRANSFER_PORT)])
+    try:
+        _await_ready(server)
+        output = world.run(
+            source,
+            [*_TRAFFIC, "send", address, str(_TRANSFER_PORT), str(octets)],
+            timeout_s=timeout_s,
+        )
+    finally:
+        end(server)
+    found = json.loads(output.splitlines()[-1])
+    return TransferResult(found["octets"], found["seconds"], found["match"])
+
+
+def _await_ready(process: "subprocess.Popen[str]") -> None:
+    assert process.stdout is not None
+    line = process.stdout.readline()
+    if line.strip() != "ready":
+        rest = process.stdout.read()
+        end(process)
+        raise LabError(f"a traffic program did not start: {line}{rest}")
+
+
+def _ping_result(status: int | None, output: str) -> PingResult:
+    if status != 0:
+        raise CommandFailed(["ping"], status or -1, output)
+    found = json.loads(output.splitlines()[-1])
+    return PingResult(
+        sent=found["sent"],
+        received=found["received"],
+        duplicates=found["duplicates"],
+        errors=found["errors"],
+        lost=tuple(found["lost"]),
+        round_trips_ms=tuple(found["round_trips_ms"]),
+        seconds=found["seconds"],
+    )
