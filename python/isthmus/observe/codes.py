@@ -1,0 +1,219 @@
+"""The catalogue of findings: what each E-code means and what to do about it.
+
+A finding's code, its cause in one sentence and its remedy never change their meaning. The page
+docs/codes.md is `markdown()` of this catalogue.
+"""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Code:
+    """One finding: stable id, a short title, the cause in one sentence, and what to do."""
+
+    id: str
+    title: str
+    cause: str
+    fix: str
+
+
+CATALOGUE: tuple[Code, ...] = (
+    Code(
+        "E101",
+        "no answer",
+        "The peer did not answer the first message: UDP 500 is filtered on the way, the address "
+        "is wrong, or nothing listens for us there.",
+        "Check `peer` in the configuration, that the peer runs, and that firewalls let UDP 500 "
+        "and 4500 through in both directions.",
+    ),
+    Code(
+        "E102",
+        "silence on port 4500",
+        "The peer answers on UDP 500, but nothing comes back on UDP 4500, where IKE moves when a "
+        "NAT is on the way.",
+        "Let UDP 4500 through in both directions on every firewall between the two sides.",
+    ),
+    Code(
+        "E103",
+        "port busy here",
+        "UDP 500 or 4500 is already in use on this machine, most likely by another IKE daemon.",
+        "Find it with `ss -lunp 'sport = 500 or sport = 4500'`, stop it, and start isthmusd again.",
+    ),
+    Code(
+        "E104",
+        "the connection broke off in the middle",
+        "The first messages were answered and then the peer fell silent: often large datagrams "
+        "are lost because IP fragments are dropped on the way.",
+        "Let IP fragments of UDP 500 and 4500 through, and look at the peer's log for this time.",
+    ),
+    Code(
+        "E110",
+        "no common proposal in phase 1",
+        "The two sides have no common choice of cipher, integrity, PRF and key exchange group for "
+        "phase 1 (IKE SA).",
+        "Put a proposal into [tunnel.NAME.phase1] `proposals` that the peer accepts too, or add "
+        "ours on the peer.",
+    ),
+    Code(
+        "E111",
+        "no common IKE version",
+        "The peer does not speak the version of IKE that this tunnel uses.",
+        "Set the peer to IKEv2.",
+    ),
+    Code(
+        "E112",
+        "INVALID_KE_PAYLOAD again and again",
+        "The peer keeps asking for another key exchange group: it names one that we do not list, "
+        "or one that it refuses itself, or the notifies are forged.",
+        "List the same key exchange group on both sides (the last part of a proposal, such as "
+        "`x25519` or `ecp256`).",
+    ),
+    Code(
+        "E120",
+        "authentication failed (pre-shared key)",
+        "The proof made with the pre-shared key does not hold: the two sides have different keys, "
+        "or the peer knows us under another identity.",
+        "Put the same key on both sides; `isthmus psk check FILE` finds blanks, line ends and "
+        "curly quotes in ours. Then compare `local_id` and `remote_id` with the peer's.",
+    ),
+    Code(
+        "E121",
+        "two pre-shared keys match",
+        "More than one tunnel fits this peer, so the wrong pre-shared key may have been used.",
+        "Give each tunnel its own `remote_id`.",
+    ),
+    Code(
+        "E130",
+        "identity mismatch",
+        "The identity that the peer sent is not the one that we expect of it; a peer behind NAT "
+        "sends its private address.",
+        "Set `remote_id` to what the peer sends, or set the peer's own identity to our `remote_id`.",
+    ),
+    Code(
+        "E131",
+        "address written as a name",
+        "One side sends its address as a domain name, the other expects an IP address.",
+        "Write `ip:ADDRESS` on both sides.",
+    ),
+    Code(
+        "E201",
+        "no common proposal in phase 2",
+        "The two sides have no common choice of cipher, integrity and PFS group for this rule "
+        "(Child SA).",
+        "Put a proposal into the rule's `proposals` that the peer accepts too, or add ours on the "
+        "peer.",
+    ),
+    Code(
+        "E202",
+        "PFS differs",
+        "The first phase 2 worked and its rekeying was refused: the PFS groups of the two sides "
+        "differ, which shows only now because the first Child SA has no key exchange of its own.",
+        "Use the same key exchange group at the end of the rule's `proposals` on both sides.",
+    ),
+    Code(
+        "E203",
+        "selectors not acceptable",
+        "The peer does not accept the networks of this rule: its own rule is not the mirror image "
+        "of ours.",
+        "Make `local` and `remote` here equal to the peer's remote and local, with the same "
+        "prefix lengths, protocol and ports.",
+    ),
+    Code(
+        "E204",
+        "selectors narrowed",
+        "The peer accepted only a part of this rule's networks; packets outside that part cannot "
+        "pass.",
+        "Make the rule's networks equal on both sides, or accept the smaller part.",
+    ),
+    Code(
+        "E205",
+        "only one pair of networks allowed",
+        "The peer wants one pair of networks in each SA (SINGLE_PAIR_REQUIRED), or allows no "
+        "further SA.",
+        "Write one rule for each pair of networks, or one rule for everything with mode route.",
+    ),
+    Code(
+        "E207",
+        "lifetime not acceptable",
+        "The lifetimes of the two sides do not fit each other, so one of them ends SAs early.",
+        "Use lifetimes within the peer's limits.",
+    ),
+    Code(
+        "E301",
+        "packets leave, none return",
+        "Encrypted packets are sent and none arrive: ESP is filtered on the way, the peer has no "
+        "route back, or its rule for us is missing.",
+        'Let IP protocol 50 through, or set `nat = "force"` to put ESP inside UDP 4500; then '
+        "check the peer's routes.",
+    ),
+    Code(
+        "E302",
+        "packets arrive, hosts are silent",
+        "Packets are decrypted here and nothing answers: forwarding is off, a host's firewall "
+        "drops them, or reverse path filtering does.",
+        "Check `sysctl net.ipv4.ip_forward`, the firewall of the inside host and `rp_filter`.",
+    ),
+    Code(
+        "E303",
+        "integrity checks fail",
+        "Packets arrive whose integrity check value is wrong: they were changed on the way, or "
+        "the peer computes it differently (SHA-256 cut to 96 bits on old systems).",
+        "Use an AEAD cipher such as `aes256gcm16` on both sides; then look for faulty links.",
+    ),
+    Code(
+        "E304",
+        "replay drops",
+        "Packets arrive later than the replay window allows, or twice.",
+        "Make `replay_window` larger, and look for a path that reorders or duplicates packets.",
+    ),
+    Code(
+        "E305",
+        "unknown SPI",
+        "The peer sends under an SA that we do not have: one side started anew.",
+        "Wait for the peer to notice, or `isthmus down NAME` and `isthmus up NAME`.",
+    ),
+    Code(
+        "E402",
+        "data plane refused an SA",
+        "The SAs were negotiated, but the data plane on this machine did not install them.",
+        "Look at `isthmus log` for the reason that the data plane gave.",
+    ),
+    Code(
+        "E602",
+        "peer is dead",
+        "The peer stopped answering: it is off, unreachable, or was restarted without knowing us.",
+        "Check that the peer runs and the path to it; the tunnel is armed again by itself.",
+    ),
+    Code(
+        "E900",
+        "malformed or forbidden message",
+        "The peer sent a message that breaks the protocol, so the exchange was ended.",
+        "Look at `isthmus log NAME` for what was wrong, and tell the peer's vendor.",
+    ),
+)
+
+BY_ID: dict[str, Code] = {code.id: code for code in CATALOGUE}
+
+
+def advice(code: str) -> str:
+    """What to do about a finding; empty for a code that the catalogue does not have."""
+    found = BY_ID.get(code)
+    return found.fix if found else ""
+
+
+def markdown() -> str:
+    """The catalogue as the page docs/codes.md."""
+    lines = [
+        "# Finding codes",
+        "",
+        "What `isthmus status`, `isthmus up` and `isthmus log` name when something failed. A code",
+        "never changes its meaning. This page is made from the catalogue in",
+        "`python/isthmus/observe/codes.py` (`python -m isthmus.observe.codes > docs/codes.md`).",
+    ]
+    for code in CATALOGUE:
+        lines += ["", f"## {code.id} {code.title}", "", code.cause, "", f"Do this: {code.fix}"]
+    return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    print(markdown(), end="")
