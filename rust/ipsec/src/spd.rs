@@ -1,0 +1,182 @@
+//! The security policy database (RFC 4301 §4.4.1): ordered policies, first match wins.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::Arc;
+
+use crate::hold::HoldLimits;
+use crate::packet::Packet;
+use crate::selector::Selectors;
+
+/// What a policy does with its packets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// ESP by an SA of this policy.
+    Protect,
+    /// Send in clear.
+    Bypass,
+    /// Drop and count.
+    Discard,
+}
+
+/// What happens to a packet of a protect policy while no outbound SA stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnNoSa {
+    /// Hold it and ask IKE for an SA.
+    Hold,
+    /// Hold it without asking.
+    HoldQuiet,
+    /// Drop and count; the tunnel is held down by its user.
+    Drop,
+}
+
+/// One policy as IKE describes it.
+#[derive(Clone, Debug)]
+pub struct Policy {
+    /// Number chosen by IKE, unique.
+    pub id: u32,
+    /// "tunnel/rule", for operators.
+    pub name: String,
+    /// The interface whose packets it judges.
+    pub interface: u32,
+    /// What it does.
+    pub action: Action,
+    /// Which packets it is for.
+    pub selectors: Selectors,
+    /// Bounds of its queue of held packets.
+    pub hold: HoldLimits,
+    /// What to do without an SA.
+    pub on_no_sa: OnNoSa,
+    /// Lower the MSS of TCP connections to what fits.
+    pub clamp_mss: bool,
+}
+
+/// A policy in the database, with its counter.
+#[derive(Debug)]
+pub struct Entry {
+    /// The policy.
+    pub policy: Policy,
+    matched: AtomicU64,
+}
+
+impl Entry {
+    /// Outbound packets that matched.
+    pub fn matched_packets(&self) -> u64 {
+        self.matched.load(Ordering::Relaxed)
+    }
+}
+
+/// Why a list of policies is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SpdError {
+    /// Two policies have this id.
+    DuplicateId(u32),
+}
+
+impl std::fmt::Display for SpdError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            SpdError::DuplicateId(id) => write!(f, "two policies have the id {id}"),
+        }
+    }
+}
+
+impl std::error::Error for SpdError {}
+
+/// What the database says about a packet.
+#[derive(Clone, Copy, Debug)]
+pub enum Verdict<'a> {
+    /// Protect with an SA of this policy.
+    Protect(&'a Arc<Entry>),
+    /// Send in clear.
+    Bypass(&'a Arc<Entry>),
+    /// Drop and count.
+    Discard(&'a Arc<Entry>),
+    /// No policy matches; the interface decides.
+    NoPolicy,
+}
+
+/// An immutable database; the control side builds a new one and publishes it.
+#[derive(Clone, Debug, Default)]
+pub struct Spd {
+    /// In the order given.
+    entries: Vec<Arc<Entry>>,
+    by_interface: HashMap<u32, Vec<Arc<Entry>>>,
+    by_id: HashMap<u32, Arc<Entry>>,
+}
+
+impl Spd {
+    /// A database of `policies` in their order of match.
+    pub fn new(policies: Vec<Policy>) -> Result<Self, SpdError> {
+        Self::default().replaced(policies)
+    }
+
+    /// A database of `policies`; those that were here before keep their counters.
+    pub fn replaced(&self, policies: Vec<Policy>) -> Result<Self, SpdError> {
+        let mut spd = Self::default();
+        for policy in policies {
+            let matched = self
+                .by_id
+                .get(&policy.id)
+                .map_or(0, |old| old.matched_packets());
+            let entry = Arc::new(Entry {
+                policy,
+                matched: AtomicU64::new(matched),
+            });
+            let id = entry.policy.id;
+            if spd.by_id.insert(id, Arc::clone(&entry)).is_some() {
+                return Err(SpdError::DuplicateId(id));
+            }
+            spd.by_interface
+                .entry(entry.policy.interface)
+                .or_default()
+                .push(Arc::clone(&entry));
+            spd.entries.push(entry);
+        }
+        Ok(spd)
+    }
+
+    /// Judges a packet that came from an interface's protected side, and counts it.
+    pub fn decide(&self, interface: u32, packet: &Packet) -> Verdict<'_> {
+        let policies = self
+            .by_interface
+            .get(&interface)
+            .map_or(&[][..], Vec::as_slice);
+        let Some(entry) = policies
+            .iter()
+            .find(|e| e.policy.selectors.match_outbound(packet))
+        else {
+            return Verdict::NoPolicy;
+        };
+        entry.matched.fetch_add(1, Ordering::Relaxed);
+        match entry.policy.action {
+            Action::Protect => Verdict::Protect(entry),
+            Action::Bypass => Verdict::Bypass(entry),
+            Action::Discard => Verdict::Discard(entry),
+        }
+    }
+
+    /// May a packet that arrived in clear for this interface's protected side pass (RFC 4301 §5.2)?
+    ///
+    /// The first policy that matches must not be protect or discard; S-32.
+    pub fn allows_clear_inbound(&self, interface: u32, packet: &Packet) -> bool {
+        let policies = self
+            .by_interface
+            .get(&interface)
+            .map_or(&[][..], Vec::as_slice);
+        policies
+            .iter()
+            .find(|e| e.policy.selectors.match_inbound(packet))
+            .is_none_or(|e| e.policy.action == Action::Bypass)
+    }
+
+    /// The policy with this id.
+    pub fn get(&self, id: u32) -> Option<&Arc<Entry>> {
+        self.by_id.get(&id)
+    }
+
+    /// All policies in their order.
+    pub fn entries(&self) -> &[Arc<Entry>] {
+        &self.entries
+    }
+}
