@@ -1,0 +1,215 @@
+"""isthmusd as a gateway of a lab: its configuration file, its life, and asking it things.
+
+Everything goes through what a user has: the configuration format, the `isthmusd` command, and the
+`isthmus` command with `--json`.
+"""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+from isthmus.lab.namespaces import LabError, World, end
+
+_START_S: Final = 20.0
+KEYS_VARIABLE: Final = "ISTHMUS_LAB_KEYS"
+
+
+def command(name: str) -> list[str]:
+    """The installed `isthmusd` or `isthmus` beside this interpreter, or the module behind it."""
+    script = Path(sys.executable).with_name(name)
+    if script.exists():
+        return [str(script)]
+    module = {"isthmusd": "isthmus.daemon.main", "isthmus": "isthmus.cli.main"}[name]
+    return [sys.executable, "-m", module]
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """One rule of a tunnel in policy mode."""
+
+    name: str
+    local: tuple[str, ...]
+    remote: tuple[str, ...]
+    proposals: tuple[str, ...] = ()
+    """Empty: the suite's."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tunnel:
+    """One tunnel, as it goes into the configuration file; empty means not written."""
+
+    name: str
+    peer: str
+    psk: str = field(repr=False)
+    local_id: str = ""
+    remote_id: str = ""
+    rules: tuple[Rule, ...] = ()
+    """With rules the tunnel is policy-based, without them route-based."""
+    inside: str = ""
+    routes: tuple[str, ...] = ()
+    start: str = ""
+    proposals: tuple[str, ...] = ()
+    """Phase 1 proposals; empty: the suite's."""
+    phase2_proposals: tuple[str, ...] = ()
+    """Phase 2 proposals of a route-based tunnel."""
+    settings: Mapping[str, str] = field(default_factory=dict)
+    """Other keys of the tunnel's table, values in TOML."""
+
+    def toml(self, psk_file: Path) -> str:
+        """The tunnel's tables."""
+        lines = [
+            f"[tunnel.{self.name}]",
+            f"peer = {_toml(self.peer)}",
+            f"psk = {{ file = {_toml(str(psk_file))} }}",
+            f"mode = {_toml('policy' if self.rules else 'route')}",
+        ]
+        for key in ("local_id", "remote_id", "inside", "start"):
+            if value := getattr(self, key):
+                lines.append(f"{key} = {_toml(value)}")
+        if self.routes:
+            lines.append(f"routes = {_toml(self.routes)}")
+        lines += [f"{key} = {value}" for key, value in self.settings.items()]
+        for phase, proposals in (("phase1", self.proposals), ("phase2", self.phase2_proposals)):
+            if proposals:
+                lines += ["", f"[tunnel.{self.name}.{phase}]", f"proposals = {_toml(proposals)}"]
+        for rule in self.rules:
+            lines += [
+                "",
+                f"[tunnel.{self.name}.rule.{rule.name}]",
+                f"local = {_toml(rule.local)}",
+                f"remote = {_toml(rule.remote)}",
+            ]
+            if rule.proposals:
+                lines.append(f"proposals = {_toml(rule.proposals)}")
+        return "\n".join(lines) + "\n"
+
+
+def _toml(value: str | Sequence[str]) -> str:
+    # JSON's strings and lists of strings are also TOML's.
+    return json.dumps(value if isinstance(value, str) else list(value))
+
+
+@dataclass(slots=True)
+class Isthmus:
+    """One isthmusd in one network namespace."""
+
+    world: World
+    namespace: str
+    directory: Path
+    keys_exported: bool = False
+    """Whether the daemon writes its ESP keys to `keys` (for `lab capture --decrypt`)."""
+    _process: "subprocess.Popen[str] | None" = field(default=None, repr=False)
+
+    @property
+    def configuration(self) -> Path:
+        """The configuration file."""
+        return self.directory / "isthmus.toml"
+
+    @property
+    def socket(self) -> Path:
+        """The daemon's control socket."""
+        return self.directory / "control.sock"
+
+    @property
+    def log(self) -> Path:
+        """What the daemon printed."""
+        return self.directory / "isthmusd.log"
+
+    @property
+    def keys(self) -> Path:
+        """Directory of exported ESP keys, mode 0700."""
+        return self.directory / "keys"
+
+    @property
+    def pid(self) -> int | None:
+        """Process group of the running daemon, as seen from outside the world."""
+        return self._process.pid if self._process is not None else None
+
+    def write(self, *tunnels: Tunnel) -> None:
+        """Write the configuration file and the secrets it names, for the owner's eyes only."""
+        self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        parts = []
+        for tunnel in tunnels:
+            secret = self.directory / f"{tunnel.name}.psk"
+            _write_private(secret, tunnel.psk + "\n")
+            parts.append(tunnel.toml(secret))
+        _write_private(self.configuration, "\n".join(parts))
+
+    def start(self, *, environment: Mapping[str, str] | None = None) -> None:
+        """Start the daemon and wait until it answers. Raises LabError with the end of its log."""
+        extra = dict(environment or {})
+        if self.keys_exported:
+            self.keys.mkdir(mode=0o700, exist_ok=True)
+            extra[KEYS_VARIABLE] = str(self.keys)
+        # The private /run of the namespace is shared by all gateways of a world, and may hold
+        # runtime files of a fixed name.
+        with self.log.open("a", encoding="utf-8") as log:
+            self._process = self.world.start(
+                self.namespace,
+                [*command("isthmusd"), "-c", str(self.configuration), "--socket", str(self.socket)],
+                stdout=log,
+                environment=extra,
+            )
+        deadline = time.monotonic() + _START_S
+        while not self._answers():
+            if self._process.poll() is not None or time.monotonic() > deadline:
+                self.stop()
+                raise LabError(f"isthmusd did not start in {self.namespace}:\n{self.log_tail()}")
+            time.sleep(0.02)
+
+    def stop(self) -> None:
+        """End the daemon; it tells its peers first."""
+        if self._process is not None:
+            end(self._process, grace_s=5.0)
+            self._process = None
+
+    def ask(self, *words: str, timeout_s: float = 30.0) -> subprocess.CompletedProcess[str]:
+        """Run `isthmus --socket ... words` as a user would; the caller looks at the status."""
+        return subprocess.run(
+            [*command("isthmus"), "--socket", str(self.socket), *words],
+            capture_output=True,
+            text=True,
+            timeout=timeout_s,
+            check=False,
+            env=os.environ | {"NO_COLOR": "1"},
+        )
+
+    def do(self, *words: str, timeout_s: float = 30.0) -> str:
+        """As `ask`, but raises LabError unless it ended with status 0."""
+        done = self.ask(*words, timeout_s=timeout_s)
+        if done.returncode != 0:
+            said = (done.stderr + done.stdout).strip()
+            raise LabError(f"isthmus {' '.join(words)} ended with {done.returncode}: {said}")
+        return done.stdout
+
+    def status(self) -> dict[str, Any]:
+        """`isthmus status --json`."""
+        found: dict[str, Any] = json.loads(self.do("status", "--json"))
+        return found
+
+    def events(self) -> list[dict[str, Any]]:
+        """`isthmus log --json`: the daemon's recent events, oldest first."""
+        return [json.loads(line) for line in self.do("log", "--json").splitlines() if line]
+
+    def log_tail(self, lines: int = 40) -> str:
+        """The last lines of what the daemon printed."""
+        try:
+            text = self.log.read_text(encoding="utf-8", errors="replace")
+        except OSError:
+            return "(no log)"
+        return "\n".join(text.splitlines()[-lines:])
+
+    def _answers(self) -> bool:
+        return self.socket.exists() and self.ask("status", "--json").returncode == 0
+
+
+def _write_private(path: Path, text: str) -> None:
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+        file.write(text)
