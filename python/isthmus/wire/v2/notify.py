@@ -1,0 +1,41 @@
+"""Notify payload (RFC 7296 §3.10)."""
+
+from dataclasses import dataclass
+from struct import Struct
+from typing import ClassVar, Self
+
+from isthmus.values.registry.ikev2 import PayloadType, SecurityProtocol
+from isthmus.wire.cursor import Reader, Writer
+from isthmus.wire.v2.registries import closed
+
+_LAYOUT = Struct(">BBH")
+
+
+@dataclass(frozen=True, slots=True)
+class Notify:
+    """An error or a status. `protocol` and `spi` name an SA where the notify is about one."""
+
+    TYPE: ClassVar[PayloadType] = PayloadType.NOTIFY
+    kind: int
+    data: bytes = b""
+    protocol: SecurityProtocol = SecurityProtocol.NONE
+    spi: bytes = b""
+
+    @classmethod
+    def decode(cls, body: Reader) -> Self:
+        """Raises Malformed for an SPI that is cut off or of a protocol that does not exist."""
+        at = body.offset
+        protocol_number, spi_size, kind = body.unpack(_LAYOUT)
+        spi = body.take(spi_size)
+        if not spi and protocol_number not in _PROTOCOLS:
+            # Without an SPI the protocol says nothing and is ignored (RFC 7296 §3.10).
+            protocol_number = SecurityProtocol.NONE
+        return cls(kind, body.rest(), closed(SecurityProtocol, protocol_number, at=at), spi)
+
+    def encode(self) -> bytes:
+        """The payload's body."""
+        writer = Writer().u8(self.protocol).u8(len(self.spi)).u16(self.kind)
+        return writer.put(self.spi).put(self.data).octets()
+
+
+_PROTOCOLS = frozenset(int(protocol) for protocol in SecurityProtocol)
