@@ -95,6 +95,8 @@ class ChildPolicy:
     clamp_mss: bool = True
     origin: str = ""
     """File and line that it came from."""
+    idle_s: Seconds | None = None
+    """Phase 2 is closed after this much silence of the traffic; None: never."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +137,8 @@ class Connection:
     """Set in route mode."""
     allow_weak: bool = False
     origin: str = ""
+    phase1_idle_s: Seconds | None = None
+    """Phase 1 is closed when it has had no phase 2 for this long; None: never."""
 
     def rule(self, name: str) -> ChildPolicy | None:
         """The rule of that name."""
