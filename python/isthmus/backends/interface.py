@@ -1,0 +1,96 @@
+"""What every data plane can do. The conformance tests hold each one to it.
+
+A command is on its way, in order, when the call returns; the awaitable tells how it ended. So a
+caller who installs an SA and then sends a datagram need not wait in between.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Protocol
+
+from isthmus.backends.frames import Notice
+from isthmus.backends.specs import (
+    Direction,
+    EndpointSpec,
+    InterfaceState,
+    LimitsSpec,
+    PolicySpec,
+    PolicyState,
+    PortSpec,
+    SaSpec,
+    SaState,
+)
+from isthmus.values.errors import LocalFault
+
+NoticeHandler = Callable[[Notice], None]
+
+
+class PlaneRefused(LocalFault):
+    """The plane understood a command and did not carry it out; the text says why."""
+
+
+class PlaneLost(LocalFault):
+    """There is no plane to talk to, or it went away before it answered."""
+
+
+class DataPlane(Protocol):
+    """SPD, SAD, interfaces and ports. Every awaitable raises PlaneRefused or PlaneLost."""
+
+    def listen(self, ports: Sequence[PortSpec], mark: int) -> Awaitable[None]:
+        """Open these ports and close all others; `mark` is set on everything that is sent."""
+
+    def attach_interface(
+        self, interface: int, name: str, mtu: int, bypass_mark: int
+    ) -> Awaitable[None]:
+        """Handle the packets of a TUN device. `bypass_mark` 0: what matches no policy is
+        dropped."""
+
+    def detach_interface(self, interface: int) -> Awaitable[None]:
+        """Let go of a TUN device."""
+
+    def set_policies(self, policies: Sequence[PolicySpec]) -> Awaitable[None]:
+        """Replace the SPD. Policies that stay keep their held packets."""
+
+    def install_sa(self, sa: SaSpec) -> Awaitable[None]:
+        """Install one direction of a Child SA; refused when the SPI is taken."""
+
+    def update_sa(
+        self,
+        direction: Direction,
+        spi: int,
+        *,
+        standby: bool | None = None,
+        local: EndpointSpec | None = None,
+        remote: EndpointSpec | None = None,
+        encap: bool | None = None,
+        limits: LimitsSpec | None = None,
+    ) -> Awaitable[None]:
+        """Change an SA; refused when it is unknown."""
+
+    def remove_sa(self, direction: Direction, spi: int) -> Awaitable[None]:
+        """Forget an SA and wipe its key; refused when it is unknown."""
+
+    def flush(self) -> Awaitable[None]:
+        """Forget all SAs and held packets; policies stay."""
+
+    def sas(self) -> Awaitable[tuple[SaState, ...]]:
+        """The SAD."""
+
+    def policies(self) -> Awaitable[tuple[PolicyState, ...]]:
+        """The SPD in order of match."""
+
+    def interfaces(self) -> Awaitable[tuple[InterfaceState, ...]]:
+        """The attached interfaces."""
+
+    def counters(self) -> Awaitable[Mapping[str, int]]:
+        """Every counter by name."""
+
+    def resolve_local(self, remote: str) -> Awaitable[str | None]:
+        """The source address that the kernel would use towards `remote`; None: no route."""
+
+    def keepalive(
+        self, local: EndpointSpec, remote: EndpointSpec, every_ms: int
+    ) -> Awaitable[None]:
+        """NAT keepalives from now on, or none when `every_ms` is 0."""
+
+    def send_datagram(self, local: EndpointSpec, remote: EndpointSpec, octets: bytes) -> None:
+        """Send an IKE datagram. What cannot be sent is lost, as on any network."""

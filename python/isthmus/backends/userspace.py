@@ -1,0 +1,379 @@
+"""The client of the plane process: frames over a Unix SOCK_SEQPACKET socket.
+
+Nothing here waits: commands are written at once or queued within a bound, replies complete the
+futures that their tickets name, notices go to a handler.
+"""
+
+import asyncio
+import socket
+from collections import Counter, deque
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import TypeVar, cast
+
+import msgspec
+
+from isthmus.backends.frames import (
+    FRAME_MAX,
+    PROTOCOL_VERSION,
+    AttachInterface,
+    Counters,
+    DatagramIn,
+    DatagramOut,
+    DetachInterface,
+    Done,
+    Flush,
+    Frame,
+    Hello,
+    InstallSaFrame,
+    Interfaces,
+    KeepaliveFrame,
+    Listen,
+    LocalAddress,
+    Policies,
+    Query,
+    Refused,
+    RemoveSaFrame,
+    Reply,
+    ResolveLocal,
+    Sas,
+    SetPolicies,
+    UpdateSaFrame,
+    Welcome,
+    encoder,
+    from_plane,
+)
+from isthmus.backends.interface import NoticeHandler, PlaneLost, PlaneRefused
+from isthmus.backends.specs import (
+    Direction,
+    EndpointSpec,
+    InterfaceState,
+    LimitsSpec,
+    PolicySpec,
+    PolicyState,
+    PortSpec,
+    SaSpec,
+    SaState,
+)
+
+QUEUE_MAX = 1024
+"""Frames that wait while the socket is full. Beyond it commands fail and datagrams are lost."""
+READS_PER_WAKE_UP = 32
+"""Frames taken in one go, so that a flood of notices cannot hold the event loop."""
+BUFFER_OCTETS = 4 * 1024 * 1024
+"""Asked of the kernel for each direction; it may give less."""
+REPLY_TIMEOUT_S = 5.0
+
+T = TypeVar("T")
+
+
+class _Pending:
+    """A command without its reply yet; parts of a long answer gather in `parts`."""
+
+    __slots__ = ("future", "parts", "timer")
+
+    def __init__(self, future: "asyncio.Future[object]", timer: asyncio.TimerHandle) -> None:
+        self.future = future
+        self.timer = timer
+        self.parts: list[SaState | PolicyState] = []
+
+
+class UserspacePlane:
+    """One connection to a plane process. It ends once: then `on_lost` is called, and every
+    command that has no answer, and every later one, raises PlaneLost."""
+
+    def __init__(
+        self, connection: socket.socket, on_notice: NoticeHandler, on_lost: Callable[[], None]
+    ) -> None:
+        connection.setblocking(False)
+        for option in (socket.SO_SNDBUF, socket.SO_RCVBUF):
+            connection.setsockopt(socket.SOL_SOCKET, option, BUFFER_OCTETS)
+        self._loop = asyncio.get_running_loop()
+        self._connection = connection
+        self._on_notice = on_notice
+        self._on_lost = on_lost
+        self._pending: dict[int, _Pending] = {}
+        self._queue: deque[bytes] = deque()
+        self._buffer = bytearray(FRAME_MAX + 1)
+        self._ticket = 0
+        self._open = True
+        self.pid = 0
+        """Process id of the plane, known after `connect`."""
+        self.losses: Counter[str] = Counter()
+        """What was dropped on this side, by reason."""
+        self._loop.add_reader(connection, self._readable)
+
+    @classmethod
+    async def connect(
+        cls, path: str, on_notice: NoticeHandler, on_lost: Callable[[], None]
+    ) -> "UserspacePlane":
+        """Connect and greet. Raises PlaneLost when nobody listens or the versions differ."""
+        connection = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET | socket.SOCK_CLOEXEC)
+        try:
+            connection.connect(path)
+        except OSError as error:
+            connection.close()
+            raise PlaneLost(f"no data plane at {path}: {error.strerror}") from None
+        plane = cls(connection, on_notice, on_lost)
+        try:
+            welcome = await plane._ask(Welcome, lambda ticket: Hello(ticket))
+        except PlaneRefused as error:
+            plane.close()
+            raise PlaneLost(f"the data plane refused to talk: {error}") from None
+        if welcome.version != PROTOCOL_VERSION:
+            plane.close()
+            raise PlaneLost(
+                f"the data plane speaks version {welcome.version}, we {PROTOCOL_VERSION}"
+            )
+        plane.pid = welcome.pid
+        return plane
+
+    @property
+    def is_open(self) -> bool:
+        """The connection stands."""
+        return self._open
+
+    def close(self) -> None:
+        """End the connection on purpose: `on_lost` is not called."""
+        self._end("the connection to the data plane was closed")
+
+    def listen(self, ports: Sequence[PortSpec], mark: int) -> Awaitable[None]:
+        return self._do(lambda ticket: Listen(ticket, tuple(ports), mark))
+
+    def attach_interface(
+        self, interface: int, name: str, mtu: int, bypass_mark: int
+    ) -> Awaitable[None]:
+        return self._do(lambda ticket: AttachInterface(ticket, interface, name, mtu, bypass_mark))
+
+    def detach_interface(self, interface: int) -> Awaitable[None]:
+        return self._do(lambda ticket: DetachInterface(ticket, interface))
+
+    def set_policies(self, policies: Sequence[PolicySpec]) -> Awaitable[None]:
+        return self._do(lambda ticket: SetPolicies(ticket, tuple(policies)))
+
+    def install_sa(self, sa: SaSpec) -> Awaitable[None]:
+        return self._do(lambda ticket: InstallSaFrame(ticket, sa))
+
+    def update_sa(
+        self,
+        direction: Direction,
+        spi: int,
+        *,
+        standby: bool | None = None,
+        local: EndpointSpec | None = None,
+        remote: EndpointSpec | None = None,
+        encap: bool | None = None,
+        limits: LimitsSpec | None = None,
+    ) -> Awaitable[None]:
+        return self._do(
+            lambda ticket: UpdateSaFrame(
+                ticket, direction, spi, standby, local, remote, encap, limits
+            )
+        )
+
+    def remove_sa(self, direction: Direction, spi: int) -> Awaitable[None]:
+        return self._do(lambda ticket: RemoveSaFrame(ticket, direction, spi))
+
+    def flush(self) -> Awaitable[None]:
+        return self._do(Flush)
+
+    def sas(self) -> Awaitable[tuple[SaState, ...]]:
+        return self._gather(lambda ticket: Query(ticket, "sas"), SaState)
+
+    def policies(self) -> Awaitable[tuple[PolicyState, ...]]:
+        return self._gather(lambda ticket: Query(ticket, "policies"), PolicyState)
+
+    async def interfaces(self) -> tuple[InterfaceState, ...]:
+        reply = await self._ask(Interfaces, lambda ticket: Query(ticket, "interfaces"))
+        return reply.interfaces
+
+    async def counters(self) -> Mapping[str, int]:
+        reply = await self._ask(Counters, lambda ticket: Query(ticket, "counters"))
+        return reply.counters
+
+    async def resolve_local(self, remote: str) -> str | None:
+        reply = await self._ask(LocalAddress, lambda ticket: ResolveLocal(ticket, remote))
+        return reply.address
+
+    def keepalive(
+        self, local: EndpointSpec, remote: EndpointSpec, every_ms: int
+    ) -> Awaitable[None]:
+        return self._do(lambda ticket: KeepaliveFrame(ticket, local, remote, every_ms))
+
+    def send_datagram(self, local: EndpointSpec, remote: EndpointSpec, octets: bytes) -> None:
+        if not self._open:
+            self.losses["datagram_no_plane"] += 1
+        elif not self._write(DatagramOut(local, remote, octets)):
+            self.losses["datagram_queue_full"] += 1
+
+    def _do(self, frame: Callable[[int], Frame]) -> Awaitable[None]:
+        # Begun here and not in a coroutine: the frame leaves now even if nobody awaits it yet.
+        return _expect(self._start(frame), Done)
+
+    async def _ask(self, kind: type[T], frame: Callable[[int], Frame]) -> T:
+        reply = await self._start(frame)
+        if not isinstance(reply, kind):
+            raise PlaneRefused(f"the data plane answered {type(reply).__name__}")
+        return reply
+
+    async def _gather(self, frame: Callable[[int], Frame], kind: type[T]) -> tuple[T, ...]:
+        parts = await self._start(frame)
+        if not isinstance(parts, tuple) or not all(isinstance(part, kind) for part in parts):
+            raise PlaneRefused("the data plane answered something else")
+        return cast(tuple[T, ...], parts)
+
+    def _start(self, frame: Callable[[int], Frame]) -> "asyncio.Future[object]":
+        future: asyncio.Future[object] = self._loop.create_future()
+        if not self._open:
+            future.set_exception(PlaneLost("there is no data plane"))
+            return future
+        self._ticket = self._ticket % 0xFFFF_FFFF + 1
+        ticket = self._ticket
+        timer = self._loop.call_later(REPLY_TIMEOUT_S, self._give_up, ticket)
+        self._pending[ticket] = _Pending(future, timer)
+        try:
+            written = self._write(frame(ticket))
+        except PlaneRefused as error:
+            self._finish(ticket, error)
+            return future
+        if not written:
+            self._finish(ticket, PlaneLost("the data plane does not keep up"))
+        return future
+
+    def _write(self, frame: Frame) -> bool:
+        """Send or queue; False when the queue is full."""
+        octets = encoder.encode(frame)
+        if len(octets) > FRAME_MAX:
+            raise PlaneRefused(f"a frame of {len(octets)} octets is larger than {FRAME_MAX}")
+        if not self._queue:
+            try:
+                self._connection.send(octets)
+            except BlockingIOError:
+                self._loop.add_writer(self._connection, self._writable)
+            except OSError:
+                self._lose()
+                return False
+            else:
+                return True
+        if len(self._queue) >= QUEUE_MAX:
+            return False
+        self._queue.append(octets)
+        return True
+
+    def _writable(self) -> None:
+        while self._queue:
+            try:
+                self._connection.send(self._queue[0])
+            except BlockingIOError:
+                return
+            except OSError:
+                self._lose()
+                return
+            self._queue.popleft()
+        self._loop.remove_writer(self._connection)
+
+    def _readable(self) -> None:
+        for _ in range(READS_PER_WAKE_UP):
+            if not self._open:
+                return
+            try:
+                count = self._connection.recv_into(self._buffer)
+            except BlockingIOError:
+                return
+            except OSError:
+                self._lose()
+                return
+            if count == 0:
+                self._lose()
+                return
+            self._take(memoryview(self._buffer)[:count])
+
+    def _take(self, octets: memoryview) -> None:
+        if len(octets) > FRAME_MAX:
+            self.losses["frame_too_large"] += 1
+            return
+        try:
+            frame = from_plane.decode(octets)
+        except msgspec.MsgspecError:
+            # One frame that cannot be read does not end the tunnels; its command times out.
+            self.losses["frame_not_understood"] += 1
+            return
+        match frame:
+            case Sas(ticket, more, sas):
+                self._take_part(ticket, more, sas)
+            case Policies(ticket, more, policies):
+                self._take_part(ticket, more, policies)
+            case Welcome() | Done() | Refused() | Interfaces() | Counters() | LocalAddress():
+                self._take_reply(frame)
+            case DatagramIn():
+                self._on_notice(frame)
+            case _:
+                self._on_notice(frame)
+
+    def _take_part(
+        self, ticket: int, more: bool, parts: tuple[SaState, ...] | tuple[PolicyState, ...]
+    ) -> None:
+        pending = self._pending.get(ticket)
+        if pending is None:
+            self.losses["reply_too_late"] += 1
+            return
+        pending.parts += parts
+        if not more:
+            self._finish(ticket, tuple(pending.parts))
+
+    def _take_reply(self, reply: Reply) -> None:
+        if reply.ticket not in self._pending:
+            self.losses["reply_too_late"] += 1
+        elif isinstance(reply, Refused):
+            self._finish(reply.ticket, PlaneRefused(reply.reason))
+        else:
+            self._finish(reply.ticket, reply)
+
+    def _finish(self, ticket: int, outcome: object) -> None:
+        pending = self._pending.pop(ticket)
+        pending.timer.cancel()
+        if pending.future.done():
+            return
+        if isinstance(outcome, Exception):
+            pending.future.set_exception(outcome)
+        else:
+            pending.future.set_result(outcome)
+
+    def _give_up(self, ticket: int) -> None:
+        if ticket in self._pending:
+            self.losses["reply_timeout"] += 1
+            self._finish(ticket, PlaneLost(f"no answer within {REPLY_TIMEOUT_S:g} s"))
+
+    def _lose(self) -> None:
+        if self._open:
+            self._end("the data plane went away")
+            self._on_lost()
+
+    def _end(self, reason: str) -> None:
+        if not self._open:
+            return
+        self._open = False
+        self._loop.remove_reader(self._connection)
+        self._loop.remove_writer(self._connection)
+        self._connection.close()
+        self._queue.clear()
+        for ticket in tuple(self._pending):
+            self._finish(ticket, PlaneLost(reason))
+
+
+def _expect(reply: "asyncio.Future[object]", kind: type[Done]) -> "asyncio.Future[None]":
+    """The same outcome without its value; any other reply is an error."""
+    outcome: asyncio.Future[None] = reply.get_loop().create_future()
+
+    def finish(reply: "asyncio.Future[object]") -> None:
+        if outcome.done():
+            return
+        error = reply.exception()
+        if error is not None:
+            outcome.set_exception(error)
+        elif isinstance(reply.result(), kind):
+            outcome.set_result(None)
+        else:
+            outcome.set_exception(PlaneRefused(f"unexpected answer {reply.result()!r}"))
+
+    reply.add_done_callback(finish)
+    return outcome
