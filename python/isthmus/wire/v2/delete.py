@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from struct import Struct
 from typing import ClassVar, Self
 
-from isthmus.values.errors import Malformed
+from isthmus.values.errors import LocalFault, Malformed
 from isthmus.values.registry.ikev2 import PayloadType, SecurityProtocol
 from isthmus.values.spi import ESP_SPI_SIZE
 from isthmus.wire.cursor import Reader, Writer
@@ -46,7 +46,9 @@ class Delete:
         return cls(protocol, tuple(body.take(spi_size) for _ in range(count)))
 
     def encode(self) -> bytes:
-        """The payload's body."""
-        size = SPI_SIZES.get(self.protocol, 0)
+        """The payload's body. Raises LocalFault for an SPI that is none of the protocol."""
+        size = SPI_SIZES.get(self.protocol)
+        if size is None or any(len(spi) != size for spi in self.spis) or (not size and self.spis):
+            raise LocalFault(f"no Delete can say {self}")
         writer = Writer().u8(self.protocol).u8(size).u16(len(self.spis))
         return writer.put(b"".join(self.spis)).octets()

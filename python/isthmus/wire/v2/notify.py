@@ -26,16 +26,15 @@ class Notify:
         """Raises Malformed for an SPI that is cut off or of a protocol that does not exist."""
         at = body.offset
         protocol_number, spi_size, kind = body.unpack(_LAYOUT)
-        spi = body.take(spi_size)
-        if not spi and protocol_number not in _PROTOCOLS:
+        if not spi_size:
             # Without an SPI the protocol says nothing and is ignored (RFC 7296 §3.10).
-            protocol_number = SecurityProtocol.NONE
-        return cls(kind, body.rest(), closed(SecurityProtocol, protocol_number, at=at), spi)
+            return cls(kind, body.rest())
+        protocol = closed(SecurityProtocol, protocol_number, at=at)
+        spi = body.take(spi_size)
+        return cls(kind, body.rest(), protocol, spi)
 
     def encode(self) -> bytes:
-        """The payload's body."""
-        writer = Writer().u8(self.protocol).u8(len(self.spi)).u16(self.kind)
+        """The payload's body; without an SPI the protocol is sent as zero."""
+        protocol = self.protocol if self.spi else SecurityProtocol.NONE
+        writer = Writer().u8(protocol).u8(len(self.spi)).u16(self.kind)
         return writer.put(self.spi).put(self.data).octets()
-
-
-_PROTOCOLS = frozenset(int(protocol) for protocol in SecurityProtocol)
