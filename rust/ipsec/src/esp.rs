@@ -2,12 +2,14 @@
 
 use std::ops::Range;
 
+use crate::cipher::{Suite, ESP_HEADER};
 use crate::entropy::Entropy;
-use crate::lifetime::LimitNotice;
-use crate::packet::Packet;
+use crate::lifetime::{LimitNotice, Unit, Which};
+use crate::packet::{protocol, Packet, Version};
 use crate::replay::Place;
 use crate::sa::{InboundSa, OutboundSa};
 use crate::stats::Reason;
+use crate::tunnel;
 
 /// Octets to leave free before an inner packet: outer IPv6 and UDP headers, ESP header, longest IV.
 pub const HEADROOM: usize = 40 + 8 + 8 + 16;
@@ -101,7 +103,71 @@ impl OutboundSa {
         now_ms: u64,
         entropy: &mut dyn Entropy,
     ) -> Result<Sealed, Refused> {
-        todo!()
+        let result = self.try_seal(buffer, inner, packet, now_ms, entropy);
+        if let Err(refused) = &result {
+            self.shared().drops.count(refused.reason);
+        }
+        result
+    }
+
+    fn try_seal(
+        &self,
+        buffer: &mut [u8],
+        inner: Range<usize>,
+        packet: &Packet,
+        now_ms: u64,
+        entropy: &mut dyn Entropy,
+    ) -> Result<Sealed, Refused> {
+        let fixed = self.parameters();
+        if !fixed.selectors.match_outbound(packet) {
+            return Err(Reason::SelectorOutbound.into());
+        }
+        let esp = lay_out(buffer, inner, packet, &fixed.suite).ok_or(Reason::NoRoom)?;
+        let octets = &mut buffer[esp.clone()];
+        let iv = ESP_HEADER..ESP_HEADER + fixed.suite.iv_length();
+        // Everything that can fail for other reasons comes before what is used up for good.
+        let random_iv = self.core().cipher.wants_random_iv();
+        if random_iv {
+            entropy
+                .fill(&mut octets[iv.clone()])
+                .map_err(|_| Reason::Entropy)?;
+        }
+        let usage = &self.shared().usage;
+        let charged = usage
+            .charge(&fixed.limits, packet.length as u64)
+            .map_err(|reached| Refused {
+                reason: reached.reason,
+                notice: reached.notice,
+            })?;
+        let Some(taken) = self.core().sequence.take() else {
+            let notice = usage.notice(Which::Hard, Unit::Sequence);
+            return Err(Refused {
+                reason: Reason::SequenceExhausted,
+                notice,
+            });
+        };
+        octets[..4].copy_from_slice(&fixed.spi.to_be_bytes());
+        octets[4..ESP_HEADER].copy_from_slice(&(taken.number as u32).to_be_bytes());
+        if !random_iv {
+            // Sequence numbers are never given twice, so the nonce is unique for this key.
+            octets[iv].copy_from_slice(&taken.number.to_be_bytes());
+        }
+        let high = fixed.esn.then_some((taken.number >> 32) as u32);
+        self.core().cipher.seal(octets, high)?;
+        self.shared().used(now_ms);
+        let soft = || {
+            taken
+                .soft
+                .then(|| usage.notice(Which::Soft, Unit::Sequence))
+                .flatten()
+        };
+        Ok(Sealed {
+            esp,
+            tos: tunnel::outer_tos(packet.tos),
+            dont_fragment: fixed.path.df.outer(packet),
+            sequence: taken.number,
+            notice: charged.or_else(soft),
+        })
     }
 }
 
@@ -112,6 +178,126 @@ impl InboundSa {
     /// changes nothing but a counter, unless it was authentic; after a wrong ICV the payload octets
     /// of the buffer are zero.
     pub fn open(&self, buffer: &mut [u8], outer_tos: u8, now_ms: u64) -> Result<Opened, Refused> {
-        todo!()
+        let result = self
+            .authenticate(buffer)
+            .and_then(|(authenticated, place)| {
+                self.shared().used(now_ms);
+                Ok((self.inspect(buffer, outer_tos)?, authenticated, place))
+            })
+            .map_err(Refused::from)
+            .and_then(|((inner, packet), authenticated, place)| {
+                let notice = self
+                    .shared()
+                    .usage
+                    .charge(&self.parameters().limits, packet.length as u64)
+                    .map_err(|reached| Refused {
+                        reason: reached.reason,
+                        notice: reached.notice,
+                    })?;
+                let (sequence, first) = (authenticated.sequence(), self.shared().is_first());
+                Ok(Opened {
+                    inner,
+                    packet,
+                    sequence,
+                    place,
+                    first,
+                    notice,
+                })
+            });
+        if let Err(refused) = &result {
+            self.shared().drops.count(refused.reason);
+        }
+        result
     }
+
+    /// Replay check, ICV, replay commit (RFC 4303 §3.4.3, §3.4.4). Nothing moves before the ICV.
+    fn authenticate(&self, buffer: &mut [u8]) -> Result<(Authenticated, Place), Reason> {
+        let fixed = self.parameters();
+        let header: &[u8; ESP_HEADER] = buffer.first_chunk().ok_or(Reason::EspMalformed)?;
+        let [a, b, c, d, e, f, g, h] = *header;
+        if u32::from_be_bytes([a, b, c, d]) != fixed.spi {
+            return Err(Reason::NoSaInbound);
+        }
+        let low = u32::from_be_bytes([e, f, g, h]);
+        let sequence = {
+            let window = self.window();
+            let sequence = window.infer(low, fixed.esn)?;
+            window.check(sequence)?;
+            sequence
+        };
+        let high = fixed.esn.then_some((sequence >> 32) as u32);
+        self.core().cipher.open(buffer, high)?;
+        let authenticated = Authenticated { sequence };
+        let place = self.window().commit(&authenticated)?;
+        Ok((authenticated, place))
+    }
+
+    /// Trailer, inner header, selectors and ECN of an authentic packet.
+    fn inspect(&self, buffer: &mut [u8], outer_tos: u8) -> Result<(Range<usize>, Packet), Reason> {
+        let fixed = self.parameters();
+        let start = ESP_HEADER + fixed.suite.iv_length();
+        let end = buffer.len().saturating_sub(fixed.suite.icv_length());
+        let body = buffer.get_mut(start..end).ok_or(Reason::EspMalformed)?;
+        let (payload, next_header) = unpad(body)?;
+        let payload = &mut body[..payload];
+        let version = match next_header {
+            protocol::IPV4 => Version::V4,
+            protocol::IPV6 => Version::V6,
+            protocol::NONE => return Err(Reason::Dummy),
+            _ => return Err(Reason::NextHeader),
+        };
+        let mut packet = Packet::parse(payload)?;
+        if packet.version() != version {
+            return Err(Reason::InnerMalformed);
+        }
+        if !fixed.selectors.match_inbound(&packet) {
+            return Err(Reason::SelectorInbound);
+        }
+        let ecn = tunnel::decapsulated_ecn(packet.tos, outer_tos).ok_or(Reason::Ecn)?;
+        if ecn != packet.tos & 3 {
+            packet.tos = packet.tos & !3 | ecn;
+            tunnel::write_tos(payload, packet.tos);
+        }
+        Ok((start..start + packet.length, packet))
+    }
+}
+
+/// Finds the place of the ESP packet around the inner one and writes padding and trailer
+/// (RFC 4303 §2.4). `None`: no room, or the range is not the packet's.
+fn lay_out(
+    buffer: &mut [u8],
+    inner: Range<usize>,
+    packet: &Packet,
+    suite: &Suite,
+) -> Option<Range<usize>> {
+    if packet.length > buffer.get(inner.clone())?.len() {
+        return None;
+    }
+    let start = inner.start.checked_sub(ESP_HEADER + suite.iv_length())?;
+    let end = start.checked_add(suite.sealed_length(packet.length))?;
+    let trailer = inner.start + packet.length..end - suite.icv_length();
+    let (padding, lengths) = buffer
+        .get_mut(..end)?
+        .get_mut(trailer)?
+        .split_last_chunk_mut::<2>()?;
+    for (octet, value) in padding.iter_mut().zip(1..) {
+        *octet = value;
+    }
+    *lengths = [padding.len() as u8, packet.version().next_header()];
+    Some(start..end)
+}
+
+/// The payload's length and the next header of a decrypted body.
+fn unpad(body: &[u8]) -> Result<(usize, u8), Reason> {
+    let (rest, &[pad_length, next_header]) = body.split_last_chunk().ok_or(Reason::Padding)?;
+    let payload = rest
+        .len()
+        .checked_sub(usize::from(pad_length))
+        .ok_or(Reason::Padding)?;
+    let good = rest[payload..]
+        .iter()
+        .zip(1..=255u8)
+        .all(|(&octet, value)| octet == value);
+    good.then_some((payload, next_header))
+        .ok_or(Reason::Padding)
 }

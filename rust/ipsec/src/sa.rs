@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use zeroize::Zeroizing;
@@ -160,6 +160,8 @@ pub struct Shared {
     pub drops: Counters,
     /// Time of last use plus one; 0 = never.
     last_used: AtomicU64,
+    /// Has a packet been passed on?
+    passed: AtomicBool,
 }
 
 impl Shared {
@@ -168,12 +170,18 @@ impl Shared {
             usage: Usage::default(),
             drops: Counters::default(),
             last_used: AtomicU64::new(0),
+            passed: AtomicBool::new(false),
         }
     }
 
     /// When a packet last passed, in the caller's milliseconds.
     pub fn last_used_ms(&self) -> Option<u64> {
         self.last_used.load(Ordering::Relaxed).checked_sub(1)
+    }
+
+    /// True for exactly one caller.
+    pub(crate) fn is_first(&self) -> bool {
+        !self.passed.load(Ordering::Relaxed) && !self.passed.swap(true, Ordering::Relaxed)
     }
 
     pub(crate) fn used(&self, now_ms: u64) {
