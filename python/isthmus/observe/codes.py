@@ -41,9 +41,9 @@ CATALOGUE: tuple[Code, ...] = (
     ),
     Code(
         "E104",
-        "the connection broke off in the middle",
-        "The first messages were answered and then the peer fell silent: often large datagrams "
-        "are lost because IP fragments are dropped on the way.",
+        "large messages lost",
+        "The first messages were answered and IKE_AUTH was not: large datagrams are often lost "
+        "because IP fragments are dropped on the way.",
         "Let IP fragments of UDP 500 and 4500 through, and look at the peer's log for this time.",
     ),
     Code(
@@ -87,7 +87,8 @@ CATALOGUE: tuple[Code, ...] = (
         "identity mismatch",
         "The identity that the peer sent is not the one that we expect of it; a peer behind NAT "
         "sends its private address.",
-        "Set `remote_id` to what the peer sends, or set the peer's own identity to our `remote_id`.",
+        "Set `remote_id` to what the peer sends, or make the peer send the identity that "
+        "`remote_id` names.",
     ),
     Code(
         "E131",
@@ -173,10 +174,16 @@ CATALOGUE: tuple[Code, ...] = (
         "Wait for the peer to notice, or `isthmus down NAME` and `isthmus up NAME`.",
     ),
     Code(
-        "E402",
+        "E310",
         "data plane refused an SA",
         "The SAs were negotiated, but the data plane on this machine did not install them.",
         "Look at `isthmus log` for the reason that the data plane gave.",
+    ),
+    Code(
+        "E402",
+        "ESP lost behind NAT",
+        "A NAT on the way does not pass ESP as it is.",
+        'Set `nat = "force"` on this tunnel, which puts ESP inside UDP 4500.',
     ),
     Code(
         "E602",
