@@ -1,22 +1,26 @@
 """isthmusd as a gateway of a lab: its configuration file, its life, and asking it things.
 
-Everything goes through what a user has: the configuration format, the `isthmusd` command, and the
-`isthmus` command with `--json`.
+Everything goes through what a user has: the configuration format, the `isthmusd` and `isthmus`
+commands, and the control socket's JSON lines (docs/commands.md), which answer faster than a command
+starts.
 """
 
 import json
 import os
+import socket
 import subprocess
 import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 from isthmus.lab.namespaces import LabError, World, end
 
 _START_S: Final = 20.0
+_SCHEMA: Final = "isthmus/v1"
+Reply: TypeAlias = dict[str, Any]
 KEYS_VARIABLE: Final = "ISTHMUS_LAB_KEYS"
 
 
@@ -27,6 +31,15 @@ def command(name: str) -> list[str]:
         return [str(script)]
     module = {"isthmusd": "isthmus.daemon.main", "isthmus": "isthmus.cli.main"}[name]
     return [sys.executable, "-m", module]
+
+
+class DaemonRefused(LabError):
+    """The daemon answered a request with an error."""
+
+    def __init__(self, verb: str, reply: Reply) -> None:
+        super().__init__(f"{verb}: {reply['what']} {reply['why']} {reply['fix']}".strip())
+        self.kind = str(reply["kind"])
+        self.code = str(reply.get("code", ""))
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +125,7 @@ class Isthmus:
         return self.directory / "isthmus.toml"
 
     @property
-    def socket(self) -> Path:
+    def control(self) -> Path:
         """The daemon's control socket."""
         return self.directory / "control.sock"
 
@@ -152,7 +165,13 @@ class Isthmus:
         with self.log.open("a", encoding="utf-8") as log:
             self._process = self.world.start(
                 self.namespace,
-                [*command("isthmusd"), "-c", str(self.configuration), "--socket", str(self.socket)],
+                [
+                    *command("isthmusd"),
+                    "-c",
+                    str(self.configuration),
+                    "--socket",
+                    str(self.control),
+                ],
                 stdout=log,
                 environment=extra,
             )
@@ -172,7 +191,7 @@ class Isthmus:
     def ask(self, *words: str, timeout_s: float = 30.0) -> subprocess.CompletedProcess[str]:
         """Run `isthmus --socket ... words` as a user would; the caller looks at the status."""
         return subprocess.run(
-            [*command("isthmus"), "--socket", str(self.socket), *words],
+            [*command("isthmus"), "--socket", str(self.control), *words],
             capture_output=True,
             text=True,
             timeout=timeout_s,
@@ -188,14 +207,41 @@ class Isthmus:
             raise LabError(f"isthmus {' '.join(words)} ended with {done.returncode}: {said}")
         return done.stdout
 
-    def status(self) -> dict[str, Any]:
-        """`isthmus status --json`."""
-        found: dict[str, Any] = json.loads(self.do("status", "--json"))
+    def request(self, verb: str, *, timeout_s: float = 30.0, **fields: object) -> list[Reply]:
+        """One request on the control socket; the replies up to the one that ends it.
+
+        Raises LabError with the daemon's sentences when the answer is an error.
+        """
+        asked = {"verb": verb, "schema": _SCHEMA, "id": 1} | fields
+        replies: list[Reply] = []
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+            connection.settimeout(timeout_s)
+            connection.connect(str(self.control))
+            connection.sendall(json.dumps(asked).encode() + b"\n")
+            with connection.makefile("rb") as lines:
+                for line in lines:
+                    reply: Reply = json.loads(line)
+                    replies.append(reply)
+                    if reply["type"] == "error":
+                        raise DaemonRefused(verb, reply)
+                    if reply["type"] != "event":
+                        return replies
+        raise LabError(f"isthmusd closed the connection before it answered {verb!r}")
+
+    def status(self) -> Reply:
+        """The daemon's status: `tunnels`, each with `phase1` and `rules`."""
+        return self.request("status")[-1]
+
+    def tunnel(self) -> Reply:
+        """The status of the only tunnel."""
+        (found,) = self.status()["tunnels"]
+        assert isinstance(found, dict)
         return found
 
-    def events(self) -> list[dict[str, Any]]:
-        """`isthmus log --json`: the daemon's recent events, oldest first."""
-        return [json.loads(line) for line in self.do("log", "--json").splitlines() if line]
+    def events(self, limit: int = 1000) -> list[Reply]:
+        """The daemon's recent events, oldest first."""
+        replies = self.request("log", limit=limit)
+        return [reply["event"] for reply in replies if reply["type"] == "event"]
 
     def log_tail(self, lines: int = 40) -> str:
         """The last lines of what the daemon printed."""
@@ -206,7 +252,11 @@ class Isthmus:
         return "\n".join(text.splitlines()[-lines:])
 
     def _answers(self) -> bool:
-        return self.socket.exists() and self.ask("status", "--json").returncode == 0
+        try:
+            self.request("status", timeout_s=5.0)
+        except (OSError, LabError):
+            return False
+        return True
 
 
 def _write_private(path: Path, text: str) -> None:
