@@ -1,7 +1,8 @@
 """What every data plane can do. The conformance tests hold each one to it.
 
 A command is on its way, in order, when the call returns; the awaitable tells how it ended. So a
-caller who installs an SA and then sends a datagram need not wait in between.
+caller who installs an SA and then sends a datagram need not wait in between. A question (`sas`,
+`policies`, `interfaces`, `counters`, `resolve_local`) is asked when it is awaited.
 """
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence

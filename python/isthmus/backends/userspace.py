@@ -17,7 +17,6 @@ from isthmus.backends.frames import (
     PROTOCOL_VERSION,
     AttachInterface,
     Counters,
-    DatagramIn,
     DatagramOut,
     DetachInterface,
     Done,
@@ -304,8 +303,6 @@ class UserspacePlane:
                 self._take_part(ticket, more, policies)
             case Welcome() | Done() | Refused() | Interfaces() | Counters() | LocalAddress():
                 self._take_reply(frame)
-            case DatagramIn():
-                self._on_notice(frame)
             case _:
                 self._on_notice(frame)
 
