@@ -17,7 +17,7 @@ SPI_SIZES = {
 }
 """Octets of an SPI in a Delete: the header names the IKE SA, so none stands there."""
 _LAYOUT = Struct(">BBH")
-_SPI_MEMORY = 48
+_SPI_MEMORY = 52
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,7 +30,7 @@ _FIXED_FORM = 0x8000
 """The AF bit: the two octets behind the type are the value, not a length."""
 _STAND_IN_ATTRIBUTE = _FIXED_FORM | 0x7FFF
 """Private use: encodes that a transform had attributes which we do not know."""
-_PROPOSAL_MEMORY = 256
+_PROPOSAL_MEMORY = 192
 _TRANSFORM_MEMORY = 136
 
 
