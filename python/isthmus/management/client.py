@@ -8,10 +8,22 @@ import socket
 from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
-from typing import Self, TypeVar
+from typing import TYPE_CHECKING, Self, TypeVar
 
-from isthmus.management.api import LINE_MAX, AnyReply, AnyRequest, DoneReply, ErrorReply, EventReply
+from isthmus.management.api import (
+    LINE_MAX,
+    AnyReply,
+    AnyRequest,
+    DoneReply,
+    ErrorReply,
+    EventReply,
+    Which,
+    WhichReply,
+)
 from isthmus.management.codec import BadLine, decode_reply, encode
+
+if TYPE_CHECKING:
+    from isthmus.policy.connection import Configuration
 
 DEFAULT_SOCKET = "/run/isthmus/control.sock"
 SOCKET_VARIABLE = "ISTHMUS_SOCKET"
@@ -176,3 +188,14 @@ def _broken(path: Path, why: str) -> ClientError:
         f"On {path}: {why}.",
         "Look at the daemon's log, and try again.",
     )
+
+
+def which_in(configuration: "Configuration", request: Which) -> WhichReply:
+    """What a daemon under this configuration would answer. Raises Refused as `Client.ask` does."""
+    # Imported here because asking a daemon needs none of what it imports.
+    from isthmus.management.which import answer
+
+    reply = answer(request, configuration)
+    if isinstance(reply, ErrorReply):
+        raise Refused(reply)
+    return reply

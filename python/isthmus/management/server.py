@@ -15,7 +15,15 @@ import struct
 from dataclasses import dataclass
 from pathlib import Path
 
-from isthmus.management.api import LINE_MAX, WRITE_VERBS, AnyReply, AnyRequest, ErrorReply, Kind
+from isthmus.management.api import (
+    LINE_MAX,
+    WRITE_VERBS,
+    AnyReply,
+    AnyRequest,
+    ErrorReply,
+    Kind,
+    Log,
+)
 from isthmus.management.codec import BadLine, decode_request, encode, too_long
 from isthmus.management.service import Service
 from isthmus.values.errors import LocalFault
@@ -32,7 +40,8 @@ PATH_MAX = 107
 """Octets of a Unix socket's path that Linux takes, without the final zero."""
 _SO_PEERGROUPS = 59
 """Linux 4.13, socket(7): the supplementary groups of the peer. Not named by `socket`."""
-_GROUPS_MAX = 65_536
+_GROUPS_OCTETS_MAX = 1024
+"""As much as Python's getsockopt gives: 256 groups."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,18 +175,21 @@ class Server:
         self, peer: Peer, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> None:
         """Answer line by line. The next line is awaited while one is answered, so that a client
-        that leaves ends what it asked for."""
+        that leaves ends the events it follows. Anything else is answered to its end: a script may
+        have closed its writing side and still read."""
         coming = asyncio.create_task(_line(reader))
         answering: asyncio.Task[None] | None = None
         try:
-            while True:
-                line = await coming
-                if not line:
-                    return
+            while line := await coming:
                 coming = asyncio.create_task(_line(reader))
-                answering = asyncio.create_task(self._answer(peer, line, writer))
+                try:
+                    request = decode_request(line)
+                except BadLine as bad:
+                    await _send(writer, bad.reply)
+                    continue
+                answering = asyncio.create_task(self._answer(peer, request, writer))
                 await asyncio.wait({answering, coming}, return_when=asyncio.FIRST_COMPLETED)
-                if coming.done() and not answering.done() and not _has_line(coming):
+                if isinstance(request, Log) and not answering.done() and not _has_line(coming):
                     return
                 await answering
         except _TooLong:
@@ -191,12 +203,7 @@ class Server:
                 return_exceptions=True,
             )
 
-    async def _answer(self, peer: Peer, line: bytes, writer: asyncio.StreamWriter) -> None:
-        try:
-            request = decode_request(line)
-        except BadLine as bad:
-            await _send(writer, bad.reply)
-            return
+    async def _answer(self, peer: Peer, request: AnyRequest, writer: asyncio.StreamWriter) -> None:
         if isinstance(request, WRITE_VERBS) and not self._rights.may_write(peer):
             await _send(writer, _not_permitted(peer, WRITE_GROUP, "This verb", request.id))
             return
@@ -255,7 +262,13 @@ def peer_of(connected: socket.socket) -> Peer:
     _, uid, gid = struct.unpack(
         "3i", connected.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, size)
     )
-    octets = connected.getsockopt(socket.SOL_SOCKET, _SO_PEERGROUPS, 4 * _GROUPS_MAX)
+    try:
+        octets = connected.getsockopt(socket.SOL_SOCKET, _SO_PEERGROUPS, _GROUPS_OCTETS_MAX)
+    except OSError as error:
+        if error.errno not in (errno.ENOPROTOOPT, errno.ERANGE):
+            raise
+        # An old kernel, or a user in more groups than fit: fewer rights, never more.
+        octets = b""
     groups = struct.unpack(f"{len(octets) // 4}I", octets)
     return Peer(uid, frozenset((gid, *groups)))
 

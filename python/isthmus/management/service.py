@@ -20,7 +20,7 @@ from isthmus.management.snapshot import (
     suites,
     tunnel_status,
 )
-from isthmus.management.which import Packet, which
+from isthmus.management.which import answer
 from isthmus.values.errors import LocalFault
 
 __all__ = ["Control", "Send", "Service"]
@@ -79,7 +79,7 @@ class Service:
             case api.Log():
                 await self._log(request, send)
             case api.Which():
-                await send(self._which(request))
+                await send(answer(request, self._control.configuration(), self._control.views()))
             case api.Version():
                 control = self._control
                 await send(
@@ -129,22 +129,6 @@ class Service:
             phase1=phase1_entries(views),
             sas=tuple(sa_entry(sa, known) for sa in wanted),
         )
-
-    def _which(self, request: api.Which) -> AnyReply:
-        try:
-            packet = Packet.parse(
-                request.source, request.destination, request.protocol, request.port
-            )
-        except ValueError as error:
-            raise Refused(
-                ErrorReply(
-                    kind=Kind.MALFORMED,
-                    what="This is no packet.",
-                    why=str(error),
-                    fix="Name two addresses of one family: isthmus which 10.1.0.9 10.2.0.7 tcp/443",
-                )
-            ) from None
-        return which(self._control.configuration(), packet, request.id, self._control.views())
 
     async def _log(self, request: api.Log, send: Send) -> None:
         if request.tunnel is not None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from ipaddress import ip_address, ip_network
 
 from isthmus.ike.core.views import TunnelView
-from isthmus.management.api import OtherRule, WhichReply
+from isthmus.management.api import ErrorReply, Kind, OtherRule, Which, WhichReply
 from isthmus.policy.connection import ChildPolicy, Configuration, Connection, Mode
 from isthmus.values.address import IpAddress
 from isthmus.values.selector import (
@@ -51,13 +51,27 @@ class Packet:
         return f"{text}/{self.port}" if self.port else text
 
 
+def answer(
+    request: Which, configuration: Configuration, views: Iterable[TunnelView] = ()
+) -> WhichReply | ErrorReply:
+    """The reply to a request. `views` lends the state of the rule, when a daemon runs."""
+    try:
+        packet = Packet.parse(request.source, request.destination, request.protocol, request.port)
+    except ValueError as error:
+        return ErrorReply(
+            id=request.id,
+            kind=Kind.MALFORMED,
+            what="This is no packet.",
+            why=f"{error}.",
+            fix="Name two addresses of one family: isthmus which 10.1.0.9 10.2.0.7 tcp/443",
+        )
+    return which(configuration, packet, request.id, views)
+
+
 def which(
     configuration: Configuration, packet: Packet, id: int = 0, views: Iterable[TunnelView] = ()
 ) -> WhichReply:
-    """The rule that takes the packet, and a reason for each one that does not.
-
-    `views` lends the state of the rule, when a daemon runs.
-    """
+    """The rule that takes the packet, and a reason for each one that does not."""
     fitting: list[tuple[tuple[int, ...], Connection, ChildPolicy]] = []
     others: list[OtherRule] = []
     for order, (connection, rule) in enumerate(_rules(configuration)):
