@@ -1,0 +1,397 @@
+//! Commands of the IKE process: each builds a new table and publishes it, or changes nothing and says why.
+
+use std::collections::HashMap;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::os::fd::AsFd;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::Arc;
+
+use ipsec::nat::NON_ESP_MARKER;
+use ipsec::packet::Version;
+use ipsec::sa::{InboundSa, OutboundSa};
+use ipsec::sad::{Sad, SadError};
+
+use super::{convert, Control};
+use crate::counters::Event;
+use crate::frames::{self, parse_address, Command, Direction, Outgoing};
+use crate::hold;
+use crate::sys::batch::{Sender, Transmit};
+use crate::sys::poll::{now_ms, Interest};
+use crate::sys::socket::{self, is_any};
+use crate::sys::tun;
+use crate::table::{Bypass, Device, Exit, ExitKind, HoldQueue, Interface, PathMtu, Table, QUEUES_MAX};
+
+/// Most UDP ports, policies, interfaces: far above any use, so that a confused client cannot exhaust the process.
+const PORTS_MAX: usize = 64;
+const INTERFACES_MAX: usize = 256;
+const KEEPALIVES_MAX: usize = 65_536;
+
+type Reply = Result<Outgoing, String>;
+
+impl Control {
+    pub(super) fn apply(&mut self, ticket: u32, command: Command<'_>) -> Reply {
+        let done = Ok(Outgoing::Done { ticket });
+        match command {
+            Command::Listen(listen) => self.listen(&listen).and(done),
+            Command::AttachInterface(attach) => self.attach(attach).and(done),
+            Command::DetachInterface(detach) => self.detach(detach.interface).and(done),
+            Command::SetPolicies(set) => self.set_policies(set.policies).and(done),
+            Command::InstallSa(install) => self.install(install.sa).and(done),
+            Command::UpdateSa(update) => self.update(&update).and(done),
+            Command::RemoveSa(remove) => self.remove(&remove).and(done),
+            Command::Flush => {
+                self.flush_all();
+                done
+            }
+            Command::ResolveLocal(resolve) => {
+                let remote = parse_address(&resolve.remote)?;
+                let mark = self.shared.table.load().mark;
+                let address = socket::resolve_local(remote, mark).map(|address| address.to_string());
+                Ok(Outgoing::LocalAddress { ticket, address })
+            }
+            Command::Keepalive(keepalive) => {
+                if self.keepalives.len() >= KEEPALIVES_MAX && keepalive.every_ms > 0 {
+                    return Err("too many keepalives".to_owned());
+                }
+                let (local, remote) = (keepalive.local.socket_address()?, keepalive.remote.socket_address()?);
+                self.set_keepalive(local, remote, keepalive.every_ms);
+                done
+            }
+            Command::Hello(_) | Command::Query(_) | Command::Datagram(_) => Err("not expected here".to_owned()),
+        }
+    }
+
+    /// A copy of the published table, cheap because everything in it is shared.
+    fn draft(&self) -> Table {
+        Table::clone(&self.shared.table.load())
+    }
+
+    fn publish(&self, table: Table) {
+        self.shared.table.store(Arc::new(table));
+    }
+
+    // Sockets.
+
+    fn listen(&mut self, listen: &frames::Listen) -> Result<(), String> {
+        if listen.ports.len() > PORTS_MAX {
+            return Err(format!("at most {PORTS_MAX} ports"));
+        }
+        let mut table = self.draft();
+        let old = std::mem::take(&mut table.exits);
+        // Only what is wanted no longer is closed, and only after everything new could be opened.
+        for port in &listen.ports {
+            let bound = SocketAddr::new(parse_address(&port.address)?, port.port);
+            let same = old.iter().find(|exit| matches!(exit.kind, ExitKind::Udp { bound: b, .. } if b == bound));
+            let (token, pair) = match same {
+                Some(exit) => (exit.token, Arc::clone(&exit.pair)),
+                None => {
+                    let pair = socket::udp_pair(bound, listen.mark)
+                        .map_err(|error| format!("UDP {bound} cannot be opened: {error}"))?;
+                    (self.shared.take_token(), Arc::new(pair))
+                }
+            };
+            if !table.exits.iter().any(|exit| exit.token == token) {
+                table.exits.push(Exit { token, kind: ExitKind::Udp { bound, nat_t: port.nat_t }, pair });
+            }
+        }
+        for (version, any) in
+            [(Version::V4, IpAddr::V4(Ipv4Addr::UNSPECIFIED)), (Version::V6, IpAddr::V6(Ipv6Addr::UNSPECIFIED))]
+        {
+            let kind = ExitKind::Esp { version };
+            if let Some(exit) = old.iter().find(|exit| exit.kind == kind) {
+                table.exits.push(exit.clone());
+                continue;
+            }
+            match socket::esp_pair(any, listen.mark) {
+                Ok(pair) => {
+                    table.exits.push(Exit { token: self.shared.take_token(), kind, pair: Arc::new(pair) });
+                }
+                // A system without IPv6 has IPv4 all the same.
+                Err(error) if version == Version::V6 && error.raw_os_error() == Some(libc::EAFNOSUPPORT) => {}
+                Err(error) => return Err(format!("a raw socket for ESP cannot be opened: {error}")),
+            }
+        }
+        if listen.mark != table.mark {
+            for exit in &table.exits {
+                for one in [&exit.pair.df_set, &exit.pair.df_clear] {
+                    socket::set_mark(one, listen.mark).map_err(|error| format!("the mark cannot be set: {error}"))?;
+                }
+            }
+        }
+        table.mark = listen.mark;
+        let new = table.exits.clone();
+        self.publish(table);
+        for exit in old.iter().filter(|exit| !new.iter().any(|kept| kept.token == exit.token)) {
+            // Closing follows with the last snapshot; no event may come for it before that.
+            let _ = self.shared.inbound_poller.remove(&exit.pair.df_set);
+        }
+        for exit in new.iter().filter(|exit| !old.iter().any(|before| before.token == exit.token)) {
+            self.shared
+                .inbound_poller
+                .add(&exit.pair.df_set, exit.token, Interest::Read)
+                .map_err(|error| format!("a socket cannot be watched: {error}"))?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn send_datagram(&mut self, datagram: &frames::Datagram<'_>) {
+        let now_ms = now_ms();
+        let (Ok(local), Ok(remote)) = (datagram.local.socket_address(), datagram.remote.socket_address()) else {
+            return self.shared.counters.event(Event::FramesRefused);
+        };
+        let table = self.shared.table.load();
+        let Some(exit) = table.exit_for_ike(local).and_then(|index| table.exits.get(index)) else {
+            self.shared.counters.event(Event::DropNoPort);
+            return self.shared.notices.send_failed(remote, libc::EADDRNOTAVAIL, now_ms);
+        };
+        let marker: &[u8] = match exit.kind {
+            ExitKind::Udp { nat_t: true, .. } => &NON_ESP_MARKER,
+            _ => &[],
+        };
+        let octets = [marker, datagram.octets.as_ref()].concat();
+        let item = Transmit {
+            start: 0,
+            end: octets.len(),
+            remote,
+            local: (!is_any(local.ip())).then_some(local.ip()),
+            traffic_class: 0,
+        };
+        let socket = if datagram.df { &exit.pair.df_set } else { &exit.pair.df_clear };
+        let mut failure = None;
+        Sender::new().send(socket.as_fd(), &octets, &[item], |_, errno| failure = Some(errno));
+        match failure {
+            None => self.shared.counters.event(Event::IkeSent),
+            Some(errno) => self.shared.notices.send_failed(remote, errno, now_ms),
+        }
+    }
+
+    // Interfaces.
+
+    fn attach(&mut self, attach: frames::AttachInterface) -> Result<(), String> {
+        let mut table = self.draft();
+        let old = table.interface(attach.interface).cloned();
+        if old.is_none() && table.interfaces.len() >= INTERFACES_MAX {
+            return Err(format!("at most {INTERFACES_MAX} interfaces"));
+        }
+        let other = |interface: &&Arc<Interface>| interface.id != attach.interface && interface.name == attach.name;
+        if table.interfaces.iter().find(other).is_some() {
+            return Err(format!("the device {} is attached as another interface", attach.name));
+        }
+        let bypass = match (attach.bypass_mark, &old) {
+            (0, _) => None,
+            (mark, Some(old)) if mark == old.bypass_mark => old.bypass.clone(),
+            (mark, _) => Some(open_bypass(mark)?),
+        };
+        let kept = old.as_ref().filter(|o| o.name == attach.name && !o.device.dead.load(Ordering::Relaxed));
+        let device = match kept {
+            Some(old) => Arc::clone(&old.device),
+            None => Arc::new(self.open_device(&attach.name)?),
+        };
+        let is_new = kept.is_none();
+        let interface = Arc::new(Interface {
+            id: attach.interface,
+            name: attach.name,
+            mtu: attach.mtu,
+            bypass_mark: attach.bypass_mark,
+            bypass,
+            device: Arc::clone(&device),
+        });
+        table.interfaces.retain(|i| i.id != attach.interface);
+        table.interfaces.push(interface);
+        self.publish(table);
+        if is_new {
+            if let Some(old) = old {
+                self.unwatch(&old.device);
+            }
+            self.watch(&device)?;
+        }
+        Ok(())
+    }
+
+    fn open_device(&self, name: &str) -> Result<Device, String> {
+        let queues = self.shared.outbound_pollers.len().min(usize::try_from(QUEUES_MAX).unwrap_or(1));
+        let queues = tun::open(name, queues).map_err(|error| format!("the TUN device {name} cannot be opened: {error}"))?;
+        Ok(Device {
+            token: self.shared.take_token(),
+            queues,
+            dead: AtomicBool::new(false),
+            rx_packets: AtomicU64::new(0),
+            tx_packets: AtomicU64::new(0),
+        })
+    }
+
+    fn watch(&self, device: &Device) -> Result<(), String> {
+        for ((queue, poller), token) in device.queues.iter().zip(&self.shared.outbound_pollers).zip(device.token..) {
+            poller
+                .add(queue, token, Interest::Read)
+                .map_err(|error| format!("a TUN queue cannot be watched: {error}"))?;
+        }
+        Ok(())
+    }
+
+    fn unwatch(&self, device: &Device) {
+        for (queue, poller) in device.queues.iter().zip(&self.shared.outbound_pollers) {
+            // A dead queue has been taken out by its worker.
+            let _ = poller.remove(queue);
+        }
+    }
+
+    fn detach(&mut self, id: u32) -> Result<(), String> {
+        let mut table = self.draft();
+        let Some(interface) = table.interface(id).cloned() else {
+            return Err("no interface with this number".to_owned());
+        };
+        table.interfaces.retain(|i| i.id != id);
+        self.publish(table);
+        self.unwatch(&interface.device);
+        Ok(())
+    }
+
+    // Policies.
+
+    fn set_policies(&mut self, policies: Vec<frames::Policy>) -> Result<(), String> {
+        let policies = policies.into_iter().map(convert::policy).collect::<Result<Vec<_>, String>>()?;
+        let mut table = self.draft();
+        let spd = table.spd.replaced(policies).map_err(|error| error.to_string())?;
+        let mut holds = HashMap::new();
+        for entry in spd.entries() {
+            let id = entry.policy.id;
+            let queue = table.holds.remove(&id).unwrap_or_else(|| Arc::new(HoldQueue::new()));
+            holds.insert(id, queue);
+        }
+        let gone = std::mem::replace(&mut table.holds, holds);
+        table.spd = Arc::new(spd);
+        self.publish(table);
+        for queue in gone.values() {
+            let mut state = queue.lock();
+            state.closed = true;
+            hold::flush(&self.shared, queue, &mut state);
+        }
+        Ok(())
+    }
+
+    // Security associations.
+
+    fn install(&mut self, sa: frames::Sa<'_>) -> Result<(), String> {
+        let now_ms = now_ms();
+        let direction = sa.direction;
+        let parameters = convert::sa(sa)?;
+        let (policy, remote) = (parameters.policy, parameters.path.remote.ip());
+        let mut table = self.draft();
+        let mut sad = Sad::clone(&table.sad);
+        let first = match direction {
+            Direction::In => {
+                let sa = InboundSa::new(parameters, now_ms).map_err(|error| error.to_string())?;
+                sad.install_inbound(sa).map_err(sad_error)?;
+                false
+            }
+            Direction::Out => {
+                let sa = OutboundSa::new(parameters, now_ms).map_err(|error| error.to_string())?;
+                sad.install_outbound(sa).map_err(sad_error)?
+            }
+        };
+        if direction == Direction::Out {
+            learn_path(&mut table, remote);
+        }
+        table.sad = Arc::new(sad);
+        self.publish(table);
+        if first {
+            self.release(policy);
+        }
+        Ok(())
+    }
+
+    /// Sends what was held for a policy whose first outbound SA has just been published.
+    fn release(&mut self, policy: u32) {
+        let table = self.shared.table.load_full();
+        let parts = table.spd.get(policy).zip(table.holds.get(&policy));
+        let Some((entry, queue)) = parts else { return };
+        let Some(interface) = table.interface(entry.policy.interface) else { return };
+        let mut state = queue.lock();
+        state.wanted_at_ms = None;
+        state.wanted = None;
+        self.pipeline.release(&self.shared, &table, queue, &mut state, interface, entry, now_ms());
+    }
+
+    fn update(&mut self, update: &frames::UpdateSa) -> Result<(), String> {
+        let change = convert::update(update)?;
+        let mut table = self.draft();
+        let mut sad = Sad::clone(&table.sad);
+        match update.direction {
+            Direction::In => sad.update_inbound(update.spi, &change).map_err(sad_error)?,
+            Direction::Out => sad.update_outbound(None, update.spi, &change).map_err(sad_error)?,
+        }
+        table.sad = Arc::new(sad);
+        if let (Direction::Out, Some(remote)) = (update.direction, change.remote) {
+            learn_path(&mut table, remote.ip());
+            forget_paths(&mut table);
+        }
+        self.publish(table);
+        Ok(())
+    }
+
+    fn remove(&mut self, remove: &frames::RemoveSa) -> Result<(), String> {
+        let mut table = self.draft();
+        let mut sad = Sad::clone(&table.sad);
+        match remove.direction {
+            Direction::In => drop(sad.remove_inbound(remove.spi).map_err(sad_error)?),
+            Direction::Out => drop(sad.remove_outbound(None, remove.spi).map_err(sad_error)?),
+        }
+        table.sad = Arc::new(sad);
+        forget_paths(&mut table);
+        self.publish(table);
+        Ok(())
+    }
+
+    fn flush_all(&mut self) {
+        let mut table = self.draft();
+        table.sad = Arc::new(Sad::default());
+        table.paths.clear();
+        let holds = table.holds.clone();
+        self.publish(table);
+        for queue in holds.values() {
+            hold::flush(&self.shared, queue, &mut queue.lock());
+        }
+    }
+
+    /// Tells a new client about packets that wait: the notices for them may have gone to one that is dead.
+    pub(super) fn repeat_wanted(&self) {
+        let table = self.shared.table.load();
+        for queue in table.holds.values() {
+            let state = queue.lock();
+            if state.hold.packets() == 0 {
+                continue;
+            }
+            if let Some(notice) = &state.wanted {
+                self.shared.notices.packet_wanted(notice.clone());
+            }
+        }
+    }
+}
+
+fn sad_error(error: SadError) -> String {
+    error.to_string()
+}
+
+fn open_bypass(mark: u32) -> Result<Bypass, String> {
+    let v4 = socket::bypass(IpAddr::V4(Ipv4Addr::UNSPECIFIED), mark)
+        .map_err(|error| format!("a raw socket for bypass cannot be opened: {error}"))?;
+    let v6 = socket::bypass(IpAddr::V6(Ipv6Addr::UNSPECIFIED), mark).ok();
+    Ok(Bypass { v4: Arc::new(v4), v6: v6.map(Arc::new) })
+}
+
+/// Asks the kernel about the path to a peer, unless that was asked before.
+fn learn_path(table: &mut Table, remote: IpAddr) {
+    if table.paths.contains_key(&remote) {
+        return;
+    }
+    if let Some(mtu) = socket::path_mtu(remote, table.mark) {
+        table.paths.insert(remote, Arc::new(PathMtu::new(mtu)));
+    }
+}
+
+/// Forgets paths that no outbound SA uses.
+fn forget_paths(table: &mut Table) {
+    let sad = Arc::clone(&table.sad);
+    table.paths.retain(|remote, _| sad.outbounds().any(|sa| sa.parameters().path.remote.ip() == *remote));
+}

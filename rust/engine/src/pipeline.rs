@@ -1,0 +1,360 @@
+//! Outbound packets: policy, SA, seal, and a batch of datagrams to the kernel. One pipeline for each thread that sends.
+//!
+//! The DF bit (RFC 4301 §8.1) follows the SA's policy. An IPv4 packet that does not fit and may be fragmented leaves by the socket that
+//! clears DF, so the kernel fragments the outer packet: the receiver then judges whole inner packets by its selectors. The same way out
+//! is taken by an IPv6 packet of at most 1280 octets, which no answer could make smaller (RFC 2473 §7.1).
+
+use std::net::{IpAddr, SocketAddr};
+use std::ops::Range;
+use std::os::fd::AsFd;
+use std::sync::atomic::Ordering;
+use std::sync::Arc;
+
+use ipsec::esp::{HEADROOM, TAILROOM};
+use ipsec::lifetime::{LimitNotice, Unit, Which};
+use ipsec::packet::{protocol, Packet, Version};
+use ipsec::pmtu::{self, Fit, ANSWER_MAX, IPV6_MTU_MIN};
+use ipsec::sa::OutboundSa;
+use ipsec::spd::{Entry, Verdict};
+use ipsec::stats::Reason;
+
+use crate::counters::Event;
+use crate::frames::{Direction, Outgoing};
+use crate::hold;
+use crate::sys::batch::{Sender, Transmit, BATCH};
+use crate::sys::random::SystemEntropy;
+use crate::sys::socket::{is_any, path_mtu, Pair};
+use crate::table::{Exit, HoldQueue, HoldState, Interface, Shared, Table};
+
+/// Longest IP packet that can come out of a TUN device.
+const PACKET_MAX: usize = 65_535;
+/// Room for a full batch of Ethernet-sized packets and one of any size.
+const ARENA_OCTETS: usize = BATCH * 2048 + HEADROOM + PACKET_MAX + TAILROOM;
+
+/// A sealed packet that waits for the end of the batch.
+struct Pending {
+    exit: usize,
+    df: bool,
+    inner_octets: usize,
+}
+
+/// What was found out for the SA used last in this batch.
+struct Route {
+    policy: u32,
+    spi: u32,
+    exit: usize,
+    mtu: usize,
+}
+
+/// Buffers and the batch of one sending thread.
+pub struct Pipeline {
+    arena: Vec<u8>,
+    used: usize,
+    pending: Vec<Pending>,
+    transmits: Vec<Transmit>,
+    /// The ways out used in this batch; almost always one.
+    exits: Vec<(u64, Arc<Pair>)>,
+    route: Option<Route>,
+    sender: Sender,
+    answer: Vec<u8>,
+    entropy: SystemEntropy,
+}
+
+impl Pipeline {
+    pub fn new() -> Self {
+        Self {
+            arena: vec![0; ARENA_OCTETS],
+            used: 0,
+            pending: Vec::with_capacity(BATCH),
+            transmits: Vec::with_capacity(BATCH),
+            exits: Vec::with_capacity(4),
+            route: None,
+            sender: Sender::new(),
+            answer: vec![0; ANSWER_MAX],
+            entropy: SystemEntropy,
+        }
+    }
+
+    /// Where the next packet goes, with room before and after it. Sends the batch first if there is no room.
+    pub fn slot(&mut self, shared: &Shared, now_ms: u64) -> &mut [u8] {
+        if self.pending.len() >= BATCH || self.used + HEADROOM + PACKET_MAX + TAILROOM > self.arena.len() {
+            self.flush(shared, now_ms);
+        }
+        let start = self.used + HEADROOM;
+        &mut self.arena[start..start + PACKET_MAX]
+    }
+
+    /// Judges the packet of `length` octets in the slot and does what its policy says.
+    pub fn process(&mut self, shared: &Shared, table: &Table, interface: &Interface, length: usize, now_ms: u64) {
+        let start = self.used + HEADROOM;
+        let inner = start..start + length.min(PACKET_MAX);
+        let packet = match Packet::parse(&self.arena[inner.clone()]) {
+            Ok(packet) => packet,
+            Err(reason) => return shared.counters.refused(reason),
+        };
+        match table.spd.decide(interface.id, &packet) {
+            Verdict::Protect(entry) => self.protect(shared, table, interface, entry, inner, &packet, now_ms),
+            Verdict::Bypass(_) => self.bypass(shared, interface, inner, &packet),
+            Verdict::Discard(_) => shared.counters.refused(Reason::PolicyDiscard),
+            Verdict::NoPolicy if interface.bypass_mark != 0 => self.bypass(shared, interface, inner, &packet),
+            Verdict::NoPolicy => shared.counters.refused(Reason::NoPolicy),
+        }
+    }
+
+    #[allow(clippy::too_many_arguments)] // One packet's whole context; a struct for it would be built once and taken apart once.
+    fn protect(
+        &mut self,
+        shared: &Shared,
+        table: &Table,
+        interface: &Interface,
+        entry: &Entry,
+        inner: Range<usize>,
+        packet: &Packet,
+        now_ms: u64,
+    ) {
+        let id = entry.policy.id;
+        if let Some(sa) = table.sad.outbound(id) {
+            let none_held = shared.held_total.load(Ordering::Acquire) == 0
+                || table.holds.get(&id).is_none_or(|queue| queue.held.load(Ordering::Acquire) == 0);
+            if none_held {
+                return self.seal(shared, table, interface, entry, sa, inner, packet, now_ms);
+            }
+        }
+        // The slow path: packets of this policy are held, or there is no SA. It reads the newest table under the lock of the queue, so
+        // that a packet is either held before an SA is published (and released by who published it) or goes after those held.
+        let Some(queue) = table.holds.get(&id) else {
+            return shared.counters.refused(Reason::NoSaOutbound);
+        };
+        let mut state = queue.lock();
+        let fresh = shared.table.load_full();
+        if let Some(sa) = fresh.sad.outbound(id) {
+            // `release` fills the slot with other packets.
+            let saved = self.arena[inner].to_vec();
+            self.release(shared, &fresh, queue, &mut state, interface, entry, now_ms);
+            let start = self.used + HEADROOM;
+            let inner = start..start + saved.len();
+            self.arena[inner.clone()].copy_from_slice(&saved);
+            return self.seal(shared, &fresh, interface, entry, sa, inner, packet, now_ms);
+        }
+        hold::take_in(shared, queue, &mut state, entry, &self.arena[inner], packet, now_ms);
+    }
+
+    /// Sends the held packets of a policy in order and gives them to the kernel before it returns. The caller holds the lock.
+    #[allow(clippy::too_many_arguments)] // As `protect`.
+    pub fn release(
+        &mut self,
+        shared: &Shared,
+        table: &Table,
+        queue: &HoldQueue,
+        state: &mut HoldState,
+        interface: &Interface,
+        entry: &Entry,
+        now_ms: u64,
+    ) {
+        self.flush(shared, now_ms);
+        while let Some(octets) = hold::take_out(shared, queue, state) {
+            let Some(sa) = table.sad.outbound(entry.policy.id) else { return };
+            let slot = self.slot(shared, now_ms);
+            let length = octets.len().min(slot.len());
+            slot[..length].copy_from_slice(&octets[..length]);
+            let start = self.used + HEADROOM;
+            let inner = start..start + length;
+            match Packet::parse(&self.arena[inner.clone()]) {
+                Ok(packet) => {
+                    shared.counters.event(Event::HeldReleased);
+                    self.seal(shared, table, interface, entry, sa, inner, &packet, now_ms);
+                }
+                Err(reason) => shared.counters.refused(reason),
+            }
+        }
+        self.flush(shared, now_ms);
+    }
+
+    #[allow(clippy::too_many_arguments)] // As `protect`.
+    fn seal(
+        &mut self,
+        shared: &Shared,
+        table: &Table,
+        interface: &Interface,
+        entry: &Entry,
+        sa: &Arc<OutboundSa>,
+        inner: Range<usize>,
+        packet: &Packet,
+        now_ms: u64,
+    ) {
+        let fixed = sa.parameters();
+        let (exit, mtu) = match &self.route {
+            Some(route) if route.spi == fixed.spi && route.policy == fixed.policy => (route.exit, route.mtu),
+            _ => {
+                let Some(index) = table.exit_for(&fixed.path) else {
+                    return shared.counters.event(Event::DropNoPort);
+                };
+                let exit = self.note_exit(&table.exits[index]);
+                let mtu = table.inner_mtu(fixed);
+                self.route = Some(Route { policy: fixed.policy, spi: fixed.spi, exit, mtu });
+                (exit, mtu)
+            }
+        };
+        let may_fragment_outer = match pmtu::fit(packet, mtu) {
+            Fit::Fits => false,
+            Fit::TooBig if packet.version() == Version::V6 && packet.length <= IPV6_MTU_MIN => true,
+            Fit::TooBig => return self.answer_too_big(shared, interface, inner, packet, mtu),
+            Fit::Fragment => true,
+        };
+        if entry.policy.clamp_mss
+            && packet.protocol == protocol::TCP
+            && pmtu::clamp_mss(&mut self.arena[inner.clone()], packet, mtu)
+        {
+            shared.counters.event(Event::MssClamped);
+        }
+        let sealed = match sa.seal(&mut self.arena, inner, packet, now_ms, &mut self.entropy) {
+            Ok(sealed) => sealed,
+            Err(refused) => {
+                shared.counters.refused(refused.reason);
+                return tell_limit(shared, Direction::Out, fixed.spi, refused.notice);
+            }
+        };
+        tell_limit(shared, Direction::Out, fixed.spi, sealed.notice);
+        let local = fixed.path.local.ip();
+        let remote = match fixed.path.encap {
+            true => fixed.path.remote,
+            false => SocketAddr::new(fixed.path.remote.ip(), 0),
+        };
+        self.transmits.push(Transmit {
+            start: sealed.esp.start,
+            end: sealed.esp.end,
+            remote,
+            local: (!is_any(local)).then_some(local),
+            traffic_class: sealed.tos,
+        });
+        let df = sealed.dont_fragment && !may_fragment_outer;
+        self.pending.push(Pending { exit, df, inner_octets: packet.length });
+        // The next packet starts on a cache line of its own.
+        self.used = sealed.esp.end.next_multiple_of(64);
+    }
+
+    fn note_exit(&mut self, exit: &Exit) -> usize {
+        match self.exits.iter().position(|(token, _)| *token == exit.token) {
+            Some(index) => index,
+            None => {
+                self.exits.push((exit.token, Arc::clone(&exit.pair)));
+                self.exits.len() - 1
+            }
+        }
+    }
+
+    /// Gives the batch to the kernel, in order.
+    pub fn flush(&mut self, shared: &Shared, now_ms: u64) {
+        let mut first = 0;
+        let (mut packets, mut octets) = (0_u64, 0_u64);
+        while let Some(head) = self.pending.get(first) {
+            let (exit, df) = (head.exit, head.df);
+            let run = self.pending[first..].iter().take_while(|p| p.exit == exit && p.df == df).count();
+            let items = &self.transmits[first..first + run];
+            let pair = &self.exits[exit].1;
+            let socket = if df { &pair.df_set } else { &pair.df_clear };
+            let mut failed_octets = 0;
+            let pending = &self.pending[first..first + run];
+            let sent = self.sender.send(socket.as_fd(), &self.arena, items, |index, errno| {
+                failed_octets += pending[index].inner_octets;
+                count_refusal(shared, items[index].remote, errno, now_ms);
+            });
+            let all: usize = pending.iter().map(|p| p.inner_octets).sum();
+            packets += u64::try_from(sent).unwrap_or(0);
+            octets += u64::try_from(all - failed_octets).unwrap_or(0);
+            first += run;
+        }
+        shared.counters.events_add(Event::EspSent, packets);
+        shared.counters.events_add(Event::EspOctetsSent, octets);
+        self.pending.clear();
+        self.transmits.clear();
+        self.exits.clear();
+        self.route = None;
+        self.used = 0;
+    }
+
+    fn answer_too_big(
+        &mut self,
+        shared: &Shared,
+        interface: &Interface,
+        inner: Range<usize>,
+        packet: &Packet,
+        mtu: usize,
+    ) {
+        shared.counters.refused(Reason::TooBig);
+        // From the packet's own destination: it routes through this device, so a reverse-path filter is content.
+        let answer =
+            pmtu::too_big(&self.arena[inner], packet, mtu, packet.destination, &mut self.answer);
+        let Some(length) = answer else { return };
+        let written = interface.device.queues.first().map(|queue| queue.write(&self.answer[..length]));
+        match written {
+            Some(Ok(_)) => shared.counters.event(Event::TooBigAnswers),
+            _ => shared.counters.event(Event::DropTunWrite),
+        }
+    }
+
+    /// Sends a packet in clear, by a raw socket whose mark keeps it out of our own routes.
+    fn bypass(&mut self, shared: &Shared, interface: &Interface, inner: Range<usize>, packet: &Packet) {
+        let sockets = interface.bypass.as_ref();
+        let socket = match packet.destination {
+            IpAddr::V4(_) => sockets.map(|s| &s.v4),
+            IpAddr::V6(_) => sockets.and_then(|s| s.v6.as_ref()),
+        };
+        let Some(socket) = socket else {
+            return shared.counters.event(Event::DropBypass);
+        };
+        let item = Transmit {
+            start: inner.start,
+            end: inner.start + packet.length,
+            remote: SocketAddr::new(packet.destination, 0),
+            local: None,
+            traffic_class: 0,
+        };
+        let mut error = None;
+        self.sender.send(socket.as_fd(), &self.arena, &[item], |_, errno| error = Some(errno));
+        match error {
+            None => shared.counters.event(Event::Bypassed),
+            Some(libc::EMSGSIZE) if packet.dont_fragment => {
+                let mtu = path_mtu(packet.destination, interface.bypass_mark);
+                match mtu.and_then(|mtu| usize::try_from(mtu).ok()) {
+                    Some(mtu) => self.answer_too_big(shared, interface, inner, packet, mtu),
+                    None => shared.counters.event(Event::DropBypass),
+                }
+            }
+            Some(_) => shared.counters.event(Event::DropBypass),
+        }
+    }
+}
+
+/// Counts a datagram that the kernel refused, and learns from a path that has become narrower.
+fn count_refusal(shared: &Shared, remote: SocketAddr, errno: i32, now_ms: u64) {
+    match errno {
+        libc::EAGAIN => shared.counters.event(Event::DropSendBuffer),
+        libc::EMSGSIZE => {
+            shared.counters.event(Event::DropPathMtu);
+            let table = shared.table.load();
+            if let (Some(path), Some(mtu)) = (table.paths.get(&remote.ip()), path_mtu(remote.ip(), table.mark)) {
+                path.set(mtu);
+            }
+        }
+        _ => {
+            shared.counters.refused(Reason::SendFailed);
+            shared.notices.send_failed(remote, errno, now_ms);
+        }
+    }
+}
+
+/// Tells IKE about a limit that was met for the first time.
+pub fn tell_limit(shared: &Shared, direction: Direction, spi: u32, notice: Option<LimitNotice>) {
+    let Some(notice) = notice else { return };
+    let which = match notice.which {
+        Which::Soft => "soft",
+        Which::Hard => "hard",
+    };
+    let unit = match notice.unit {
+        Unit::Octets => "octets",
+        Unit::Packets => "packets",
+        Unit::Sequence => "sequence",
+    };
+    shared.notices.push(Outgoing::Lifetime { direction, spi, which, unit });
+}
