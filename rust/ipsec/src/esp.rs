@@ -27,6 +27,12 @@ impl Authenticated {
     pub fn sequence(&self) -> u64 {
         self.sequence
     }
+
+    /// Lets the tests of the window play the part of [`InboundSa::open`].
+    #[cfg(test)]
+    pub(crate) fn pretend(sequence: u64) -> Self {
+        Self { sequence }
+    }
 }
 
 /// A packet was refused.
@@ -300,4 +306,155 @@ fn unpad(body: &[u8]) -> Result<(usize, u8), Reason> {
         .all(|(&octet, value)| octet == value);
     good.then_some((payload, next_header))
         .ok_or(Reason::Padding)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::lifetime::Limits;
+    use crate::sa::{Path, SaParameters};
+    use crate::selector::{Selectors, TrafficSelector};
+    use crate::tunnel::DfPolicy;
+
+    const SPI: u32 = 0x1000;
+
+    fn inbound(encr: u16, integ: u16) -> InboundSa {
+        let suite = Suite::new(encr, 128, integ).unwrap();
+        let any = vec![TrafficSelector::any_v4(), TrafficSelector::any_v6()];
+        let end = "192.0.2.1:4500".parse().unwrap();
+        let parameters = SaParameters {
+            spi: SPI,
+            policy: 1,
+            name: String::new(),
+            suite,
+            encr_key: vec![1; suite.encr_key_length()].into(),
+            integ_key: vec![2; suite.integ_key_length()].into(),
+            esn: false,
+            replay_window: 64,
+            path: Path {
+                local: end,
+                remote: end,
+                encap: false,
+                df: DfPolicy::Copy,
+            },
+            selectors: Selectors::new(any.clone(), any).unwrap(),
+            limits: Limits::default(),
+            standby: false,
+            tag: Vec::new(),
+        };
+        InboundSa::new(parameters, 0).unwrap()
+    }
+
+    /// An authentic packet whose plaintext is exactly `body`, as only a peer with the key can make.
+    fn authentic(sa: &InboundSa, sequence: u32, body: &[u8]) -> Vec<u8> {
+        let suite = sa.parameters().suite;
+        let mut packet = SPI.to_be_bytes().to_vec();
+        packet.extend(sequence.to_be_bytes());
+        packet.extend(vec![9; suite.iv_length()]);
+        packet.extend(body);
+        packet.extend(vec![0; suite.icv_length()]);
+        sa.core().cipher.seal(&mut packet, None).unwrap();
+        packet
+    }
+
+    fn udp4(length: u8) -> Vec<u8> {
+        let mut packet = vec![0; usize::from(length)];
+        (packet[0], packet[3], packet[9]) = (0x45, length, 17);
+        packet
+    }
+
+    /// `payload`, then the padding given, then the trailer.
+    fn body(payload: &[u8], padding: &[u8], next_header: u8) -> Vec<u8> {
+        [payload, padding, &[padding.len() as u8, next_header]].concat()
+    }
+
+    #[test]
+    fn an_authentic_packet_that_is_wrong_inside_is_dropped_by_name() {
+        let good = udp4(28);
+        let mut six = vec![0; 40];
+        six[0] = 0x60;
+        let mut long = good.clone();
+        long[3] = 100;
+        for (body, reason) in [
+            (body(&good, &[1, 3], 4), Reason::Padding),
+            (body(&good, &[0, 0], 4), Reason::Padding),
+            (vec![200, 4], Reason::Padding),
+            (vec![2, 1, 4], Reason::Padding),
+            (body(&[], &[1, 2], 59), Reason::Dummy),
+            (body(&[7; 30], &[], 59), Reason::Dummy),
+            (body(&good, &[1, 2], 17), Reason::NextHeader),
+            (body(&good, &[1, 2], 41), Reason::InnerMalformed),
+            (body(&six, &[1, 2], 4), Reason::InnerMalformed),
+            (body(&long, &[1, 2], 4), Reason::InnerMalformed),
+            (body(&[], &[1, 2], 4), Reason::InnerMalformed),
+            (body(&[0x45], &[1], 4), Reason::InnerMalformed),
+        ] {
+            for sa in [inbound(20, 0), inbound(18, 0), inbound(13, 12)] {
+                let mut packet = authentic(&sa, 5, &body);
+                assert_eq!(sa.open(&mut packet, 0, 77), Err(reason.into()), "{body:?}");
+                assert_eq!(sa.shared().drops.get(reason), 1);
+                // It was authentic: the number is used up and the peer is alive, but nothing passed.
+                assert_eq!((sa.sequence(), sa.shared().last_used_ms()), (5, Some(77)));
+                assert_eq!(sa.shared().usage.packets(), 0);
+            }
+        }
+    }
+
+    #[test]
+    fn padding_for_traffic_flow_confidentiality_is_cut_off() {
+        let sa = inbound(20, 0);
+        let payload = [udp4(28), vec![0xff; 500]].concat();
+        let mut packet = authentic(&sa, 1, &body(&payload, &[1, 2], 4));
+        let opened = sa.open(&mut packet, 0, 0).unwrap();
+        assert_eq!(packet[opened.inner], udp4(28)[..]);
+    }
+
+    #[test]
+    fn padding_of_up_to_255_octets_is_taken() {
+        let sa = inbound(12, 12);
+        let padding: Vec<u8> = (1..=255).collect();
+        for (sequence, length) in [(1, 255), (2, 15), (3, 31)] {
+            // Chosen so that the body is whole blocks.
+            let inner = udp4(20 + (16 - ((20 + length + 2) % 16) as u8) % 16);
+            let mut packet = authentic(&sa, sequence, &body(&inner, &padding[..length], 4));
+            assert!(sa.open(&mut packet, 0, 0).is_ok(), "{length}");
+        }
+    }
+
+    #[test]
+    fn packets_that_are_too_short_or_not_whole_blocks_are_malformed() {
+        for sa in [
+            inbound(20, 0),
+            inbound(12, 2),
+            inbound(14, 0),
+            inbound(13, 14),
+        ] {
+            let suite = sa.parameters().suite;
+            let least = 8 + suite.iv_length() + suite.icv_length() + 2;
+            for length in 0..least {
+                let mut packet = vec![0; length];
+                let head = [SPI.to_be_bytes(), 1u32.to_be_bytes()].concat();
+                let shared = length.min(8);
+                packet[..shared].copy_from_slice(&head[..shared]);
+                assert_eq!(
+                    sa.open(&mut packet, 0, 0),
+                    Err(Reason::EspMalformed.into()),
+                    "{length}"
+                );
+            }
+        }
+        let sa = inbound(12, 12);
+        let mut packet = vec![0; 8 + 16 + 17 + 16];
+        packet[..8].copy_from_slice(&[SPI.to_be_bytes(), 1u32.to_be_bytes()].concat());
+        assert_eq!(sa.open(&mut packet, 0, 0), Err(Reason::EspMalformed.into()));
+    }
+
+    #[test]
+    fn the_sequence_number_zero_and_another_spi_are_refused() {
+        let sa = inbound(20, 0);
+        let mut packet = authentic(&sa, 0, &body(&udp4(28), &[1, 2], 4));
+        assert_eq!(sa.open(&mut packet, 0, 0), Err(Reason::ReplayZero.into()));
+        packet[0] = 1;
+        assert_eq!(sa.open(&mut packet, 0, 0), Err(Reason::NoSaInbound.into()));
+    }
 }

@@ -153,3 +153,110 @@ impl Window {
         (sequence >> 6) as usize & (self.words.len() - 1)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn commit(window: &mut Window, sequence: u64) -> Result<Place, Replay> {
+        window.commit(&Authenticated::pretend(sequence))
+    }
+
+    fn at(size: u32, highest: u64) -> Window {
+        let mut window = Window::new(size).unwrap();
+        if highest > 0 {
+            commit(&mut window, highest).unwrap();
+        }
+        window
+    }
+
+    /// Steps forwards and backwards of all magnitudes.
+    fn steps() -> impl Strategy<Value = Vec<i64>> {
+        let step = prop_oneof![-5i64..8, -200i64..300, -5000i64..9000, 0i64..1 << 40];
+        prop::collection::vec(step, 1..400)
+    }
+
+    proptest! {
+        #[test]
+        fn the_window_agrees_with_the_set_of_all_numbers_accepted(
+            size in prop_oneof![Just(64u32), Just(65), Just(1024), Just(4096), 64u32..=4096],
+            start in prop_oneof![0u64..3, 0u64..10_000, Just(1 << 32)],
+            steps in steps(),
+        ) {
+            let mut window = at(size, start);
+            let mut accepted = HashSet::from([start]);
+            let mut highest = start;
+            for step in steps {
+                let sequence = highest.saturating_add_signed(step);
+                let expected = match sequence {
+                    0 => Err(Replay::Zero),
+                    s if s > highest => Ok(Place::Highest),
+                    s if highest - s >= u64::from(size) => Err(Replay::Stale),
+                    s if accepted.contains(&s) => Err(Replay::Duplicate),
+                    _ => Ok(Place::Within),
+                };
+                prop_assert_eq!(window.check(sequence), expected.map(|_| ()));
+                prop_assert_eq!(commit(&mut window, sequence), expected);
+                if expected.is_ok() {
+                    accepted.insert(sequence);
+                    highest = highest.max(sequence);
+                }
+                prop_assert_eq!(window.highest(), highest);
+            }
+        }
+
+        #[test]
+        fn the_high_half_is_found_for_every_number_that_may_come(
+            size in 64u32..=4096,
+            highest in prop_oneof![0u64..10_000, (1u64 << 32) - 5000..(1 << 32) + 5000, 1u64 << 33..1 << 60],
+            ahead in prop_oneof![0u64..5000, 0u64..(1 << 32) - 4096],
+            behind in 0u64..4096,
+        ) {
+            let window = at(size, highest);
+            let future = highest + ahead;
+            prop_assert_eq!(window.infer(future as u32, true), Ok(future));
+            if let Some(past) = highest.checked_sub(behind % u64::from(size)) {
+                prop_assert_eq!(window.infer(past as u32, true), Ok(past));
+            }
+            prop_assert_eq!(window.infer(future as u32, false), Ok(future & 0xffff_ffff));
+        }
+    }
+
+    #[test]
+    fn numbers_before_the_beginning_are_stale() {
+        assert_eq!(at(64, 3).infer(u32::MAX, true), Err(Replay::Stale));
+        assert_eq!(
+            at(64, 3).infer(u32::MAX - 64, true),
+            Ok(u64::from(u32::MAX) - 64)
+        );
+    }
+
+    #[test]
+    fn the_end_of_the_64_bit_space_is_not_passed() {
+        let window = at(64, u64::MAX);
+        assert_eq!(window.infer(5, true), Err(Replay::Stale));
+        assert_eq!(window.check(u64::MAX), Err(Replay::Duplicate));
+    }
+
+    #[test]
+    fn a_window_has_64_to_4096_packets_or_none() {
+        assert!([0, 64, 4096]
+            .iter()
+            .all(|&size| Window::new(size).is_some()));
+        assert!([1, 63, 4097]
+            .iter()
+            .all(|&size| Window::new(size).is_none()));
+    }
+
+    #[test]
+    fn a_window_that_is_off_passes_repeats_and_still_knows_the_highest() {
+        let mut window = at(0, 70);
+        assert_eq!(commit(&mut window, 70), Ok(Place::Within));
+        assert_eq!(commit(&mut window, 71), Ok(Place::Highest));
+        assert_eq!(window.highest(), 71);
+    }
+}

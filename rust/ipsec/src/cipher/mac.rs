@@ -13,13 +13,13 @@ use super::{integ, SuiteError};
 pub(super) const ICV_MAX: usize = 32;
 
 pub(super) enum Mac {
-    Hmac(hmac::Key),
+    Hmac(Box<hmac::Key>),
     Block(Box<BlockMac>),
 }
 
 impl Mac {
     pub(super) fn new(integ: u16, key: &[u8]) -> Result<Self, SuiteError> {
-        let hmac = |algorithm| Ok(Self::Hmac(hmac::Key::new(algorithm, key)));
+        let hmac = |algorithm| Ok(Self::Hmac(Box::new(hmac::Key::new(algorithm, key))));
         let block = |make: fn(&[u8; 16]) -> BlockMac| {
             let key = key.try_into().map_err(|_| SuiteError::IntegrityKeyLength)?;
             Ok(Self::Block(Box::new(make(key))))

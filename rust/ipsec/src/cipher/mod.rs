@@ -6,6 +6,8 @@ mod aead;
 mod block;
 mod mac;
 mod suite;
+#[cfg(test)]
+mod vectors;
 
 pub use suite::{encr, integ, Suite, SuiteError};
 
