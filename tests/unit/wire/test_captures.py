@@ -47,9 +47,9 @@ def ike_messages(name: str) -> list[Message]:
 
 
 def test_the_nat_traversal_capture_is_read() -> None:
-    """Three handshakes, each with traffic and two probes; every octet of the IKE messages agrees."""
+    """Three handshakes, each with traffic; the IKE messages agree octet for octet."""
     found = datagrams("ikev2_nat_t.pcapng")
-    assert {4500} == {port for source, destination, _ in found for port in (source, destination)}
+    assert all(4500 in (source, destination) for source, destination, _ in found)
     kinds = Counter(classify(octets) for _, _, octets in found)
     assert kinds == {DatagramKind.IKE: 30, DatagramKind.ESP: 24}
     messages = ike_messages("ikev2_nat_t.pcapng")
