@@ -57,7 +57,11 @@ def require_root_and(*packages: str) -> None:
 
 
 def eventually(
-    what: str, probe: Callable[[], T], *, timeout_s: float = PATIENCE_S, every_s: float = 0.02
+    what: str,
+    probe: Callable[[], T | None],
+    *,
+    timeout_s: float = PATIENCE_S,
+    every_s: float = 0.02,
 ) -> T:
     """The first true answer of `probe`; fails the test, naming `what`, after `timeout_s`."""
     deadline = time.monotonic() + timeout_s

@@ -93,7 +93,7 @@ def test_wrong_identity_is_named_by_the_responder(pair: Pair) -> None:
         pair.far.up()
     assert isinstance(pair.near, IsthmusGateway)
     daemon = pair.near.daemon
-    failure = eventually("a named failure", lambda: _failure(daemon.tunnel()))
+    failure = eventually("a named failure in the status", lambda: _failure(daemon.tunnel()))
     assert failure["code"] == "E130"
 
 

@@ -98,28 +98,37 @@ def up(
     peer: Peer = "isthmus",
     mode: Mode = "policy",
     attached: bool = False,
+    rootless: bool | None = None,
 ) -> Lab:
     """Build two sites and start their gateways; returns when both are armed.
 
     An `attached` lab ends with this process, whatever ends it; others live until `down`.
+    `rootless` None: in a user namespace unless this process is root's.
     """
     if peer == "strongswan" and mode == "route":
-        raise LabError("a strongSwan gateway of a lab is policy-based: use --mode policy")
+        raise LabError(
+            "A lab with strongSwan is policy-based.",
+            "Its user-space ESP needs an address of its own inside the local selector.",
+            "Use --mode policy.",
+        )
     if peer == "strongswan" and (absent := strongswan.missing()):
-        raise LabError(f"strongSwan is not installed: apt install {' '.join(absent)}")
+        raise LabError("strongSwan is not installed.", fix=f"apt install {' '.join(absent)}")
     directory = state.directory(name)
     if name in state.names():
         if state.read(name).holder.alive:
-            raise LabError(f"lab {name!r} is already up. Take it down with: isthmus lab down")
+            raise LabError(
+                f"The lab {name} is already up.",
+                fix=f"Take it down with `isthmus lab down --name {name}`, or choose another name.",
+            )
         state.forget(name)
     directory.mkdir(mode=0o700, exist_ok=True)
     try:
-        world = World.create(directory, attached=attached)
+        world = World.create(directory, attached=attached, rootless=rootless)
     except LabError:
         state.forget(name)
         raise
     try:
-        state.write(state.Record(name, peer, mode, world.holder))
+        state.write(state.Record(name, peer, mode, world.holder, world.rootless))
         topology.build(world)
         return _furnish(name, directory, world, peer, mode)
     except BaseException:
@@ -132,7 +141,7 @@ def find(name: str = DEFAULT_NAME) -> Lab:
     """The running lab of this name."""
     record = state.read(name)
     directory = state.directory(name)
-    world = World.attach(directory, record.holder)
+    world = World.attach(directory, record.holder, rootless=record.rootless)
     peer: Peer = "strongswan" if record.peer == "strongswan" else "isthmus"
     mode: Mode = "route" if record.mode == "route" else "policy"
     place_b = directory / SITE_B.gateway
@@ -153,7 +162,7 @@ def down(name: str = DEFAULT_NAME) -> None:
     """Take a lab down; nothing of it stays."""
     record = state.read(name)
     if record.holder.alive:
-        World.attach(state.directory(name), record.holder).close()
+        World.attach(state.directory(name), record.holder, rootless=record.rootless).close()
     state.forget(name)
 
 
@@ -185,4 +194,6 @@ def _furnish(name: str, directory: Path, world: World, peer: Peer, mode: Mode) -
 
 def _known(host: str) -> None:
     if host not in topology.HOSTS:
-        raise LabError(f"no host {host!r} in the lab; there are {', '.join(topology.HOSTS)}")
+        raise LabError(
+            f"There is no host {host} in the lab.", fix=f"Use one of {', '.join(topology.HOSTS)}."
+        )

@@ -3,8 +3,9 @@
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Final
 
@@ -28,7 +29,9 @@ class Capture:
         """
         dropped = self.stop()
         if dropped:
-            raise LabError(f"the capture lost {dropped} packets; its answer would be worth nothing")
+            raise LabError(
+                f"The capture lost {dropped} packets.", "Its answer would be worth nothing."
+            )
         return list(read_pcap(self.path))
 
     def stop(self) -> int:
@@ -55,12 +58,16 @@ def start(
     interface: str = "",
     both: bool = False,
     snap_octets: int = 65535,
+    strange_to: Iterable[IPv4Network | IPv6Network] = (),
 ) -> Capture:
     """Capture to a pcap file what comes into a namespace (and, with `both`, what leaves it).
 
-    A router's forwarded packets are then seen once each. Returns when packets are being recorded.
+    A router's forwarded packets are then seen once each. With `strange_to`, only packets from or to
+    these networks, and those that are neither IKE nor ESP: such a capture misses nothing however
+    much ESP passes. Returns when packets are being recorded.
     """
     argv = [*_SNIFF, f"--file={path}", f"--snap={snap_octets}"]
+    argv += [f"--inside={network}" for network in strange_to]
     if interface:
         argv.append(f"--interface={interface}")
     if both:

@@ -179,7 +179,10 @@ class Isthmus:
         while not self._answers():
             if self._process.poll() is not None or time.monotonic() > deadline:
                 self.stop()
-                raise LabError(f"isthmusd did not start in {self.namespace}:\n{self.log_tail()}")
+                raise LabError(
+                    f"isthmusd did not start in {self.namespace}.",
+                    " / ".join(self.log_tail(4).splitlines()),
+                )
             time.sleep(0.02)
 
     def stop(self) -> None:

@@ -1,12 +1,12 @@
 """The one process that holds a lab's namespaces open.
 
-Run as a program: `python -I holder.py DIRECTORY attached|detached`. It makes mount, network and
-process namespaces (and a user namespace when not root), gives them a private `/run` for `ip netns`,
+Run as a program: `python -I holder.py DIRECTORY [attached] [rootless]`. It makes mount, network
+and process namespaces (`rootless`: in a user namespace), gives them a private `/run` for `ip netns`,
 says `ready PID` on standard output, and sleeps. Everything started inside dies with it, because it
 is process 1 in there; the namespaces and interfaces vanish with the last process that uses them.
 
 `attached` holders end when their standard input closes, that is, when the process that asked for
-them ends in any way. `detached` holders live until somebody kills the process they named.
+them ends in any way. Others live until somebody kills the process they named.
 
 Standard library only, and no import of the package: it must start in a few milliseconds.
 """
@@ -89,10 +89,10 @@ def _sleep_forever() -> None:
         signal.pause()
 
 
-def main(directory: str, attached: bool) -> int:
+def main(directory: str, attached: bool, rootless: bool) -> int:
     """Make the namespaces and hold them; returns an exit status for the outer process."""
     try:
-        _unshare(rootless=os.geteuid() != 0)
+        _unshare(rootless)
     except OSError as error:
         print(f"refused {error.errno or errno.EPERM} {error.strerror}", flush=True)
         return 1
@@ -127,4 +127,4 @@ def main(directory: str, attached: bool) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1], sys.argv[2] == "attached"))
+    sys.exit(main(sys.argv[1], "attached" in sys.argv[2:], "rootless" in sys.argv[2:]))

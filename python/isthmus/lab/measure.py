@@ -69,13 +69,17 @@ def ping(
     interval_s: float = 0.2,
     size: int = 56,
     wait_s: float = 2.0,
+    text: str = "",
 ) -> PingResult:
-    """`count` echo requests from a host of the lab; waits up to `wait_s` for the last replies."""
+    """`count` echo requests from a host of the lab; waits up to `wait_s` for the last replies.
+
+    `text` travels at the end of each request, for who looks for it in a capture.
+    """
     output = world.run(
         host,
         [
             *(*_TRAFFIC, "ping", address, f"--count={count}", f"--interval={interval_s}"),
-            *(f"--size={size}", f"--wait={wait_s}"),
+            *(f"--size={size}", f"--wait={wait_s}", f"--text={text}"),
         ],
         timeout_s=count * interval_s + wait_s + 10,
     )

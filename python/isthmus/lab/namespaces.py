@@ -10,10 +10,11 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO
+from typing import IO, Final
 
 _HOLDER = Path(__file__).with_name("holder.py")
 _HOLDER_START_S = 10.0
@@ -22,7 +23,13 @@ _SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
 class LabError(Exception):
-    """The lab cannot do what was asked; the message says why and what to do."""
+    """The lab cannot do what was asked: what happened, why, and what to do, as sentences."""
+
+    def __init__(self, what: str, why: str = "", fix: str = "") -> None:
+        super().__init__(" ".join(part for part in (what, why, fix) if part))
+        self.what = what
+        self.why = why
+        self.fix = fix
 
 
 class LabNotPermitted(LabError):
@@ -75,22 +82,23 @@ class World:
     _outer: subprocess.Popen[str] | None = field(default=None, repr=False)
 
     @classmethod
-    def create(cls, directory: Path, *, attached: bool) -> "World":
+    def create(cls, directory: Path, *, attached: bool, rootless: bool | None = None) -> "World":
         """Make a new world; `attached` ones end with this process, whatever ends it.
+
+        `rootless` asks for a user namespace; None: unless this process is root's.
 
         Raises LabNotPermitted when the system refuses, LabError when a tool is missing.
         """
         for tool in ("nsenter", "ip", "sysctl"):
             if shutil.which(tool, path=_SYSTEM_PATH) is None:
-                raise LabError(f"the lab needs the command {tool!r} (util-linux, iproute2, procps)")
+                raise LabError(
+                    f"The lab needs the command {tool}, which is not here.",
+                    fix="Install util-linux, iproute2 and procps.",
+                )
+        rootless = os.geteuid() != 0 if rootless is None else rootless
+        wishes = ["attached"] * attached + ["rootless"] * rootless
         outer = subprocess.Popen(
-            [
-                sys.executable,
-                "-I",
-                str(_HOLDER),
-                str(directory),
-                "attached" if attached else "detached",
-            ],
+            [sys.executable, "-I", str(_HOLDER), str(directory), *wishes],
             stdin=subprocess.PIPE if attached else subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             text=True,
@@ -100,21 +108,25 @@ class World:
         answer = outer.stdout.readline().split(maxsplit=2)
         if len(answer) != 2 or answer[0] != "ready":
             outer.wait(_HOLDER_START_S)
-            raise LabNotPermitted(_refusal(answer[2].strip() if len(answer) == 3 else "no answer"))
+            raise _refusal(answer[2].strip() if len(answer) == 3 else "no answer")
         pid = int(answer[1])
         ticks = start_ticks(pid)
         if ticks is None:
-            raise LabError("the lab's holder process ended at once")
+            raise LabError("The lab's holder process ended at once.")
         if not attached:
             outer.wait(_HOLDER_START_S)
-        return cls(directory, Holder(pid, ticks), os.geteuid() != 0, outer if attached else None)
+        return cls(directory, Holder(pid, ticks), rootless, outer if attached else None)
 
     @classmethod
-    def attach(cls, directory: Path, holder: Holder) -> "World":
+    def attach(cls, directory: Path, holder: Holder, *, rootless: bool) -> "World":
         """A world that another process made. Raises LabError when it is gone."""
         if not holder.alive:
-            raise LabError("the lab's namespaces are gone (was the machine restarted?)")
-        return cls(directory, holder, os.geteuid() != 0)
+            raise LabError(
+                "The lab's namespaces are gone.",
+                "Its first process has ended.",
+                "Take the rest down with `isthmus lab down`.",
+            )
+        return cls(directory, holder, rootless)
 
     def command(self, namespace: str | None, argv: Sequence[str]) -> list[str]:
         """The command line that runs `argv` in a network namespace of this world."""
@@ -194,17 +206,33 @@ class World:
 
 
 def end(process: "subprocess.Popen[str]", *, grace_s: float = 3.0) -> None:
-    """End a program started by `World.start` and its children: politely, then not."""
+    """End a program started by `World.start` and its children: politely, then not.
+
+    Returns when the last of them is gone: `nsenter`, which leads the group, dies before the program
+    inside has cleaned up.
+    """
     for sent, wait_s in ((signal.SIGTERM, grace_s), (signal.SIGKILL, 10.0)):
-        if process.poll() is None:
+        try:
             os.killpg(process.pid, sent)
-            try:
-                process.wait(wait_s)
-            except subprocess.TimeoutExpired:
-                continue
+        except ProcessLookupError:
+            break
+        if _gone(process, wait_s):
+            break
     for stream in (process.stdin, process.stdout, process.stderr):
         if stream is not None:
             stream.close()
+
+
+def _gone(process: "subprocess.Popen[str]", wait_s: float) -> bool:
+    deadline = time.monotonic() + wait_s
+    while time.monotonic() < deadline:
+        process.poll()
+        try:
+            os.killpg(process.pid, 0)
+        except ProcessLookupError:
+            return True
+        time.sleep(0.005)
+    return False
 
 
 def _environment(extra: Mapping[str, str] | None) -> dict[str, str]:
@@ -214,30 +242,31 @@ def _environment(extra: Mapping[str, str] | None) -> dict[str, str]:
     return environment
 
 
-def _refusal(reason: str) -> str:
+_BLOCKING_SYSCTLS: Final = {
+    "kernel.apparmor_restrict_unprivileged_userns": "1",
+    "kernel.unprivileged_userns_clone": "0",
+    "user.max_user_namespaces": "0",
+}
+
+
+def _refusal(reason: str) -> LabNotPermitted:
+    """The exact cause, as far as it can be found, and the ways out."""
     if os.geteuid() == 0:
-        return (
-            f"this system refuses namespaces even to root ({reason}). "
-            "In a container, run it with --privileged or on the host."
+        return LabNotPermitted(
+            "This system refuses namespaces even to root.",
+            f"The kernel says: {reason}.",
+            "In a container, start it with --privileged; or use the host.",
         )
-    sysctls = (
-        "kernel.apparmor_restrict_unprivileged_userns",
-        "kernel.unprivileged_userns_clone",
-        "user.max_user_namespaces",
-    )
-    blocking = {
-        "kernel.apparmor_restrict_unprivileged_userns": "1",
-        "kernel.unprivileged_userns_clone": "0",
-        "user.max_user_namespaces": "0",
-    }
-    for name in sysctls:
+    for name, blocking in _BLOCKING_SYSCTLS.items():
         path = Path("/proc/sys") / name.replace(".", "/")
-        if path.exists() and path.read_text(encoding="ascii").strip() == blocking[name]:
-            return (
-                f"this system refuses user namespaces: {name} = {blocking[name]}. "
-                "Use `sudo isthmus lab up`, or change that sysctl."
+        if path.exists() and path.read_text(encoding="ascii").strip() == blocking:
+            return LabNotPermitted(
+                "This system refuses user namespaces.",
+                f"{name} = {blocking}.",
+                "Use `sudo isthmus lab up`, or change that sysctl.",
             )
-    return (
-        f"this system refuses user namespaces ({reason}). "
-        "Use `sudo isthmus lab up`, or run it where unprivileged user namespaces are allowed."
+    return LabNotPermitted(
+        "This system refuses user namespaces.",
+        f"The kernel says: {reason}.",
+        "Use `sudo isthmus lab up`, or a system that allows them to everybody.",
     )

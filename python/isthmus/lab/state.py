@@ -23,6 +23,7 @@ class Record:
     peer: str
     mode: str
     holder: Holder
+    rootless: bool
 
 
 def base() -> Path:
@@ -40,14 +41,21 @@ def base() -> Path:
     path.mkdir(mode=0o700, exist_ok=True)
     found = path.lstat()
     if found.st_uid != os.getuid() or found.st_mode & 0o077 or path.is_symlink():
-        raise LabError(f"{path} must be a directory of your own with mode 0700")
+        raise LabError(
+            f"{path} is not a directory of your own with mode 0700.",
+            "A lab keeps a pre-shared key and exported keys there.",
+            "Remove it, or set XDG_RUNTIME_DIR.",
+        )
     return path
 
 
 def directory(name: str) -> Path:
     """The directory of the lab of this name. Raises LabError for a name that is no name."""
     if _NAME.fullmatch(name) is None:
-        raise LabError(f"{name!r} is no name for a lab: a letter, then letters, digits, hyphens")
+        raise LabError(
+            f"{name!r} is no name for a lab.",
+            fix="Use a small letter, then small letters, digits and hyphens; 32 at most.",
+        )
     return base() / name
 
 
@@ -66,6 +74,7 @@ def write(record: Record) -> None:
                 "name": record.name,
                 "peer": record.peer,
                 "mode": record.mode,
+                "rootless": record.rootless,
                 "pid": record.holder.pid,
                 "started_ticks": record.holder.started_ticks,
             }
@@ -82,10 +91,14 @@ def read(name: str) -> Record:
     except OSError:
         others = ", ".join(names()) or "none"
         raise LabError(
-            f"no lab called {name!r} is up (up: {others}). Start it with: isthmus lab up"
+            f"No lab called {name} is up.", f"Up: {others}.", "Start it with `isthmus lab up`."
         ) from None
     return Record(
-        found["name"], found["peer"], found["mode"], Holder(found["pid"], found["started_ticks"])
+        found["name"],
+        found["peer"],
+        found["mode"],
+        Holder(found["pid"], found["started_ticks"]),
+        found["rootless"],
     )
 
 

@@ -161,7 +161,7 @@ class Charon:
         `settings` is added to the `charon { }` block. Raises LabError with the end of its log.
         """
         if absent := missing():
-            raise LabError(f"strongSwan is not installed: apt install {' '.join(absent)}")
+            raise LabError("strongSwan is not installed.", fix=f"apt install {' '.join(absent)}")
         if len(bytes(self.socket)) > _PATH_OCTETS_MAX:
             raise LabError(f"{self.socket} is too long for a Unix socket")
         run = self.directory / "run"
@@ -189,7 +189,10 @@ class Charon:
                 return
             if self._process.poll() is not None or time.monotonic() > deadline:
                 self.stop()
-                raise LabError(f"charon did not start in {self.namespace}: {self.log_tail()}")
+                raise LabError(
+                    f"charon did not start in {self.namespace}.",
+                    " / ".join(self.log_tail(4).splitlines()),
+                )
             time.sleep(0.02)
 
     def stop(self) -> None:

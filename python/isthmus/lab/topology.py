@@ -94,6 +94,8 @@ SITE_B: Final = Site(
     IPv6Network("2001:db8:2::/64"),
 )
 SITES: Final = (SITE_A, SITE_B)
+INSIDE: Final = tuple(network for site in SITES for network in (site.inside4, site.inside6))
+"""The networks whose addresses nobody on the internet may ever read."""
 HOSTS: Final = (SITE_A.host, SITE_A.gateway, INTERNET, SITE_B.gateway, SITE_B.host)
 
 # Links with two ends have no duplicate addresses to look for, and looking takes a second.

@@ -42,7 +42,7 @@ def _echo(family: socket.AddressFamily, identifier: int, sequence: int, payload:
 
 
 def ping(
-    address: str, count: int, interval_s: float, size: int, wait_s: float
+    address: str, count: int, interval_s: float, size: int, wait_s: float, text: str
 ) -> dict[str, object]:
     """Echo requests at a steady rate; `count` 0 means until standard input closes.
 
@@ -56,7 +56,7 @@ def ping(
     raw.connect((address, 0))
     raw.setblocking(False)
     tag, identifier = os.urandom(16), int.from_bytes(os.urandom(2), "big")
-    padding = bytes(max(0, size - _PAYLOAD.size))
+    padding = text.encode().ljust(max(0, size - _PAYLOAD.size), b"\0")
     round_trips_ms: dict[int, float] = {}
     duplicates = sent = errors = 0
     start = time.monotonic()
@@ -167,6 +167,7 @@ def main(argv: list[str]) -> int:
     verb.add_argument("--interval", type=float, default=0.2)
     verb.add_argument("--size", type=int, default=56)
     verb.add_argument("--wait", type=float, default=1.0)
+    verb.add_argument("--text", default="", help="carried at the end of each request")
     verb = verbs.add_parser("serve")
     verb.add_argument("address")
     verb.add_argument("port", type=int)
@@ -177,7 +178,9 @@ def main(argv: list[str]) -> int:
     verb.add_argument("--timeout", type=float, default=20.0)
     asked = parser.parse_args(argv)
     if asked.verb == "ping":
-        result = ping(asked.address, asked.count, asked.interval, asked.size, asked.wait)
+        result = ping(
+            asked.address, asked.count, asked.interval, asked.size, asked.wait, asked.text
+        )
     elif asked.verb == "serve":
         result = serve(asked.address, asked.port)
     else:
