@@ -82,3 +82,4 @@ pub mod sequence;
 pub mod spd;
 pub mod stats;
 pub mod tunnel;
+pub mod wipe;

@@ -1,6 +1,6 @@
 //! AES-GCM (RFC 4106), AES-CCM (RFC 4309) and ChaCha20-Poly1305 (RFC 7634).
 
-use aes::{Aes128, Aes192, Aes256};
+use aes::{Aes128Enc, Aes192Enc, Aes256Enc};
 use aws_lc_rs::aead::{
     Aad, Algorithm, LessSafeKey, Nonce, UnboundKey, AES_128_GCM, AES_192_GCM, AES_256_GCM,
     CHACHA20_POLY1305,
@@ -25,7 +25,7 @@ enum Key {
     Whole(LessSafeKey),
     /// AES-GCM with a tag cut to 8 or 12 octets.
     Cut(LessSafeKey),
-    Ccm(Box<CcmKey>),
+    Ccm(CcmKey),
 }
 
 impl Drop for Aead {
@@ -50,7 +50,7 @@ impl Aead {
             encr::AES_GCM_16 => Key::Whole(bind(gcm, key)?),
             encr::AES_GCM_8 | encr::AES_GCM_12 => Key::Cut(bind(gcm, key)?),
             encr::CHACHA20_POLY1305 => Key::Whole(bind(&CHACHA20_POLY1305, key)?),
-            _ => Key::Ccm(Box::new(CcmKey::new(key, suite.icv_length())?)),
+            _ => Key::Ccm(CcmKey::new(key, suite.icv_length())?),
         };
         Ok(Self {
             key,
@@ -147,14 +147,15 @@ fn bind(algorithm: &'static Algorithm, key: &[u8]) -> Result<LessSafeKey, SuiteE
 
 macro_rules! ccm_keys {
     ($($variant:ident: $aes:ty, $key_length:literal, $tag:ty, $tag_length:literal;)+) => {
-        /// AES-CCM in each size of key and ICV.
-        enum CcmKey { $($variant(Ccm<$aes, $tag, U11>),)+ }
+        /// AES-CCM in each size of key and ICV. Boxed one by one: in a shared box the octets after
+        /// a small key would be whatever the stack held.
+        enum CcmKey { $($variant(Box<Ccm<$aes, $tag, U11>>),)+ }
 
         impl CcmKey {
             fn new(key: &[u8], icv_length: usize) -> Result<Self, SuiteError> {
                 match (key.len(), icv_length) {
                     $(($key_length, $tag_length) => Ccm::new_from_slice(key)
-                        .map(Self::$variant)
+                        .map(|key| Self::$variant(Box::new(key)))
                         .map_err(|_| SuiteError::EncryptionKeyLength),)+
                     _ => Err(SuiteError::EncryptionKeyLength),
                 }
@@ -183,13 +184,13 @@ macro_rules! ccm_keys {
 }
 
 ccm_keys! {
-    Key128Icv8: Aes128, 16, U8, 8;
-    Key128Icv12: Aes128, 16, U12, 12;
-    Key128Icv16: Aes128, 16, U16, 16;
-    Key192Icv8: Aes192, 24, U8, 8;
-    Key192Icv12: Aes192, 24, U12, 12;
-    Key192Icv16: Aes192, 24, U16, 16;
-    Key256Icv8: Aes256, 32, U8, 8;
-    Key256Icv12: Aes256, 32, U12, 12;
-    Key256Icv16: Aes256, 32, U16, 16;
+    Key128Icv8: Aes128Enc, 16, U8, 8;
+    Key128Icv12: Aes128Enc, 16, U12, 12;
+    Key128Icv16: Aes128Enc, 16, U16, 16;
+    Key192Icv8: Aes192Enc, 24, U8, 8;
+    Key192Icv12: Aes192Enc, 24, U12, 12;
+    Key192Icv16: Aes192Enc, 24, U16, 16;
+    Key256Icv8: Aes256Enc, 32, U8, 8;
+    Key256Icv12: Aes256Enc, 32, U12, 12;
+    Key256Icv16: Aes256Enc, 32, U16, 16;
 }

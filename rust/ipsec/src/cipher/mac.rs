@@ -1,6 +1,6 @@
 //! Integrity transforms: truncated HMAC, and the AES-based XCBC and CMAC.
 
-use aes::Aes128;
+use aes::Aes128Enc;
 use aws_lc_rs::hmac;
 use cipher::array::Array;
 use cipher::consts::U16;
@@ -57,7 +57,7 @@ type Block = Array<u8, U16>;
 /// CBC-MAC whose last block is masked: AES-XCBC-MAC (RFC 3566) and AES-CMAC (RFC 4493) differ only
 /// in how the masks are made.
 pub(super) struct BlockMac {
-    aes: Aes128,
+    aes: Aes128Enc,
     /// For a last block that is whole.
     whole: [u8; 16],
     /// For a last block that was padded.
@@ -73,7 +73,7 @@ impl Drop for BlockMac {
 
 impl BlockMac {
     fn xcbc(key: &[u8; 16]) -> Self {
-        let aes = Aes128::new(&(*key).into());
+        let aes = Aes128Enc::new(&(*key).into());
         let derive = |octet| {
             let mut block = Block::from([octet; 16]);
             aes.encrypt_block(&mut block);
@@ -81,7 +81,7 @@ impl BlockMac {
         };
         let mut main = derive(1);
         let mac = Self {
-            aes: Aes128::new(&main),
+            aes: Aes128Enc::new(&main),
             whole: derive(2).into(),
             padded: derive(3).into(),
         };
@@ -90,7 +90,7 @@ impl BlockMac {
     }
 
     fn cmac(key: &[u8; 16]) -> Self {
-        let aes = Aes128::new(&(*key).into());
+        let aes = Aes128Enc::new(&(*key).into());
         let mut zero = Block::default();
         aes.encrypt_block(&mut zero);
         let whole = double(zero.into());

@@ -14,6 +14,7 @@ pub use suite::{encr, integ, Suite, SuiteError};
 use subtle::ConstantTimeEq;
 
 use crate::stats::Reason;
+use crate::wipe::wipe_stack;
 use aead::Aead;
 use block::Aes;
 use mac::Mac;
@@ -33,9 +34,22 @@ enum Transform {
     Ctr { aes: Aes, nonce: [u8; 4], mac: Mac },
 }
 
+impl Drop for Cipher {
+    fn drop(&mut self) {
+        wipe_stack();
+    }
+}
+
 impl Cipher {
     /// Builds the contexts. Refuses keys of the wrong length.
     pub fn new(suite: Suite, encr_key: &[u8], integ_key: &[u8]) -> Result<Self, SuiteError> {
+        let cipher = Self::build(suite, encr_key, integ_key);
+        wipe_stack();
+        cipher
+    }
+
+    #[inline(never)] // Its stack is below the caller's, where it can be wiped.
+    fn build(suite: Suite, encr_key: &[u8], integ_key: &[u8]) -> Result<Self, SuiteError> {
         if encr_key.len() != suite.encr_key_length() {
             return Err(SuiteError::EncryptionKeyLength);
         }
