@@ -26,7 +26,7 @@ pub struct EspSa {
 #[pymethods]
 impl EspSa {
     #[new]
-    #[pyo3(signature = (direction, spi, encr, key_bits, integ, encr_key, integ_key = &[], *, esn = false, replay_window = 1024))]
+    #[pyo3(signature = (direction, spi, encr, key_bits, integ, encr_key, integ_key = None, *, esn = false, replay_window = 1024))]
     #[allow(clippy::too_many_arguments)] // They are keyword arguments in Python.
     fn new(
         direction: &str,
@@ -35,7 +35,7 @@ impl EspSa {
         key_bits: u16,
         integ: u16,
         encr_key: &[u8],
-        integ_key: &[u8],
+        integ_key: Option<&[u8]>,
         esn: bool,
         replay_window: u32,
     ) -> PyResult<Self> {
@@ -47,7 +47,7 @@ impl EspSa {
             name: String::new(),
             suite: Suite::new(encr, key_bits, integ).map_err(refused)?,
             encr_key: KeyOctets::from(encr_key.to_vec()),
-            integ_key: KeyOctets::from(integ_key.to_vec()),
+            integ_key: KeyOctets::from(integ_key.unwrap_or_default().to_vec()),
             esn,
             replay_window,
             path: Path { local: nowhere, remote: nowhere, encap: false, df: DfPolicy::Copy },

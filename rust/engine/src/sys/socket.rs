@@ -68,7 +68,10 @@ pub fn bypass(address: IpAddr, mark: u32) -> io::Result<OwnedFd> {
 fn udp_socket(address: SocketAddr, mark: u32, df: Df) -> io::Result<OwnedFd> {
     let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
     let socket = net::socket_with(family(address.ip()), SocketType::DGRAM, flags, None)?;
-    prepare(&socket, address.ip(), mark)?;
+    if address.is_ipv6() {
+        net::sockopt::set_ipv6_v6only(&socket, true)?;
+    }
+    prepare(&socket, mark)?;
     set_df_policy(&socket, address.ip(), df)?;
     ask_for_facts(&socket, address.ip())?;
     Ok(socket)
@@ -80,14 +83,11 @@ fn raw_socket(address: IpAddr, protocol: u32, mark: u32) -> io::Result<OwnedFd> 
         rustix::net::RawProtocol::new(protocol).ok_or_else(|| io::Error::from(io::ErrorKind::InvalidInput))?,
     );
     let socket = net::socket_with(family(address), SocketType::RAW, flags, Some(number))?;
-    prepare(&socket, address, mark)?;
+    prepare(&socket, mark)?;
     Ok(socket)
 }
 
-fn prepare(socket: &OwnedFd, address: IpAddr, mark: u32) -> io::Result<()> {
-    if address.is_ipv6() {
-        net::sockopt::set_ipv6_v6only(socket, true)?;
-    }
+fn prepare(socket: &OwnedFd, mark: u32) -> io::Result<()> {
     if mark != 0 {
         set_mark(socket, mark)?;
     }

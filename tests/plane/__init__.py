@@ -1,0 +1,1 @@
+"""A real plane in network namespaces, driven through its control socket."""
