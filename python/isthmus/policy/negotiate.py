@@ -44,7 +44,9 @@ def choose(
             common = _meet(our, their, ke_wanted)
             if common is not None:
                 proposal = Proposal(our.protocol, common, their.spi, their.number)
-                why = f"our proposal {place} of {len(ours)}, first in our order that the peer offers"
+                why = (
+                    f"our proposal {place} of {len(ours)}, first in our order that the peer offers"
+                )
                 return ChosenProposal(suite_from(proposal), proposal, why)
     return None
 
@@ -93,7 +95,7 @@ def _first_common(
     for transform in mine:
         if transform in other and not (_means_none(transform)):
             return transform
-    if mine_none and other_none and none is not None:
+    if mine_none and other_none:
         for transform in mine:
             if transform in other:
                 return transform if kind is TransformType.ESN else False

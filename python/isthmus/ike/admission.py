@@ -1,0 +1,107 @@
+"""Who may start an IKE SA: half-open limits and cookies (RFC 7296 §2.6, SECURITY-GUIDE 2.1)."""
+
+import hmac
+from collections import Counter
+from dataclasses import dataclass, field
+from ipaddress import ip_address, ip_network
+
+from isthmus.crypto.compare import same
+from isthmus.crypto.entropy import Entropy
+from isthmus.values.address import Endpoint
+from isthmus.values.time import Instant, Seconds
+
+HALF_OPEN_BEFORE_COOKIES = 64
+HALF_OPEN_OF_PREFIX_BEFORE_COOKIES = 4
+HALF_OPEN_OF_PREFIX_MAX = 32
+HALF_OPEN_MAX = 20_000
+CALM_DOWN_S: Seconds = 10.0
+"""Cookies stay on this long after the last reason for them."""
+EPOCH_S: Seconds = 60.0
+SECRET_SIZE = 32
+COOKIE_SIZE = 33
+"""One octet of epoch and an HMAC-SHA-256."""
+
+
+@dataclass(slots=True)
+class Admission:
+    """Counts half-open IKE SAs by source prefix, and makes and checks cookies."""
+
+    entropy: Entropy
+    half_open: Counter[str] = field(default_factory=Counter)
+    total: int = 0
+    cookies_until: float = 0.0
+    secrets: dict[int, bytes] = field(default_factory=dict)
+    """Cookie secrets by epoch; two live at a time."""
+
+    def opened(self, remote: Endpoint) -> None:
+        """A half-open IKE SA was made for this source."""
+        self.half_open[prefix(remote)] += 1
+        self.total += 1
+
+    def closed(self, remote: Endpoint) -> None:
+        """It is established or gone."""
+        name = prefix(remote)
+        self.half_open[name] -= 1
+        if self.half_open[name] <= 0:
+            del self.half_open[name]
+        self.total -= 1
+
+    def wants_cookie(self, remote: Endpoint, now: Instant) -> bool:
+        """A first message must prove that its sender hears us before it costs anything."""
+        crowded = (
+            self.total >= HALF_OPEN_BEFORE_COOKIES
+            or self.half_open[prefix(remote)] >= HALF_OPEN_OF_PREFIX_BEFORE_COOKIES
+        )
+        if crowded:
+            self.cookies_until = Instant(now + CALM_DOWN_S)
+        return crowded or now < self.cookies_until
+
+    def is_full(self, remote: Endpoint) -> bool:
+        """Even a sender that hears us gets no further half-open SA."""
+        return (
+            self.total >= HALF_OPEN_MAX or self.half_open[prefix(remote)] >= HALF_OPEN_OF_PREFIX_MAX
+        )
+
+    def cookie(self, remote: Endpoint, spi_i: bytes, nonce: bytes, now: Instant) -> bytes:
+        """The cookie of a first message; the same input within an epoch gives the same one."""
+        return self._cookie(self._epoch(now), remote, spi_i, nonce, now)
+
+    def holds(
+        self, claimed: bytes, remote: Endpoint, spi_i: bytes, nonce: bytes, now: Instant
+    ) -> bool:
+        """A returned cookie is one of ours, for this very message, of this or the last epoch."""
+        if len(claimed) != COOKIE_SIZE:
+            return False
+        epoch = self._epoch(now)
+        for candidate in (epoch, epoch - 1):
+            if claimed[0] == candidate & 0xFF and candidate in self.secrets:
+                expected = self._cookie(candidate, remote, spi_i, nonce, now)
+                return same(expected, claimed)
+        return False
+
+    def _cookie(
+        self, epoch: int, remote: Endpoint, spi_i: bytes, nonce: bytes, now: Instant
+    ) -> bytes:
+        secret = self._secret(epoch, now)
+        octets = nonce + remote.ip.packed + remote.port.to_bytes(2, "big") + spi_i
+        return bytes((epoch & 0xFF,)) + hmac.digest(secret, octets, "sha256")
+
+    def _secret(self, epoch: int, now: Instant) -> bytes:
+        current = self._epoch(now)
+        for old in [e for e in self.secrets if e < current - 1]:
+            del self.secrets[old]
+        if epoch not in self.secrets:
+            self.secrets[epoch] = self.entropy.octets(SECRET_SIZE)
+        return self.secrets[epoch]
+
+    @staticmethod
+    def _epoch(now: Instant) -> int:
+        return int(now // EPOCH_S)
+
+
+def prefix(remote: Endpoint) -> str:
+    """The source that limits count by: an IPv4 address, or an IPv6 /64."""
+    address = ip_address(remote.address)
+    if address.version == 4:
+        return remote.address
+    return str(ip_network(f"{address}/64", strict=False))

@@ -1,0 +1,90 @@
+"""What a Child SA is, and the moves that its life allows (RFC 7296 §1.3, §2.8)."""
+
+from dataclasses import dataclass
+from enum import Enum
+
+from isthmus.policy.connection import ChildPolicy
+from isthmus.values.proposal import Suite
+from isthmus.values.selector import Selectors
+from isthmus.values.spi import Spi
+from isthmus.values.time import Instant
+
+
+class ChildState(Enum):
+    """States of an installed pair; what is not agreed yet is no Child SA."""
+
+    INSTALLED = "installed"
+    REKEYING = "rekeying"
+    REPLACED = "replaced"
+    DELETING = "deleting"
+    GONE = "gone"
+
+
+CHILD_MOVES: dict[ChildState, dict[ChildState, str]] = {
+    ChildState.INSTALLED: {
+        ChildState.REKEYING: "we rekey",
+        ChildState.REPLACED: "the peer rekeyed",
+        ChildState.DELETING: "a command, or the hard limit",
+        ChildState.GONE: "the peer deleted it, or the IKE SA died",
+    },
+    ChildState.REKEYING: {
+        ChildState.REPLACED: "the new SA is in place",
+        ChildState.INSTALLED: "refused, later again",
+        ChildState.DELETING: "a command, or the hard limit",
+        ChildState.GONE: "the peer deleted it, or the IKE SA died",
+    },
+    ChildState.REPLACED: {
+        ChildState.DELETING: "we made the successor, so we delete",
+        ChildState.GONE: "the peer deleted, or the wait is over",
+    },
+    ChildState.DELETING: {
+        ChildState.GONE: "answered, or given up",
+    },
+    ChildState.GONE: {},
+}
+"""Legal moves and why each happens. Any other is a bug and raises."""
+
+
+@dataclass(slots=True, eq=False)
+class ChildSa:
+    """A pair of ESP SAs that belong together."""
+
+    rule: ChildPolicy
+    spi_in: Spi
+    spi_out: Spi
+    suite: Suite
+    local: Selectors
+    remote: Selectors
+    encap: bool
+    initiated: bool
+    """We sent the request that made it."""
+    created_at: Instant
+    rekey_at: Instant
+    expires_at: Instant
+    pfs: str = ""
+    """The key exchange that made its keys, empty when they came from the IKE SA's alone."""
+    standby: bool = False
+    """Outbound waits until the peer is seen to use the pair (we answered a rekey)."""
+    state: ChildState = ChildState.INSTALLED
+    predecessor: "ChildSa | None" = None
+    rekeyed_by_peer: "PeerRekey | None" = None
+    """A crossing rekey of the peer while ours is on its way (RFC 7296 §2.8.1)."""
+
+    def move(self, to: ChildState) -> None:
+        """Change state along the table."""
+        if to not in CHILD_MOVES[self.state]:
+            raise AssertionError(f"a Child SA may not go from {self.state} to {to}")
+        self.state = to
+
+    @property
+    def is_usable(self) -> bool:
+        """It carries traffic and nothing stands in its place yet."""
+        return self.state in (ChildState.INSTALLED, ChildState.REKEYING)
+
+
+@dataclass(slots=True, eq=False)
+class PeerRekey:
+    """What the peer's half of a simultaneous rekey made."""
+
+    successor: ChildSa
+    lowest_nonce: bytes

@@ -1,0 +1,151 @@
+"""What every part of the engine may use while one event is handled."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from isthmus.crypto.entropy import Entropy
+from isthmus.ike.core.agenda import Agenda
+from isthmus.ike.core.child import ChildSa
+from isthmus.ike.core.effects import Compute, Effect, Job, Record
+from isthmus.ike.core.events import ComputeFinished
+from isthmus.ike.core.records import Happening
+from isthmus.ike.core.sa import IkeSa
+from isthmus.policy.connection import Configuration, Connection
+from isthmus.values.secret import Secret
+from isthmus.values.spi import Spi
+from isthmus.values.time import Instant, Seconds
+
+Fact = tuple[str, str | int | float | bool]
+
+
+class Credentials(Protocol):
+    """The questions that the core may ask about secrets."""
+
+    def psk(self, name: str) -> Secret | None:
+        """The pre-shared key of that name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """Why an attempt came to nothing: a finding code, a sentence, and what may be done."""
+
+    code: str
+    reason: str
+    fix: str = ""
+    lasting: bool = True
+    """False: the peer asked to try again later (TEMPORARY_FAILURE)."""
+
+
+class Lifecycle(Protocol):
+    """Who decides what follows: told about everything that happens to an SA."""
+
+    def phase1_up(self, ctx: "Context", sa: IkeSa) -> None:
+        """An IKE SA is authenticated."""
+
+    def phase1_failed(self, ctx: "Context", sa: IkeSa, failed: Failed) -> None:
+        """An attempt to make an IKE SA has ended without one."""
+
+    def phase1_gone(self, ctx: "Context", sa: IkeSa, reason: str, failed: Failed | None) -> None:
+        """An established IKE SA is no more, and its Child SAs with it."""
+
+    def phase1_replaced(self, ctx: "Context", old: IkeSa, new: IkeSa) -> None:
+        """A rekey put `new` in the place of `old`; Child SAs have moved over."""
+
+    def phase2_up(self, ctx: "Context", sa: IkeSa, child: ChildSa) -> None:
+        """A Child SA is installed; `child.predecessor` tells what it replaces."""
+
+    def phase2_failed(self, ctx: "Context", sa: IkeSa, rule: str, failed: Failed) -> None:
+        """An attempt to make a Child SA was refused."""
+
+    def phase2_gone(self, ctx: "Context", sa: IkeSa, child: ChildSa, reason: str) -> None:
+        """A Child SA that nothing replaced is no more."""
+
+    def initial_contact(self, ctx: "Context", sa: IkeSa) -> None:
+        """The peer says that it knows of no other SA with us (RFC 7296 §2.4)."""
+
+    def first_contact(self, sa: IkeSa) -> bool:
+        """Should we say so: no other SA with this peer stands, and none is being adopted."""
+
+    def still_wanted(self, sa: IkeSa, rule: str) -> bool:
+        """A Child SA for this rule is wanted and none has come meanwhile."""
+
+    def wanted_rule(self, sa: IkeSa) -> str | None:
+        """The rule that the first Child SA should be for."""
+
+
+class Registry(Protocol):
+    """Where SPIs are known."""
+
+    def add(self, sa: IkeSa) -> None:
+        """Make an IKE SA findable by its own SPI."""
+
+    def remove(self, sa: IkeSa) -> None:
+        """Forget an IKE SA, its timers and its pending answers."""
+
+    def fresh_ike_spi(self) -> bytes:
+        """Eight random octets that no IKE SA of ours uses."""
+
+    def fresh_spi(self) -> Spi:
+        """A random ESP SPI that no inbound SA of ours uses."""
+
+    def child_added(self, sa: IkeSa, child: ChildSa) -> None:
+        """Make a Child SA findable by its inbound SPI."""
+
+    def child_removed(self, child: ChildSa) -> None:
+        """Forget a Child SA's inbound SPI."""
+
+
+Continuation = Callable[[ComputeFinished], None]
+
+
+@dataclass(slots=True)
+class Context:
+    """Handed down from the engine; holds the effects of the event at hand."""
+
+    now: Instant
+    entropy: Entropy
+    agenda: Agenda
+    credentials: Credentials
+    lifecycle: Lifecycle
+    registry: Registry
+    configuration: Configuration = field(default_factory=Configuration)
+    effects: list[Effect] = field(default_factory=list)
+    waiting: dict[int, Continuation] = field(default_factory=dict)
+    """Continuations of `Compute` jobs by ticket."""
+    next_ticket: int = 1
+
+    def emit(self, effect: Effect) -> None:
+        """Ask the host for something; order is kept."""
+        self.effects.append(effect)
+
+    def record(
+        self,
+        event: str,
+        message: str = "",
+        *,
+        connection: Connection | None = None,
+        tunnel: str = "",
+        rule: str = "",
+        code: str = "",
+        ticket: int | None = None,
+        facts: tuple[Fact, ...] = (),
+    ) -> None:
+        """Tell the world a fact."""
+        name = connection.name if connection is not None else tunnel
+        self.emit(Record(Happening(event, name, rule, message, code, facts, ticket)))
+
+    def compute(self, job: Job, then: Continuation) -> None:
+        """Start slow work; `then` is called when its answer has come."""
+        ticket = self.next_ticket
+        self.next_ticket += 1
+        self.waiting[ticket] = then
+        self.emit(Compute(ticket, job))
+
+    def chance(self) -> float:
+        """A number in 0..1, for jitter."""
+        return int.from_bytes(self.entropy.octets(4), "big") / 0xFFFFFFFF
+
+    def later(self, seconds: Seconds) -> Instant:
+        """The instant that many seconds from now."""
+        return Instant(self.now + seconds)

@@ -1,0 +1,75 @@
+"""What an IKE SA (phase 1) is, whatever the version."""
+
+from dataclasses import dataclass, field
+
+from isthmus.ike.core.child import ChildSa
+from isthmus.policy.connection import Connection
+from isthmus.values.address import Endpoint
+from isthmus.values.identity import Identity
+from isthmus.values.proposal import Suite
+from isthmus.values.spi import IkeSpi, Spi
+from isthmus.values.time import Instant
+
+
+@dataclass(frozen=True, slots=True)
+class NatSeen:
+    """Where address translators stand (RFC 7296 §2.23)."""
+
+    local: bool = False
+    """We are behind one."""
+    peer: bool = False
+    """The peer is."""
+    forced: bool = False
+    """Configuration asks for UDP encapsulation whatever is seen."""
+
+    @property
+    def encap(self) -> bool:
+        """ESP travels in UDP and IKE on port 4500."""
+        return self.local or self.peer or self.forced
+
+    def __str__(self) -> str:
+        if self.local and self.peer:
+            return "both"
+        if self.local:
+            return "local"
+        if self.peer:
+            return "peer"
+        return "forced" if self.forced else "none"
+
+
+@dataclass(slots=True, eq=False)
+class IkeSa:
+    """The version-neutral part. Compared by identity: two SAs are never equal."""
+
+    connection: Connection
+    initiator: bool
+    """We sent the first message of the SA (or of the rekey that made it)."""
+    spi_i: IkeSpi
+    spi_r: IkeSpi
+    local: Endpoint
+    remote: Endpoint
+    created_at: Instant
+    heard_at: Instant
+    suite: Suite | None = None
+    local_id: Identity | None = None
+    remote_id: Identity | None = None
+    nat: NatSeen = NatSeen()
+    children: dict[Spi, ChildSa] = field(default_factory=dict)
+    """By inbound SPI."""
+    established_at: Instant | None = None
+    expires_at: Instant | None = None
+    peer_vendor: str = ""
+
+    @property
+    def own_spi(self) -> IkeSpi:
+        """The SPI that the peer writes towards us: unique in this engine."""
+        return self.spi_i if self.initiator else self.spi_r
+
+    @property
+    def peer_spi(self) -> IkeSpi:
+        """The SPI that we write towards the peer."""
+        return self.spi_r if self.initiator else self.spi_i
+
+    def child_by_peer_spi(self, spi: Spi) -> ChildSa | None:
+        """The Child SA whose outbound SPI this is: how peers name SAs (RFC 7296 §3.11)."""
+        return next((c for c in self.children.values() if c.spi_out == spi), None)

@@ -1,0 +1,496 @@
+"""The IKE protocol without sockets, clock, threads or entropy of its own.
+
+`handle` takes one event and the time and returns what the host must do. The same events, times
+and seed always give the same effects.
+"""
+
+from collections import OrderedDict
+from typing import assert_never
+
+from isthmus.crypto.entropy import Entropy
+from isthmus.ike.admission import Admission
+from isthmus.ike.core.agenda import Agenda, TimerKind
+from isthmus.ike.core.child import ChildSa, ChildState
+from isthmus.ike.core.commands import Configure, Initiate, Rekey, Shutdown, Terminate
+from isthmus.ike.core.context import Context, Credentials
+from isthmus.ike.core.effects import Effect, RemoveSa, SendDatagram
+from isthmus.ike.core.events import (
+    CommandIssued,
+    ComputeFinished,
+    DatagramReceived,
+    DeadlineReached,
+    Event,
+    FirstPacket,
+    InstallFailed,
+    LifetimeReached,
+    OrphanFound,
+    PacketWanted,
+    PeerMoved,
+)
+from isthmus.ike.core.sa import IkeSa
+from isthmus.ike.core.views import TunnelView
+from isthmus.ike.lifecycle import report
+from isthmus.ike.lifecycle.tunnels import Tunnels
+from isthmus.ike.v2 import closing, dialect, look
+from isthmus.ike.v2.dialect import Dropped
+from isthmus.ike.v2.exchanges import ike_sa_init
+from isthmus.ike.v2.sa import SaV2
+from isthmus.ike.v2.states import Refused
+from isthmus.ike.v2.transport import owner
+from isthmus.ike.v2.wishes import WantDeleteChild, WantDeleteIke, WantRekeyChild, WantRekeyIke
+from isthmus.policy.connection import Configuration
+from isthmus.policy.select import by_address
+from isthmus.values.address import Endpoint
+from isthmus.values.errors import Malformed, UnsupportedCritical
+from isthmus.values.registry.ikev2 import ExchangeType, HeaderFlag, NotifyType
+from isthmus.values.spi import FIRST_SPI, IKE_SPI_SIZE, NO_IKE_SPI, IkeSpi, Spi, spi_text
+from isthmus.values.time import Instant
+from isthmus.wire.header import Header
+from isthmus.wire.v2.message import Payload, decode_message, encode_message
+from isthmus.wire.v2.nonce import Nonce
+from isthmus.wire.v2.notify import Notify
+from isthmus.wire.v2.rules import check
+
+UNPROTECTED_REPLIES_PER_S = 20
+"""Answers to messages of strangers that no IKE SA stands behind (RFC 7296 §2.21.4)."""
+MAJOR_VERSION = 2
+
+
+class IkeEngine:
+    """Every IKE SA of one host. Single-threaded; the host calls it from one place."""
+
+    def __init__(self, entropy: Entropy, credentials: Credentials) -> None:
+        self._tunnels = Tunnels()
+        self._agenda = Agenda()
+        self._admission = Admission(entropy)
+        self._sas: dict[IkeSpi, SaV2] = {}
+        self._children: dict[Spi, tuple[SaV2, ChildSa]] = {}
+        self._half_open: OrderedDict[tuple[Endpoint, bytes], SaV2] = OrderedDict()
+        """Responder SAs by source and initiator SPI, to know a repeated first message."""
+        self._replies_since = Instant(0.0)
+        self._replies = 0
+        self._stopping_ticket: int | None = None
+        self._ctx = Context(
+            now=Instant(0.0),
+            entropy=entropy,
+            agenda=self._agenda,
+            credentials=credentials,
+            lifecycle=self._tunnels,
+            registry=self,
+        )
+
+    # --- the door --------------------------------------------------------------------------
+
+    def handle(self, event: Event, now: Instant) -> tuple[Effect, ...]:
+        """Take one event; return what the host must do, in this order."""
+        ctx = self._ctx
+        ctx.now = now
+        match event:
+            case DatagramReceived():
+                self._datagram(ctx, event)
+            case DeadlineReached():
+                pass
+            case CommandIssued():
+                self._command(ctx, event)
+            case PacketWanted():
+                self._tunnels.packet_wanted(ctx, event)
+            case ComputeFinished():
+                self._computed(ctx, event)
+            case LifetimeReached():
+                self._lifetime(ctx, event)
+            case PeerMoved():
+                self._moved(ctx, event)
+            case FirstPacket():
+                self._first_packet(ctx, event)
+            case InstallFailed():
+                self._install_failed(ctx, event)
+            case OrphanFound():
+                self._tunnels.orphan_found(ctx, event)
+            case _:
+                assert_never(event)
+        self._run_due(ctx)
+        self._maybe_stopped(ctx)
+        effects = tuple(ctx.effects)
+        ctx.effects.clear()
+        return effects
+
+    @property
+    def deadline(self) -> Instant | None:
+        """When to call `handle(DeadlineReached(), now)` next, if ever."""
+        return self._agenda.deadline
+
+    def views(self, now: Instant) -> tuple[TunnelView, ...]:
+        """Every tunnel as users see it."""
+        runs = self._tunnels.runs.values()
+        return tuple(report.tunnel_view(r, self._tunnels.sas, self._agenda, now) for r in runs)
+
+    def census(self) -> dict[str, int]:
+        """How many of everything live: for metrics, and for tests that look for leaks."""
+        return {
+            "ike_sas": len(self._sas),
+            "child_sas": len(self._children),
+            "half_open": self._admission.total,
+            "first_requests": len(self._half_open),
+            "waiting_computes": len(self._ctx.waiting),
+            "timer_owners": len(self._agenda.owners()),
+        }
+
+    # --- registry (what exchanges may ask) -------------------------------------------------
+
+    def add(self, sa: IkeSa) -> None:
+        """Make an IKE SA findable by its own SPI."""
+        assert isinstance(sa, SaV2)
+        self._sas[sa.own_spi] = sa
+        self._tunnels.sas.append(sa)
+        if not sa.initiator and sa.established_at is None:
+            self._half_open[(sa.remote, sa.spi_i)] = sa
+            self._admission.opened(sa.remote)
+
+    def remove(self, sa: IkeSa) -> None:
+        """Forget an IKE SA and its timers."""
+        assert isinstance(sa, SaV2)
+        if self._sas.pop(sa.own_spi, None) is None:
+            return
+        self._agenda.forget(owner(sa))
+        self._tunnels.sas.remove(sa)
+        self._no_longer_half_open(sa)
+
+    def fresh_ike_spi(self) -> bytes:
+        """Eight random octets that no IKE SA of ours uses."""
+        while True:
+            octets = self._ctx.entropy.octets(IKE_SPI_SIZE)
+            if octets != NO_IKE_SPI and IkeSpi(octets) not in self._sas:
+                return octets
+
+    def fresh_spi(self) -> Spi:
+        """A random ESP SPI that no inbound SA of ours uses."""
+        while True:
+            spi = Spi(int.from_bytes(self._ctx.entropy.octets(4), "big"))
+            if spi >= FIRST_SPI and spi not in self._children:
+                return spi
+
+    def child_added(self, sa: IkeSa, child: ChildSa) -> None:
+        """Make a Child SA findable by its inbound SPI."""
+        assert isinstance(sa, SaV2)
+        self._children[child.spi_in] = (sa, child)
+
+    def child_removed(self, child: ChildSa) -> None:
+        """Forget a Child SA's inbound SPI."""
+        self._children.pop(child.spi_in, None)
+
+    def _no_longer_half_open(self, sa: SaV2) -> None:
+        for key, found in tuple(self._half_open.items()):
+            if found is sa:
+                del self._half_open[key]
+                self._admission.closed(key[0])
+
+    # --- datagrams -------------------------------------------------------------------------
+
+    def _datagram(self, ctx: Context, event: DatagramReceived) -> None:
+        try:
+            self._sort(ctx, event)
+        except Dropped as dropped:
+            ctx.record(
+                "datagram.dropped",
+                f"{event.remote}: {dropped}",
+                facts=(("reason", str(dropped)), ("remote", str(event.remote))),
+            )
+
+    def _sort(self, ctx: Context, event: DatagramReceived) -> None:
+        try:
+            header = Header.decode(event.octets)
+        except Malformed as malformed:
+            raise Dropped("malformed_header") from malformed
+        major = header.version >> 4
+        if major < MAJOR_VERSION:
+            raise Dropped("ikev1_is_off")
+        if major > MAJOR_VERSION:
+            self._refuse_version(ctx, header, event)
+            return
+        if header.exchange == ExchangeType.IKE_SA_INIT and not header.is_response:
+            self._first_request(ctx, header, event)
+            return
+        own = header.spi_r if header.from_initiator else header.spi_i
+        sa = self._sas.get(IkeSpi(own))
+        if sa is None:
+            self._unknown_sa(ctx, header, event)
+            return
+        before = sa.established_at
+        dialect.receive(ctx, sa, header, event.octets, event.local, event.remote)
+        if before is None and (sa.established_at is not None or isinstance(sa.state, Refused)):
+            self._no_longer_half_open(sa)
+
+    def _first_request(self, ctx: Context, header: Header, event: DatagramReceived) -> None:
+        if header.spi_i == NO_IKE_SPI or header.spi_r != NO_IKE_SPI or header.message_id != 0:
+            raise Dropped("malformed_first_message")
+        if not header.from_initiator:
+            raise Dropped("malformed_first_message")
+        known = self._half_open.get((event.remote, header.spi_i))
+        if known is not None:
+            if known.first_request == event.octets and known.window.last_reply:
+                ctx.emit(SendDatagram(event.local, event.remote, known.window.last_reply))
+            raise Dropped("repeat")
+        try:
+            payloads = decode_message(event.octets).payloads
+            check(header.exchange, False, payloads)
+            nonce = look.must(payloads, Nonce)
+        except UnsupportedCritical as unsupported:
+            reply = Notify(
+                kind=NotifyType.UNSUPPORTED_CRITICAL_PAYLOAD,
+                data=bytes((unsupported.payload_type,)),
+            )
+            self._unprotected(ctx, header, event, (reply,))
+            raise Dropped("unsupported_critical") from unsupported
+        except Malformed as malformed:
+            raise Dropped("malformed") from malformed
+        if self._admission.is_full(event.remote):
+            raise Dropped("half_open_limit")
+        if self._admission.wants_cookie(event.remote, ctx.now):
+            given = look.notified(payloads, NotifyType.COOKIE)
+            if given is None or not self._admission.holds(
+                given.data, event.remote, header.spi_i, nonce.data, ctx.now
+            ):
+                cookie = self._admission.cookie(event.remote, header.spi_i, nonce.data, ctx.now)
+                reply = Notify(kind=NotifyType.COOKIE, data=cookie)
+                self._unprotected(ctx, header, event, (reply,))
+                raise Dropped("cookie_asked")
+        candidates = by_address(self._tunnels.connections(), event.local, event.remote)
+        try:
+            verdict = ike_sa_init.refusal(ctx, candidates, payloads)
+        except Malformed as malformed:
+            raise Dropped("malformed") from malformed
+        match verdict:
+            case (Notify() as notify, why, code):
+                self._refuse_first(ctx, header, event, notify, why, code, candidates != ())
+            case (connection, chosen):
+                ike_sa_init.answer(
+                    ctx,
+                    header,
+                    payloads,
+                    event.octets,
+                    event.local,
+                    event.remote,
+                    candidates,
+                    connection,
+                    chosen,
+                )
+
+    def _refuse_first(
+        self,
+        ctx: Context,
+        header: Header,
+        event: DatagramReceived,
+        notify: Notify,
+        why: str,
+        code: str,
+        ours: bool,
+    ) -> None:
+        self._unprotected(ctx, header, event, (notify,))
+        if notify.kind == NotifyType.INVALID_KE_PAYLOAD:
+            raise Dropped("other_group_asked")
+        candidates = by_address(self._tunnels.connections(), event.local, event.remote)
+        if ours and candidates:
+            self._tunnels.refused_peer(ctx, candidates[0], event.remote, why, code)
+            return
+        raise Dropped("no_tunnel_for_peer")
+
+    def _unknown_sa(self, ctx: Context, header: Header, event: DatagramReceived) -> None:
+        """RFC 7296 §2.21.4: a hint for a peer whose SA we have lost; never for responses."""
+        if not header.is_response and header.exchange in (
+            ExchangeType.IKE_AUTH,
+            ExchangeType.CREATE_CHILD_SA,
+            ExchangeType.INFORMATIONAL,
+        ):
+            reply = Notify(kind=NotifyType.INVALID_IKE_SPI)
+            self._unprotected(ctx, header, event, (reply,), keep_spis=True)
+        raise Dropped("unknown_ike_spi")
+
+    def _refuse_version(self, ctx: Context, header: Header, event: DatagramReceived) -> None:
+        """RFC 7296 §2.5: say which version we speak."""
+        if not header.is_response:
+            reply = Notify(kind=NotifyType.INVALID_MAJOR_VERSION)
+            self._unprotected(ctx, header, event, (reply,), keep_spis=True)
+        raise Dropped("major_version")
+
+    def _unprotected(
+        self,
+        ctx: Context,
+        header: Header,
+        event: DatagramReceived,
+        payloads: tuple[Payload, ...],
+        *,
+        keep_spis: bool = False,
+    ) -> None:
+        """Answer a stranger: few octets, never more than came in, and never many a second."""
+        if ctx.now - self._replies_since >= 1.0:
+            self._replies_since, self._replies = ctx.now, 0
+        asked_cookie = any(isinstance(p, Notify) and p.kind == NotifyType.COOKIE for p in payloads)
+        # Cookies cost little and are what keeps the door open under flood: not limited.
+        if not asked_cookie:
+            if self._replies >= UNPROTECTED_REPLIES_PER_S:
+                raise Dropped("reply_limit")
+            self._replies += 1
+        flags = HeaderFlag.RESPONSE
+        if not header.from_initiator:
+            flags |= HeaderFlag.INITIATOR
+        reply = Header(
+            spi_i=header.spi_i,
+            spi_r=header.spi_r if keep_spis else NO_IKE_SPI,
+            next_payload=0,
+            exchange=header.exchange,
+            flags=flags,
+            message_id=header.message_id,
+        )
+        octets = encode_message(reply, payloads)
+        if len(octets) <= len(event.octets):
+            ctx.emit(SendDatagram(event.local, event.remote, octets))
+
+    # --- everything else -------------------------------------------------------------------
+
+    def _computed(self, ctx: Context, event: ComputeFinished) -> None:
+        then = ctx.waiting.pop(event.ticket, None)
+        if then is not None:
+            then(event)
+            for sa in tuple(self._tunnels.sas):
+                if sa.wishes:
+                    dialect.pump(ctx, sa)
+
+    def _run_due(self, ctx: Context) -> None:
+        for _ in range(10_000):
+            due = self._agenda.due(ctx.now)
+            if due is None:
+                return
+            self._timer(ctx, due.owner, due.kind)
+
+    def _timer(self, ctx: Context, whose: tuple[str, bytes | str | int], kind: TimerKind) -> None:
+        match whose:
+            case ("sa", bytes() as spi):
+                sa = self._sas.get(IkeSpi(spi))
+                if sa is not None:
+                    dialect.timer(ctx, sa, kind)
+            case ("child", int() as number):
+                found = self._children.get(Spi(number))
+                if found is None:
+                    return
+                sa, child = found
+                if kind is TimerKind.LINGER:
+                    ctx.emit(RemoveSa(child.spi_in, inbound=True))
+                    self.child_removed(child)
+                else:
+                    dialect.child_timer(ctx, sa, child, kind)
+            case ("tunnel", str() as name):
+                run = self._tunnels.runs.get(name)
+                if run is not None:
+                    self._tunnels.timer(ctx, run, kind)
+            case _:
+                raise AssertionError(f"a timer of nobody: {whose}")
+
+    def _lifetime(self, ctx: Context, event: LifetimeReached) -> None:
+        found = self._by_plane_spi(event.spi, event.inbound)
+        if found is None:
+            return
+        sa, child = found
+        ctx.record(
+            "phase2.lifetime",
+            f"SPI {spi_text(event.spi)} reached its {'hard' if event.hard else 'soft'} limit "
+            f"in {event.unit}",
+            connection=sa.connection,
+            rule=child.rule.name,
+        )
+        if child.state is ChildState.INSTALLED:
+            dialect.wish(ctx, sa, WantRekeyChild(child.spi_in))
+        elif event.hard and child.is_usable:
+            dialect.wish(ctx, sa, WantDeleteChild(child.spi_in))
+
+    def _moved(self, ctx: Context, event: PeerMoved) -> None:
+        found = self._children.get(event.spi)
+        if found is None or found[1].state is ChildState.GONE:
+            return
+        sa = found[0]
+        if sa.nat.encap and not sa.nat.local and event.endpoint != sa.remote:
+            dialect.follow(ctx, sa, sa.local, event.endpoint)
+
+    def _first_packet(self, ctx: Context, event: FirstPacket) -> None:
+        found = self._children.get(event.spi)
+        if found is not None:
+            closing.promote(ctx, found[1])
+
+    def _install_failed(self, ctx: Context, event: InstallFailed) -> None:
+        found = self._by_plane_spi(event.spi, event.inbound)
+        if found is not None and found[1].is_usable:
+            self._tunnels.planes_lost(ctx, found[0], found[1], event.reason)
+
+    def _by_plane_spi(self, spi: Spi, inbound: bool) -> tuple[SaV2, ChildSa] | None:
+        if inbound:
+            return self._children.get(spi)
+        return next((f for f in self._children.values() if f[1].spi_out == spi), None)
+
+    def _command(self, ctx: Context, event: CommandIssued) -> None:
+        ticket = event.ticket
+        match event.command:
+            case Configure(configuration):
+                self._configure(ctx, configuration)
+                ctx.record("command.done", "configuration applied", ticket=ticket)
+            case Shutdown():
+                self._stopping_ticket = ticket
+                for sa in tuple(self._tunnels.sas):
+                    if sa.is_authenticated:
+                        dialect.wish(ctx, sa, WantDeleteIke("the daemon stops"))
+                    else:
+                        closing.forget(ctx, sa)
+            case Initiate(tunnel, rule) | Terminate(tunnel, rule) | Rekey(tunnel, rule):
+                run = self._tunnels.runs.get(tunnel)
+                if run is None or (rule is not None and rule not in run.rules):
+                    what = f"{tunnel}/{rule}" if rule is not None else tunnel
+                    ctx.record(
+                        "command.failed",
+                        f"there is no tunnel or rule {what}",
+                        tunnel=tunnel,
+                        code="E105",
+                        ticket=ticket,
+                    )
+                    return
+                ctx.record("command.accepted", tunnel=tunnel, rule=rule or "", ticket=ticket)
+                match event.command:
+                    case Initiate():
+                        self._tunnels.initiate(ctx, run, rule, ticket)
+                    case Terminate(hold=hold):
+                        self._tunnels.terminate(ctx, run, rule, hold, ticket)
+                    case Rekey(phase=phase):
+                        self._rekey(ctx, tunnel, rule, phase, ticket)
+            case _:
+                assert_never(event.command)
+
+    def _configure(self, ctx: Context, configuration: Configuration) -> None:
+        ctx.configuration = configuration
+        self._tunnels.configure(ctx, configuration)
+
+    def _rekey(self, ctx: Context, tunnel: str, rule: str | None, phase: int, ticket: int) -> None:
+        run = self._tunnels.runs[tunnel]
+        sa = self._tunnels.open_sa(run)
+        begun = False
+        if phase == 1 and sa is not None:
+            dialect.wish(ctx, sa, WantRekeyIke())
+            begun = True
+        elif phase == 2:
+            for each in run.rules.values():
+                child = each.child
+                home = self._tunnels.sa_of(child) if child is not None else None
+                if child is not None and home is not None and rule in (None, each.policy.name):
+                    dialect.wish(ctx, home, WantRekeyChild(child.spi_in))
+                    begun = True
+        if begun:
+            ctx.record("command.done", "the renewal has begun", tunnel=tunnel, ticket=ticket)
+        else:
+            ctx.record(
+                "command.failed",
+                f"phase {phase} of {tunnel} is not up: nothing to renew",
+                tunnel=tunnel,
+                code="E127",
+                ticket=ticket,
+            )
+
+    def _maybe_stopped(self, ctx: Context) -> None:
+        if self._stopping_ticket is not None and not self._sas:
+            ctx.record("daemon.quiet", "every SA is deleted", ticket=self._stopping_ticket)
+            self._stopping_ticket = None

@@ -1,0 +1,86 @@
+"""What is known of a configured tunnel and its rules while it runs."""
+
+from dataclasses import dataclass, field
+
+from isthmus.ike.core.child import ChildSa
+from isthmus.ike.core.context import Failed
+from isthmus.policy.connection import ChildPolicy, Connection
+from isthmus.values.address import Endpoint
+from isthmus.values.spi import Spi
+from isthmus.values.time import Instant
+
+
+@dataclass(frozen=True, slots=True)
+class PastFailure:
+    """A failed attempt and when the next one may be made."""
+
+    failed: Failed
+    at: Instant
+    retry_at: Instant | None
+
+
+@dataclass(frozen=True, slots=True)
+class Orphan:
+    """An SA that the plane carries since before this process began; its key is unknown here."""
+
+    rule: str
+    spi: Spi
+    inbound: bool
+    remote: Endpoint
+
+
+@dataclass(slots=True, eq=False)
+class RuleRun:
+    """One rule at run time."""
+
+    policy: ChildPolicy
+    since: Instant
+    """When its state last changed."""
+    wanted: bool = False
+    """Phase 2 is being made, or waits for phase 1."""
+    trigger: str = ""
+    children: list[ChildSa] = field(default_factory=list)
+    """Installed pairs, the newest last."""
+    failure: PastFailure | None = None
+    tries: int = 0
+    """Failed attempts in a row."""
+    held_down: bool = False
+    was_up: bool = False
+    tickets: list[int] = field(default_factory=list)
+    """Commands that wait for this rule to come up."""
+
+    def waits(self, now: Instant) -> bool:
+        """The last attempt failed and the next one is not due yet."""
+        past = self.failure
+        return past is not None and past.retry_at is not None and now < past.retry_at
+
+    @property
+    def child(self) -> ChildSa | None:
+        """The newest pair that carries traffic."""
+        return next((c for c in reversed(self.children) if c.is_usable), None)
+
+
+@dataclass(slots=True, eq=False)
+class TunnelRun:
+    """One tunnel at run time."""
+
+    connection: Connection
+    since: Instant
+    rules: dict[str, RuleRun]
+    held_down: bool = False
+    failure: PastFailure | None = None
+    tries: int = 0
+    orphans: list[Orphan] = field(default_factory=list)
+    closing_tickets: list[int] = field(default_factory=list)
+    """Commands that wait for every SA of this tunnel to be gone."""
+
+    @property
+    def wanted_rules(self) -> list[RuleRun]:
+        """Rules whose phase 2 is wanted and not there, in file order."""
+        return [r for r in self.rules.values() if r.wanted and r.child is None]
+
+
+def new_run(connection: Connection, now: Instant) -> TunnelRun:
+    """A tunnel that has just been configured."""
+    rules = {rule.name: RuleRun(rule, now) for rule in connection.rules}
+    return TunnelRun(connection, now, rules)

@@ -1,0 +1,574 @@
+"""Decides what follows when SAs come, go or fail: interesting traffic, retries, adoption."""
+
+from isthmus.ike.core.agenda import TimerKind
+from isthmus.ike.core.child import ChildSa, ChildState
+from isthmus.ike.core.context import Context, Fact, Failed
+from isthmus.ike.core.effects import ArmPolicy, RemoveSa
+from isthmus.ike.core.events import OrphanFound, PacketWanted
+from isthmus.ike.core.sa import IkeSa
+from isthmus.ike.lifecycle.tunnel import Orphan, PastFailure, RuleRun, TunnelRun, new_run
+from isthmus.ike.v2 import closing, dialect
+from isthmus.ike.v2.children import describe
+from isthmus.ike.v2.exchanges import ike_sa_init
+from isthmus.ike.v2.sa import SaV2
+from isthmus.ike.v2.transport import owner
+from isthmus.ike.v2.wishes import WantChild, WantDeleteChild, WantDeleteIke
+from isthmus.policy.connection import Configuration, Connection, DpdAction, Start
+from isthmus.values.address import Endpoint
+from isthmus.values.spi import spi_text
+from isthmus.values.time import Instant, Seconds
+
+RETRY_FIRST_S: Seconds = 2.0
+RETRY_MAX_S: Seconds = 60.0
+CHILDLESS_S: Seconds = 5.0
+"""An IKE SA whose only Child SA was refused is closed after this long."""
+SUPERSEDED_S: Seconds = 10.0
+"""How long an older IKE SA with the same peer lives on beside a new one."""
+ADOPT_S: Seconds = 0.3
+"""Pause before SAs found in the plane are replaced."""
+ORPHAN_LINGER_S: Seconds = 10.0
+
+
+def tunnel_owner(tunnel: TunnelRun) -> tuple[str, str]:
+    """The name that a tunnel's timers stand under."""
+    return ("tunnel", tunnel.connection.name)
+
+
+class Tunnels:
+    """All tunnels at run time; told by the dialect what happens to their SAs."""
+
+    def __init__(self) -> None:
+        self.runs: dict[str, TunnelRun] = {}
+        self.sas: list[SaV2] = []
+        """Every IKE SA that is not closed; kept by the engine's registry."""
+
+    # --- configuration ---------------------------------------------------------------------
+
+    def configure(self, ctx: Context, configuration: Configuration) -> None:
+        """Run these tunnels. Those that went, go; those that stayed the same, stay."""
+        old = self.runs
+        self.runs = {}
+        for connection in configuration.connections:
+            run = old.get(connection.name)
+            if run is None or run.connection != connection:
+                if run is not None:
+                    self._close_all(ctx, run, "the configuration changed")
+                run = new_run(connection, ctx.now)
+            self.runs[connection.name] = run
+        for name, run in old.items():
+            if name not in self.runs:
+                self._close_all(ctx, run, "the tunnel is no longer configured")
+        for run in self.runs.values():
+            for rule in run.rules.values():
+                self._arm(ctx, run, rule)
+                if rule.policy.start is Start.ALWAYS and rule.child is None and not run.orphans:
+                    self.want(ctx, run, rule, "start = always")
+
+    # --- wishes ----------------------------------------------------------------------------
+
+    def packet_wanted(self, ctx: Context, event: PacketWanted) -> None:
+        """Interesting traffic: many packets, one negotiation."""
+        run = self.runs.get(event.tunnel)
+        rule = run.rules.get(event.rule) if run is not None else None
+        if run is None or rule is None or run.held_down or rule.held_down:
+            return
+        if rule.wanted or rule.child is not None or rule.policy.start is Start.LISTEN:
+            return
+        if rule.waits(ctx.now):
+            return
+        ctx.record(
+            "traffic.wanted",
+            f"packet {event.packet} matches rule {rule.policy.name}: no phase 2, held",
+            connection=run.connection,
+            rule=rule.policy.name,
+            facts=(("packet", str(event.packet)), ("held", event.held)),
+        )
+        self.want(ctx, run, rule, f"packet {event.packet}")
+
+    def want(self, ctx: Context, run: TunnelRun, rule: RuleRun, trigger: str) -> None:
+        """Phase 2 of this rule should stand: over a phase 1 that is there, or a new one."""
+        if rule.wanted and rule.child is None and self._under_way(run):
+            return
+        rule.wanted = True
+        rule.trigger = trigger
+        rule.since = ctx.now
+        run.held_down = False
+        rule.held_down = False
+        self._arm(ctx, run, rule)
+        open_sa = self.open_sa(run)
+        if open_sa is not None:
+            dialect.wish(ctx, open_sa, WantChild(rule.policy.name, trigger))
+            return
+        if self._under_way(run):
+            return
+        self._initiate(ctx, run)
+
+    def _initiate(self, ctx: Context, run: TunnelRun, remote: Endpoint | None = None) -> None:
+        if remote is None and run.connection.remote_endpoint is None:
+            failed = Failed("E106", "the peer's address is not known: it has to start")
+            for rule in run.wanted_rules:
+                self._rule_failed(ctx, run, rule, failed)
+            return
+        run.since = ctx.now
+        ike_sa_init.start(ctx, run.connection, remote)
+
+    def open_sa(self, run: TunnelRun) -> SaV2 | None:
+        """The newest IKE SA that carries new exchanges."""
+        name = run.connection.name
+        return next(
+            (s for s in reversed(self.sas) if s.connection.name == name and s.is_open), None
+        )
+
+    def _under_way(self, run: TunnelRun) -> bool:
+        name = run.connection.name
+        return any(
+            s.initiator and s.connection.name == name and not s.is_authenticated for s in self.sas
+        )
+
+    # --- told by the dialect ---------------------------------------------------------------
+
+    def phase1_up(self, ctx: Context, sa: IkeSa) -> None:
+        """An IKE SA is authenticated."""
+        run = self.runs.get(sa.connection.name)
+        facts: tuple[Fact, ...] = (
+            ("local", str(sa.local)),
+            ("remote", str(sa.remote)),
+            ("local_id", str(sa.local_id)),
+            ("remote_id", str(sa.remote_id)),
+            ("suite", str(sa.suite)),
+            ("nat", str(sa.nat)),
+            ("initiator", sa.initiator),
+            ("took_ms", round((ctx.now - sa.created_at) * 1000, 1)),
+        )
+        ctx.record(
+            "phase1.up",
+            f"phase 1 is up with {sa.remote_id} at {sa.remote}, {sa.suite}",
+            connection=sa.connection,
+            facts=facts,
+        )
+        if run is None:
+            return
+        run.failure = None
+        run.tries = 0
+        run.since = ctx.now
+        self._supersede(ctx, sa)
+        first = self.wanted_rule(sa) if sa.initiator else None
+        for rule in run.wanted_rules:
+            if rule.policy.name != first and isinstance(sa, SaV2):
+                sa.wishes.append(WantChild(rule.policy.name, rule.trigger))
+
+    def _supersede(self, ctx: Context, sa: IkeSa) -> None:
+        """Older IKE SAs with the same peer for the same tunnel end a little later.
+
+        Traffic has moved to the new pair by then. Where both sides began at once, both ends pick
+        the same one to keep: the one with the lower initiator SPI.
+        """
+        for other in self.sas:
+            if other is sa or not other.is_open or other.connection.name != sa.connection.name:
+                continue
+            if other.established_at is None or other.remote_id != sa.remote_id:
+                continue
+            crossing = (
+                other.initiator != sa.initiator
+                and ctx.now - other.established_at < SUPERSEDED_S / 2
+            )
+            loser = max(other, sa, key=lambda s: s.spi_i) if crossing else other
+            assert isinstance(loser, SaV2), "every SA here is an IKEv2 one"
+            if loser.initiator or not crossing:
+                ctx.agenda.arm(owner(loser), TimerKind.RETIRE, ctx.later(SUPERSEDED_S))
+
+    def phase1_failed(self, ctx: Context, sa: IkeSa, failed: Failed) -> None:
+        """An attempt to make an IKE SA has ended without one."""
+        ctx.record(
+            "phase1.failed",
+            failed.reason,
+            connection=sa.connection,
+            code=failed.code,
+            facts=(("remote", str(sa.remote)), ("initiator", sa.initiator), ("fix", failed.fix)),
+        )
+        run = self.runs.get(sa.connection.name)
+        if run is None:
+            return
+        if not sa.initiator:
+            # The peer's attempt failed: worth showing, but it does not stop ours.
+            if self.open_sa(run) is None:
+                run.failure = PastFailure(failed, ctx.now, None)
+                run.since = ctx.now
+            return
+        run.tries += 1
+        run.failure = PastFailure(failed, ctx.now, self._retry_at(ctx, run.tries))
+        run.since = ctx.now
+        for rule in run.wanted_rules:
+            self._rule_failed(ctx, run, rule, failed, tries=run.tries)
+        self._maybe_closed(ctx, run)
+
+    def refused_peer(
+        self, ctx: Context, connection: Connection, remote: Endpoint, why: str, code: str
+    ) -> None:
+        """We refused a peer's first message, which fits this tunnel by its address."""
+        failed = Failed(code, why, "make one phase 1 proposal the same on both sides")
+        ctx.record(
+            "phase1.failed",
+            why,
+            connection=connection,
+            code=code,
+            facts=(("remote", str(remote)), ("initiator", False), ("fix", failed.fix)),
+        )
+        run = self.runs.get(connection.name)
+        if run is not None and self.open_sa(run) is None:
+            run.failure = PastFailure(failed, ctx.now, None)
+            run.since = ctx.now
+
+    def phase1_gone(self, ctx: Context, sa: IkeSa, reason: str, failed: Failed | None) -> None:
+        """An established IKE SA is no more."""
+        run = self.runs.get(sa.connection.name)
+        if run is None:
+            return
+        run.since = ctx.now
+        if failed is not None:
+            run.failure = PastFailure(failed, ctx.now, None)
+        for rule in run.wanted_rules:
+            if self.open_sa(run) is None and not self._under_way(run):
+                rule.wanted = False
+                again = failed or Failed("E126", f"phase 1 ended while phase 2 was made: {reason}")
+                self._rule_failed(ctx, run, rule, again)
+        self._maybe_closed(ctx, run)
+
+    def phase1_replaced(self, ctx: Context, old: IkeSa, new: IkeSa) -> None:
+        """A rekey put `new` in the place of `old`."""
+        ctx.record(
+            "phase1.rekeyed",
+            f"phase 1 is renewed, {new.suite}",
+            connection=new.connection,
+            facts=(
+                ("old_spi_i", old.spi_i.hex()),
+                ("spi_i", new.spi_i.hex()),
+                ("initiator", new.initiator),
+            ),
+        )
+        if isinstance(new, SaV2):
+            dialect.pump(ctx, new)
+
+    def phase2_up(self, ctx: Context, sa: IkeSa, child: ChildSa) -> None:
+        """A Child SA is installed."""
+        run = self.runs.get(sa.connection.name)
+        rule = run.rules.get(child.rule.name) if run is not None else None
+        renewed = child.predecessor is not None
+        trigger = rule.trigger if rule is not None and child.initiated else "the peer"
+        facts: tuple[Fact, ...] = (
+            ("spi_in", spi_text(child.spi_in)),
+            ("spi_out", spi_text(child.spi_out)),
+            ("suite", str(child.suite)),
+            ("pfs", child.pfs or "none"),
+            ("encap", child.encap),
+            ("initiator", child.initiated),
+            ("cause", trigger),
+            ("took_ms", round((ctx.now - sa.created_at) * 1000, 1)),
+        )
+        ctx.record(
+            "phase2.rekeyed" if renewed else "phase2.up",
+            f"phase 2 of rule {child.rule.name} is "
+            + ("renewed: " if renewed else "up: ")
+            + describe(child),
+            connection=sa.connection,
+            rule=child.rule.name,
+            facts=facts,
+        )
+        if run is None or rule is None:
+            return
+        rule.children = [c for c in rule.children if c.state is not ChildState.GONE]
+        if child not in rule.children:
+            rule.children.append(child)
+        rule.wanted = False
+        rule.failure = None
+        rule.tries = 0
+        rule.was_up = True
+        if not renewed:
+            rule.since = ctx.now
+            rule.trigger = trigger
+        self._arm(ctx, run, rule)
+        for ticket in rule.tickets:
+            ctx.record(
+                "command.done",
+                "phase 2 is up",
+                connection=run.connection,
+                rule=rule.policy.name,
+                ticket=ticket,
+            )
+        rule.tickets.clear()
+        if run.orphans:
+            ctx.agenda.arm(tunnel_owner(run), TimerKind.ADOPT, ctx.later(ORPHAN_LINGER_S))
+
+    def phase2_failed(self, ctx: Context, sa: IkeSa, rule: str, failed: Failed) -> None:
+        """An attempt to make a Child SA was refused, by the peer or by us."""
+        ctx.record(
+            "phase2.failed",
+            failed.reason,
+            connection=sa.connection,
+            rule=rule,
+            code=failed.code,
+            facts=(("fix", failed.fix),),
+        )
+        run = self.runs.get(sa.connection.name)
+        if run is None:
+            return
+        found = run.rules.get(rule)
+        if found is not None and found.child is None:
+            self._rule_failed(ctx, run, found, failed)
+        elif not rule:
+            # The peer asked for something that no rule of ours fits.
+            for each in run.rules.values():
+                if each.child is None:
+                    each.failure = PastFailure(failed, ctx.now, None)
+                    each.since = ctx.now
+        if isinstance(sa, SaV2) and not sa.children and sa.is_open:
+            if sa.initiator and not run.wanted_rules:
+                dialect.wish(ctx, sa, WantDeleteIke("phase 2 was refused"))
+            elif not sa.initiator:
+                ctx.agenda.arm(owner(sa), TimerKind.RETIRE, ctx.later(CHILDLESS_S))
+
+    def phase2_gone(self, ctx: Context, sa: IkeSa, child: ChildSa, reason: str) -> None:
+        """A Child SA that nothing replaced is no more."""
+        run = self.runs.get(sa.connection.name)
+        rule = run.rules.get(child.rule.name) if run is not None else None
+        ctx.record(
+            "phase2.down",
+            f"phase 2 of rule {child.rule.name} is closed: {reason}",
+            connection=sa.connection,
+            rule=child.rule.name,
+            facts=(("spi_in", spi_text(child.spi_in)), ("reason", reason)),
+        )
+        if run is None or rule is None:
+            return
+        rule.children = [c for c in rule.children if c.state is not ChildState.GONE]
+        if rule.child is not None:
+            return
+        rule.since = ctx.now
+        self._arm(ctx, run, rule)
+        self._maybe_closed(ctx, run)
+        reconnect = run.connection.liveness.action is DpdAction.RECONNECT
+        if run.held_down or rule.held_down:
+            return
+        if rule.policy.start is Start.ALWAYS or (reconnect and "not answered" in reason):
+            rule.wanted = True
+            ctx.agenda.arm(tunnel_owner(run), TimerKind.RETRY, ctx.later(0.1))
+
+    def initial_contact(self, ctx: Context, sa: IkeSa) -> None:
+        """The peer knows of no other SA with us: drop what we still hold (RFC 7296 §2.4)."""
+        for other in tuple(self.sas):
+            if other is sa or other.established_at is None:
+                continue
+            same_peer = other.remote_id is not None and other.remote_id == sa.remote_id
+            if same_peer and other.connection.name == sa.connection.name:
+                closing.lost(ctx, other, "the peer started anew")
+
+    def first_contact(self, sa: IkeSa) -> bool:
+        """No other SA with this peer stands, and none of before a restart is being replaced."""
+        run = self.runs.get(sa.connection.name)
+        if run is None or run.orphans:
+            return False
+        name = sa.connection.name
+        return not any(o is not sa and o.connection.name == name for o in self.sas)
+
+    def still_wanted(self, sa: IkeSa, rule: str) -> bool:
+        """A Child SA for this rule is wanted and none has come meanwhile."""
+        run = self.runs.get(sa.connection.name)
+        found = run.rules.get(rule) if run is not None else None
+        return found is not None and found.wanted and found.child is None
+
+    def wanted_rule(self, sa: IkeSa) -> str | None:
+        """The rule that the first Child SA is for."""
+        run = self.runs.get(sa.connection.name)
+        if run is None:
+            return None
+        wanted = run.wanted_rules
+        return wanted[0].policy.name if wanted else None
+
+    # --- commands --------------------------------------------------------------------------
+
+    def initiate(self, ctx: Context, run: TunnelRun, rule_name: str | None, ticket: int) -> None:
+        """`isthmus up`: now, whatever was held down or waits for its next try."""
+        run.held_down = False
+        for rule in run.rules.values():
+            if rule_name is not None and rule.policy.name != rule_name:
+                continue
+            rule.held_down = False
+            rule.failure = None
+            if rule.child is not None:
+                ctx.record(
+                    "command.done",
+                    "phase 2 is up already",
+                    connection=run.connection,
+                    rule=rule.policy.name,
+                    ticket=ticket,
+                )
+                continue
+            rule.tickets.append(ticket)
+            self.want(ctx, run, rule, "command")
+
+    def terminate(
+        self, ctx: Context, run: TunnelRun, rule_name: str | None, hold: bool, ticket: int
+    ) -> None:
+        """`isthmus down`: phase 1 and 2, or phase 2 of one rule."""
+        if rule_name is None:
+            run.held_down = hold
+            run.closing_tickets.append(ticket)
+            self._close_all(ctx, run, "closed by command")
+            self._maybe_closed(ctx, run)
+            return
+        rule = run.rules[rule_name]
+        rule.held_down = hold
+        rule.wanted = False
+        self._arm(ctx, run, rule)
+        for child in tuple(rule.children):
+            sa = self.sa_of(child)
+            if sa is not None and child.is_usable:
+                dialect.wish(ctx, sa, WantDeleteChild(child.spi_in))
+        ctx.record("command.done", "", connection=run.connection, rule=rule_name, ticket=ticket)
+
+    def sa_of(self, child: ChildSa) -> SaV2 | None:
+        """The IKE SA that a Child SA belongs to now."""
+        return next((s for s in self.sas if child.spi_in in s.children), None)
+
+    # --- timers and restarts ---------------------------------------------------------------
+
+    def timer(self, ctx: Context, run: TunnelRun, kind: TimerKind) -> None:
+        """A timer of the tunnel fired."""
+        if kind is TimerKind.RETRY:
+            self._retry(ctx, run)
+        elif kind is TimerKind.ADOPT:
+            self._adopt(ctx, run)
+
+    def _retry(self, ctx: Context, run: TunnelRun) -> None:
+        for rule in run.rules.values():
+            if rule.waits(ctx.now):
+                continue
+            if rule.failure is not None:
+                rule.failure = PastFailure(rule.failure.failed, rule.failure.at, None)
+            self._arm(ctx, run, rule)
+            always = rule.policy.start is Start.ALWAYS and not rule.held_down
+            if (always or rule.wanted) and not run.held_down and rule.child is None:
+                rule.wanted = False
+                self.want(ctx, run, rule, rule.trigger or "retry")
+
+    def orphan_found(self, ctx: Context, event: OrphanFound) -> None:
+        """An SA lives in the plane since before this process: it goes on, and is replaced soon."""
+        run = self.runs.get(event.tunnel)
+        if run is None:
+            ctx.emit(RemoveSa(event.spi, event.inbound))
+            return
+        run.orphans.append(Orphan(event.rule, event.spi, event.inbound, event.remote))
+        if ctx.agenda.when(tunnel_owner(run), TimerKind.ADOPT) is None:
+            pause = ADOPT_S * (1 + ctx.chance())
+            ctx.agenda.arm(tunnel_owner(run), TimerKind.ADOPT, ctx.later(pause))
+
+    def _adopt(self, ctx: Context, run: TunnelRun) -> None:
+        """Replace orphans make-before-break; once a pair of ours stands they go."""
+        replaced = {
+            o.rule
+            for o in run.orphans
+            if (rule := run.rules.get(o.rule)) is None or rule.child is not None
+        }
+        for orphan in run.orphans:
+            if orphan.rule in replaced:
+                ctx.emit(RemoveSa(orphan.spi, orphan.inbound))
+        run.orphans = [o for o in run.orphans if o.rule not in replaced]
+        if not run.orphans:
+            return
+        remote = next((o.remote for o in run.orphans if not o.inbound), None)
+        for orphan in run.orphans:
+            rule = run.rules[orphan.rule]
+            if not rule.wanted:
+                rule.wanted = True
+                rule.trigger = "replacing SAs of before a restart"
+                rule.since = ctx.now
+        open_sa = self.open_sa(run)
+        if open_sa is not None:
+            for name in {o.rule for o in run.orphans}:
+                dialect.wish(ctx, open_sa, WantChild(name, run.rules[name].trigger))
+        elif not self._under_way(run):
+            self._initiate(ctx, run, remote)
+        ctx.agenda.arm(tunnel_owner(run), TimerKind.ADOPT, ctx.later(ORPHAN_LINGER_S))
+
+    def planes_lost(self, ctx: Context, sa: SaV2, child: ChildSa, reason: str) -> None:
+        """A data plane does not carry this pair (any more): close it towards the peer too."""
+        dialect.wish(ctx, sa, WantDeleteChild(child.spi_in))
+        ctx.record(
+            "phase2.refused_by_plane",
+            reason,
+            connection=sa.connection,
+            rule=child.rule.name,
+            code="E308",
+        )
+
+    # --- helpers ---------------------------------------------------------------------------
+
+    def _rule_failed(
+        self,
+        ctx: Context,
+        run: TunnelRun,
+        rule: RuleRun,
+        failed: Failed,
+        tries: int | None = None,
+    ) -> None:
+        rule.tries = rule.tries + 1 if tries is None else tries
+        retry_at = self._retry_at(ctx, rule.tries)
+        rule.failure = PastFailure(failed, ctx.now, retry_at)
+        rule.wanted = False
+        rule.since = ctx.now
+        for ticket in rule.tickets:
+            ctx.record(
+                "command.failed",
+                failed.reason,
+                connection=run.connection,
+                rule=rule.policy.name,
+                code=failed.code,
+                ticket=ticket,
+                facts=(("fix", failed.fix),),
+            )
+        rule.tickets.clear()
+        self._arm(ctx, run, rule)
+        ctx.agenda.arm(tunnel_owner(run), TimerKind.RETRY, retry_at)
+
+    def _retry_at(self, ctx: Context, tries: int) -> Instant:
+        pause = min(RETRY_FIRST_S * 2 ** min(tries - 1, 10), RETRY_MAX_S)
+        return ctx.later(pause * (0.8 + 0.4 * ctx.chance()))
+
+    def _arm(self, ctx: Context, run: TunnelRun, rule: RuleRun) -> None:
+        """Tell the plane what becomes of packets that find no SA."""
+        if run.held_down or rule.held_down:
+            how = "drop"
+        elif rule.wanted or rule.waits(ctx.now) or rule.policy.start is Start.LISTEN:
+            how = "hold_quiet"
+        else:
+            how = "hold"
+        ctx.emit(ArmPolicy(run.connection.name, rule.policy.name, how))
+
+    def _close_all(self, ctx: Context, run: TunnelRun, reason: str) -> None:
+        for rule in run.rules.values():
+            rule.wanted = False
+            self._arm(ctx, run, rule)
+        for sa in tuple(self.sas):
+            if sa.connection.name != run.connection.name:
+                continue
+            if sa.is_authenticated:
+                dialect.wish(ctx, sa, WantDeleteIke(reason))
+            else:
+                closing.forget(ctx, sa)
+        for orphan in run.orphans:
+            ctx.emit(RemoveSa(orphan.spi, orphan.inbound))
+        run.orphans.clear()
+
+    def _maybe_closed(self, ctx: Context, run: TunnelRun) -> None:
+        if not run.closing_tickets:
+            return
+        name = run.connection.name
+        if any(s.connection.name == name for s in self.sas):
+            return
+        for ticket in run.closing_tickets:
+            ctx.record("command.done", "closed", connection=run.connection, ticket=ticket)
+        run.closing_tickets.clear()
+
+    def connections(self) -> tuple[Connection, ...]:
+        """The configured tunnels."""
+        return tuple(run.connection for run in self.runs.values())

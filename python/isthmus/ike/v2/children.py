@@ -1,0 +1,278 @@
+"""Making Child SAs: what is offered, answered and installed (RFC 7296 §1.2, §1.3)."""
+
+from isthmus.ike.core.agenda import TimerKind
+from isthmus.ike.core.child import ChildSa
+from isthmus.ike.core.context import Context, Failed
+from isthmus.ike.core.effects import InstallSa
+from isthmus.ike.v2.closing import child_owner
+from isthmus.ike.v2.keys import ChildKeys, child_keys
+from isthmus.ike.v2.sa import SaV2
+from isthmus.ike.v2.states import ChildOffer
+from isthmus.policy.connection import ChildPolicy
+from isthmus.policy.negotiate import Narrowed, accepts, answer_fits, choose, difference, narrow
+from isthmus.policy.schedule import renewal
+from isthmus.values.errors import Malformed, NoAgreement
+from isthmus.values.proposal import ChosenProposal, Proposal, Suite, proposals_text, suite_from
+from isthmus.values.registry.ikev2 import (
+    KeMethod,
+    NotifyType,
+    PayloadType,
+    TransformType,
+    label,
+)
+from isthmus.values.secret import Secret
+from isthmus.values.selector import Selectors, TrafficSelector, selectors_text
+from isthmus.values.spi import ESP_SPI_SIZE, FIRST_SPI, Spi, spi_from, spi_octets, spi_text
+from isthmus.wire.v2.message import Payload
+from isthmus.wire.v2.notify import Notify
+from isthmus.wire.v2.security_association import SecurityAssociation
+from isthmus.wire.v2.selectors import TrafficSelectors
+
+
+def make_offer(ctx: Context, rule: ChildPolicy, trigger: str, *, pfs: bool) -> ChildOffer:
+    """Our side of a new Child SA. `pfs`: key exchange methods are offered too."""
+    proposals = rule.proposals if pfs else without_ke(rule.proposals)
+    return ChildOffer(
+        rule.name, ctx.registry.fresh_spi(), proposals, rule.local, rule.remote, trigger
+    )
+
+
+def without_ke(proposals: tuple[Proposal, ...]) -> tuple[Proposal, ...]:
+    """The same proposals without key exchange methods; what became equal is said once."""
+    kept: list[Proposal] = []
+    for proposal in proposals:
+        plain = proposal.without_kind(TransformType.KE)
+        if plain not in kept:
+            kept.append(plain)
+    return tuple(kept)
+
+
+def offer_payloads(offer: ChildOffer) -> tuple[Payload, ...]:
+    """SA, TSi, TSr of the side that asks."""
+    numbered = tuple(
+        p.with_spi(spi_octets(offer.spi), n) for n, p in enumerate(offer.proposals, start=1)
+    )
+    return (
+        SecurityAssociation(numbered),
+        TrafficSelectors(PayloadType.TS_I, offer.local),
+        TrafficSelectors(PayloadType.TS_R, offer.remote),
+    )
+
+
+class Accepted:
+    """What the responder's answer to our offer came to."""
+
+    __slots__ = ("local", "remote", "spi_out", "suite")
+
+    def __init__(self, suite: Suite, spi_out: Spi, local: Selectors, remote: Selectors) -> None:
+        self.suite = suite
+        self.spi_out = spi_out
+        self.local = local
+        self.remote = remote
+
+
+def read_answer(offer: ChildOffer, payloads: tuple[Payload, ...], *, pfs: bool) -> Accepted:
+    """Check an answer against our offer. Raises NoAgreement when it steps outside."""
+    answer = next((p for p in payloads if isinstance(p, SecurityAssociation)), None)
+    if answer is None or len(answer.proposals) != 1:
+        raise Malformed("a Child SA is answered with exactly one proposal")
+    chosen = answer.proposals[0]
+    if len(chosen.spi) != ESP_SPI_SIZE or not accepts(offer.proposals, chosen, ke_wanted=pfs):
+        raise NoAgreement(
+            "the peer chose a phase 2 proposal that we did not offer",
+            notify=NotifyType.NO_PROPOSAL_CHOSEN,
+            code="E201",
+        )
+    spi_out = valid_spi(chosen.spi)
+    local = selectors_of(payloads, PayloadType.TS_I)
+    remote = selectors_of(payloads, PayloadType.TS_R)
+    if not answer_fits(offer.local, local) or not answer_fits(offer.remote, remote):
+        raise NoAgreement(
+            f"the peer answered with selectors outside our offer: {selectors_text(local)} to "
+            f"{selectors_text(remote)}",
+            notify=NotifyType.TS_UNACCEPTABLE,
+            code="E203",
+        )
+    return Accepted(suite_from(chosen), spi_out, local, remote)
+
+
+def valid_spi(octets: bytes) -> Spi:
+    """A peer's ESP SPI. Raises Malformed for the reserved ones (RFC 4303 §2.1)."""
+    spi = spi_from(octets)
+    if spi < FIRST_SPI:
+        raise Malformed(f"ESP SPI {spi} is reserved")
+    return spi
+
+
+def selectors_of(payloads: tuple[Payload, ...], role: PayloadType) -> Selectors:
+    """The selectors of a TSi or TSr payload that we can use; unknown types are passed over."""
+    for payload in payloads:
+        if isinstance(payload, TrafficSelectors) and payload.role == role:
+            return tuple(s for s in payload.selectors if isinstance(s, TrafficSelector))
+    raise Malformed(f"no {role.name} payload")
+
+
+class Choice:
+    """What we answer to a peer's wish for a Child SA."""
+
+    __slots__ = ("chosen", "narrowed", "spi_out")
+
+    def __init__(self, chosen: ChosenProposal, narrowed: Narrowed, spi_out: Spi) -> None:
+        self.chosen = chosen
+        self.narrowed = narrowed
+        self.spi_out = spi_out
+
+
+def decide(rules: tuple[ChildPolicy, ...], payloads: tuple[Payload, ...], *, pfs: bool) -> Choice:
+    """The rule, proposal and selectors that answer a peer's wish.
+
+    Raises NoAgreement with the notify that says why not: TS_UNACCEPTABLE or NO_PROPOSAL_CHOSEN.
+    """
+    offer = next((p for p in payloads if isinstance(p, SecurityAssociation)), None)
+    if offer is None:
+        raise Malformed("no SA payload")
+    # What the peer calls i is its own side.
+    peers_side = selectors_of(payloads, PayloadType.TS_I)
+    our_side = selectors_of(payloads, PayloadType.TS_R)
+    fitting = narrow(rules, our_side, peers_side)
+    if not fitting:
+        ours = "; ".join(
+            f"{r.name}: {selectors_text(r.local)} to {selectors_text(r.remote)}" for r in rules
+        )
+        raise NoAgreement(
+            f"the peer wants {selectors_text(our_side)} to {selectors_text(peers_side)}; "
+            f"we have {ours}",
+            notify=NotifyType.TS_UNACCEPTABLE,
+            code="E203",
+        )
+    for narrowed in fitting:
+        proposals = narrowed.rule.proposals
+        chosen = choose(proposals if pfs else without_ke(proposals), offer.proposals, ke_wanted=pfs)
+        if chosen is not None:
+            if len(chosen.proposal.spi) != ESP_SPI_SIZE:
+                raise Malformed("an ESP proposal has an SPI of four octets")
+            return Choice(chosen, narrowed, valid_spi(chosen.proposal.spi))
+    wanted = fitting[0].rule.proposals if pfs else without_ke(fitting[0].rule.proposals)
+    raise NoAgreement(
+        f"phase 2 of rule {fitting[0].rule.name}: {difference(wanted, offer.proposals)}",
+        notify=NotifyType.NO_PROPOSAL_CHOSEN,
+        code="E201",
+    )
+
+
+def answer_payloads(choice: Choice, spi_in: Spi) -> tuple[Payload, ...]:
+    """SA, TSi, TSr of the side that answers."""
+    proposal = choice.chosen.proposal.with_spi(spi_octets(spi_in), choice.chosen.proposal.number)
+    return (
+        SecurityAssociation((proposal,)),
+        TrafficSelectors(PayloadType.TS_I, choice.narrowed.remote),
+        TrafficSelectors(PayloadType.TS_R, choice.narrowed.local),
+    )
+
+
+def install(
+    ctx: Context,
+    sa: SaV2,
+    rule: ChildPolicy,
+    *,
+    suite: Suite,
+    spi_in: Spi,
+    spi_out: Spi,
+    local: Selectors,
+    remote: Selectors,
+    nonce_i: bytes,
+    nonce_r: bytes,
+    shared: Secret | None,
+    initiated: bool,
+    predecessor: ChildSa | None = None,
+) -> ChildSa:
+    """Derive keys and hand both directions to the data plane, the inbound one first."""
+    assert sa.suite is not None and sa.suite.prf is not None and sa.keys is not None
+    keys = child_keys(suite, sa.suite.prf, sa.keys.sk_d, nonce_i, nonce_r, shared)
+    rekey_s = renewal(rule.lifetimes, ctx.chance())
+    child = ChildSa(
+        rule=rule,
+        spi_in=spi_in,
+        spi_out=spi_out,
+        suite=suite,
+        local=local,
+        remote=remote,
+        encap=sa.nat.encap,
+        initiated=initiated,
+        created_at=ctx.now,
+        rekey_at=ctx.later(rekey_s),
+        expires_at=ctx.later(rule.lifetimes.lifetime_s),
+        pfs=suite.ke.name if suite.ke is not KeMethod.NONE else "",
+        # The one who answers a rekey keeps sending on the old SA until the peer is seen to use
+        # the new one: the peer may not have installed it yet (RFC 7296 §2.8).
+        standby=predecessor is not None and not initiated,
+        predecessor=predecessor,
+    )
+    sa.children[spi_in] = child
+    ctx.registry.child_added(sa, child)
+    _emit(ctx, sa, child, keys, inbound=True)
+    _emit(ctx, sa, child, keys, inbound=False)
+    ctx.agenda.arm(child_owner(child), TimerKind.CHILD_REKEY, child.rekey_at)
+    ctx.agenda.arm(child_owner(child), TimerKind.CHILD_EXPIRE, child.expires_at)
+    return child
+
+
+def _emit(ctx: Context, sa: SaV2, child: ChildSa, keys: ChildKeys, *, inbound: bool) -> None:
+    # The exchange's initiator seals with the "i" keys; we open what the other end seals.
+    use_i = child.initiated != inbound
+    ctx.emit(
+        InstallSa(
+            tunnel=sa.connection.name,
+            rule=child.rule.name,
+            inbound=inbound,
+            spi=child.spi_in if inbound else child.spi_out,
+            suite=child.suite,
+            encryption_key=keys.encryption_i if use_i else keys.encryption_r,
+            integrity_key=keys.integrity_i if use_i else keys.integrity_r,
+            local=sa.local,
+            remote=sa.remote,
+            encap=child.encap,
+            local_selectors=child.local,
+            remote_selectors=child.remote,
+            lifetimes=child.rule.lifetimes,
+            replay_window=child.rule.replay_window,
+            df=child.rule.df,
+            standby=child.standby and not inbound,
+        )
+    )
+
+
+def describe(child: ChildSa) -> str:
+    """One line for logs: no keys, of course."""
+    return (
+        f"{selectors_text(child.local)} to {selectors_text(child.remote)}, {child.suite}, "
+        f"SPI in {spi_text(child.spi_in)} out {spi_text(child.spi_out)}"
+    )
+
+
+def failure_of(notify: Notify, offer: ChildOffer) -> Failed:
+    """The finding that a refused Child SA comes to."""
+    name = label(NotifyType, notify.kind)
+    match notify.kind:
+        case NotifyType.NO_PROPOSAL_CHOSEN:
+            return Failed(
+                "E201",
+                f"the peer refused phase 2 with {name}; we offered "
+                f"{proposals_text(offer.proposals)}",
+                "make one phase 2 proposal the same on both sides (PFS group included)",
+            )
+        case NotifyType.TS_UNACCEPTABLE:
+            return Failed(
+                "E203",
+                f"the peer refused phase 2 with {name}; we asked for "
+                f"{selectors_text(offer.local)} to {selectors_text(offer.remote)}",
+                "the rule's networks must mirror the peer's",
+            )
+        case NotifyType.SINGLE_PAIR_REQUIRED:
+            return Failed(
+                "E205", f"the peer refused phase 2 with {name}", "use one network on each side"
+            )
+        case NotifyType.TEMPORARY_FAILURE | NotifyType.NO_ADDITIONAL_SAS:
+            return Failed("E208", f"the peer asks to try phase 2 again later ({name})", "", False)
+        case _:
+            return Failed("E209", f"the peer refused phase 2 with {name}")

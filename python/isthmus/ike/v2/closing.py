@@ -1,0 +1,96 @@
+"""How an IKE SA ends, and what its Child SAs take with them."""
+
+from isthmus.ike.core.agenda import TimerKind
+from isthmus.ike.core.child import ChildSa, ChildState
+from isthmus.ike.core.context import Context, Failed
+from isthmus.ike.core.effects import Keepalive, RemoveSa, UpdateSa
+from isthmus.ike.v2.sa import SaV2
+from isthmus.ike.v2.states import Closed
+from isthmus.ike.v2.transport import owner
+
+LINGER_S = 5.0
+"""How long a replaced inbound SA still listens for packets on the road."""
+
+
+def child_owner(child: ChildSa) -> tuple[str, int]:
+    """The name that a Child SA's timers stand under."""
+    return ("child", child.spi_in)
+
+
+def give_up(ctx: Context, sa: SaV2, failed: Failed) -> None:
+    """An attempt to make an IKE SA has come to nothing."""
+    if isinstance(sa.state, Closed):
+        return
+    forget(ctx, sa)
+    ctx.lifecycle.phase1_failed(ctx, sa, failed)
+
+
+def forget(ctx: Context, sa: SaV2) -> None:
+    """Drop an IKE SA without a word: timers, SPIs, Child SAs in the data plane."""
+    for child in tuple(sa.children.values()):
+        drop_child(ctx, sa, child)
+    if sa.nat.local:
+        ctx.emit(Keepalive(sa.local, sa.remote, 0))
+    sa.state = Closed()
+    sa.window.outstanding = None
+    sa.wishes.clear()
+    sa.keys = None
+    sa.protector = None
+    sa.authenticating = None
+    ctx.registry.remove(sa)
+
+
+def lost(ctx: Context, sa: SaV2, reason: str, failed: Failed | None = None) -> None:
+    """An established IKE SA ends: its Child SAs are gone with it, and the lifecycle is told."""
+    if isinstance(sa.state, Closed):
+        return
+    replaced = sa.is_replaced
+    children = tuple(c for c in sa.children.values() if c.is_usable)
+    forget(ctx, sa)
+    ctx.record(
+        "phase1.down",
+        f"phase 1 is closed: {reason}",
+        connection=sa.connection,
+        code=failed.code if failed else "",
+        facts=(("reason", reason), ("spi_i", sa.spi_i.hex()), ("remote", str(sa.remote))),
+    )
+    if replaced:
+        return
+    for child in children:
+        ctx.lifecycle.phase2_gone(ctx, sa, child, reason)
+    ctx.lifecycle.phase1_gone(ctx, sa, reason, failed)
+
+
+def drop_child(ctx: Context, sa: SaV2, child: ChildSa) -> None:
+    """Take both directions out of the data plane at once."""
+    if child.state is not ChildState.GONE:
+        child.move(ChildState.GONE)
+        ctx.emit(RemoveSa(child.spi_out, inbound=False))
+        ctx.emit(RemoveSa(child.spi_in, inbound=True))
+    ctx.agenda.forget(child_owner(child))
+    sa.children.pop(child.spi_in, None)
+    ctx.registry.child_removed(child)
+
+
+def retire_child(ctx: Context, sa: SaV2, child: ChildSa) -> None:
+    """A replaced pair: nothing leaves by it any more, packets on the road still arrive a while."""
+    if child.state is ChildState.GONE:
+        return
+    child.move(ChildState.GONE)
+    ctx.emit(RemoveSa(child.spi_out, inbound=False))
+    ctx.agenda.forget(child_owner(child))
+    ctx.agenda.arm(child_owner(child), TimerKind.LINGER, ctx.later(LINGER_S))
+    sa.children.pop(child.spi_in, None)
+
+
+def promote(ctx: Context, child: ChildSa) -> None:
+    """The peer uses the new pair: we may send on it too."""
+    if child.standby and child.state is not ChildState.GONE:
+        child.standby = False
+        ctx.emit(UpdateSa(child.spi_out, inbound=False, standby=False))
+
+
+def arm_nothing(ctx: Context, sa: SaV2) -> None:
+    """Stop every timer of an IKE SA but the repeats of its last request."""
+    for kind in (TimerKind.LIVENESS, TimerKind.IKE_REKEY, TimerKind.IKE_EXPIRE, TimerKind.RETIRE):
+        ctx.agenda.disarm(owner(sa), kind)

@@ -1,0 +1,438 @@
+"""What a message, a timer or a wish does to an IKEv2 IKE SA."""
+
+from typing import assert_never
+
+from isthmus.ike.core.agenda import TimerKind
+from isthmus.ike.core.child import ChildSa, ChildState
+from isthmus.ike.core.context import Context, Failed
+from isthmus.ike.core.effects import Keepalive, SendDatagram, UpdateSa
+from isthmus.ike.v2 import closing, look
+from isthmus.ike.v2.exchanges import (
+    create_child_sa,
+    ike_auth,
+    ike_sa_init,
+    informational,
+    rekey_ike,
+)
+from isthmus.ike.v2.purposes import (
+    ForAuth,
+    ForChild,
+    ForDeleteChild,
+    ForDeleteIke,
+    ForIkeRekey,
+    ForInit,
+    ForProbe,
+)
+from isthmus.ike.v2.sa import SaV2
+from isthmus.ike.v2.states import (
+    AwaitAuthRequest,
+    AwaitInitReply,
+    Closed,
+    Closing,
+    Established,
+    Refused,
+    Replaced,
+)
+from isthmus.ike.v2.transport import (
+    notify,
+    owner,
+    record_received,
+    repeat_request,
+    send_reply,
+    settle,
+)
+from isthmus.ike.v2.window import Verdict
+from isthmus.ike.v2.wishes import (
+    WantChild,
+    WantDeleteChild,
+    WantDeleteIke,
+    WantProbe,
+    WantRekeyChild,
+    WantRekeyIke,
+    Wish,
+)
+from isthmus.values.address import Endpoint
+from isthmus.values.errors import IntegrityFailed, Malformed, UnsupportedCritical
+from isthmus.values.registry.ikev2 import ExchangeType, NotifyType, SecurityProtocol
+from isthmus.wire.header import Header
+from isthmus.wire.v2.message import Message, Payload, decode_message
+from isthmus.wire.v2.rules import check
+from isthmus.wire.v2.security_association import SecurityAssociation
+
+
+class Dropped(Exception):
+    """A datagram that changes nothing; the text is the counter's name."""
+
+
+def receive(
+    ctx: Context, sa: SaV2, header: Header, octets: bytes, local: Endpoint, remote: Endpoint
+) -> None:
+    """A datagram with this SA's SPI. Raises Dropped when it must not be believed."""
+    if header.exchange == ExchangeType.IKE_SA_INIT:
+        _receive_init(ctx, sa, header, octets)
+        return
+    if sa.protector is None:
+        raise Dropped("no_keys_yet")
+    if header.from_initiator == sa.initiator:
+        raise Dropped("reflected")
+    if header.spi_i != sa.spi_i or header.spi_r != sa.spi_r:
+        raise Dropped("other_spi")
+    if not header.is_response and octets == sa.first_request:
+        raise Dropped("repeat")
+    # A repeat is known by its ID before anything is decrypted, but answered only once authentic.
+    try:
+        message = decode_message(octets)
+        payloads = sa.protector.open(octets, message)
+    except IntegrityFailed as failure:
+        raise Dropped("integrity") from failure
+    except UnsupportedCritical as unsupported:
+        _unsupported(ctx, sa, header, unsupported, local, remote)
+        return
+    except Malformed as malformed:
+        if _outer_is_malformed(octets):
+            raise Dropped("malformed") from malformed
+        _syntax_error(ctx, sa, header, malformed, local, remote)
+        return
+    sa.heard_at = ctx.now
+    if header.is_response:
+        _response(ctx, sa, header, payloads, octets)
+    else:
+        _request(ctx, sa, header, payloads, octets, local, remote)
+    pump(ctx, sa)
+
+
+def _receive_init(ctx: Context, sa: SaV2, header: Header, octets: bytes) -> None:
+    """Only a reply to our own first message gets here; repeats of requests are the engine's."""
+    if not header.is_response or not sa.initiator or header.from_initiator:
+        raise Dropped("unexpected_init")
+    if not sa.window.matches(header.message_id, header.exchange):
+        raise Dropped("not_asked")
+    try:
+        message: Message = decode_message(octets)
+        check(header.exchange, True, message.payloads)
+        ike_sa_init.reply_received(ctx, sa, header, message.payloads, octets)
+    except Malformed as malformed:
+        # Anybody could have sent it: wait for a better one (RFC 7296 §2.21.1).
+        raise Dropped("malformed") from malformed
+
+
+def _outer_is_malformed(octets: bytes) -> bool:
+    """Was it the unauthenticated outside that could not be read?"""
+    try:
+        decode_message(octets)
+    except Malformed:
+        return True
+    return False
+
+
+def _response(
+    ctx: Context, sa: SaV2, header: Header, payloads: tuple[Payload, ...], octets: bytes
+) -> None:
+    if not sa.window.matches(header.message_id, header.exchange):
+        raise Dropped("not_asked")
+    out = sa.window.outstanding
+    assert out is not None, "it matched"
+    record_received(ctx, sa, header, payloads, len(octets))
+    try:
+        check(header.exchange, True, payloads)
+        match out.purpose:
+            case ForInit():
+                raise Dropped("not_asked")
+            case ForAuth():
+                ike_auth.reply_received(ctx, sa, header, payloads)
+            case ForChild() as purpose:
+                create_child_sa.reply_received(ctx, sa, purpose, payloads)
+            case ForIkeRekey() as purpose:
+                rekey_ike.reply_received(ctx, sa, purpose, payloads)
+            case ForDeleteChild() | ForDeleteIke() | ForProbe() as purpose:
+                informational.reply_received(ctx, sa, purpose, payloads)
+            case _:
+                assert_never(out.purpose)
+    except Malformed as malformed:
+        # The peer is authentic and writes nonsense: both sides no longer agree on what stands.
+        if sa.window.outstanding is out:
+            settle(ctx, sa)
+        _abandon(ctx, sa, f"the peer's answer cannot be read: {malformed}")
+
+
+def _abandon(ctx: Context, sa: SaV2, reason: str) -> None:
+    failed = Failed("E115", reason, "")
+    if sa.established_at is None:
+        closing.give_up(ctx, sa, failed)
+    else:
+        closing.lost(ctx, sa, reason, failed)
+
+
+def _request(
+    ctx: Context,
+    sa: SaV2,
+    header: Header,
+    payloads: tuple[Payload, ...],
+    octets: bytes,
+    local: Endpoint,
+    remote: Endpoint,
+) -> None:
+    match sa.window.verdict(header.message_id):
+        case Verdict.OUTSIDE:
+            raise Dropped("message_id")
+        case Verdict.BUSY:
+            raise Dropped("busy")
+        case Verdict.REPEAT:
+            ctx.emit(SendDatagram(local, remote, sa.window.last_reply))
+            raise Dropped("repeat")
+        case Verdict.NEW:
+            pass
+    if sa.established_at is not None:
+        follow(ctx, sa, local, remote)
+    try:
+        check(header.exchange, False, payloads)
+        if header.exchange != ExchangeType.IKE_AUTH:
+            record_received(ctx, sa, header, payloads, len(octets))
+        _dispatch(ctx, sa, header, payloads, local, remote)
+    except Malformed as malformed:
+        _syntax_error(ctx, sa, header, malformed, local, remote)
+
+
+def _dispatch(
+    ctx: Context,
+    sa: SaV2,
+    header: Header,
+    payloads: tuple[Payload, ...],
+    local: Endpoint,
+    remote: Endpoint,
+) -> None:
+    match header.exchange:
+        case ExchangeType.IKE_AUTH if isinstance(sa.state, AwaitAuthRequest):
+            ike_auth.request_received(ctx, sa, header, payloads, local, remote)
+        case ExchangeType.CREATE_CHILD_SA if sa.is_authenticated:
+            if _is_ike_rekey(payloads):
+                rekey_ike.request_received(ctx, sa, header, payloads, local, remote)
+            else:
+                create_child_sa.request_received(ctx, sa, header, payloads, local, remote)
+        case ExchangeType.INFORMATIONAL if sa.is_authenticated:
+            informational.request_received(ctx, sa, header, payloads, local, remote)
+        case _:
+            # Before authentication nothing but IKE_AUTH is heard, and nothing else is answered.
+            raise Dropped("exchange_out_of_order")
+
+
+def _is_ike_rekey(payloads: tuple[Payload, ...]) -> bool:
+    offer = look.first(payloads, SecurityAssociation)
+    return (
+        offer is not None
+        and bool(offer.proposals)
+        and all(p.protocol == SecurityProtocol.IKE for p in offer.proposals)
+    )
+
+
+def _syntax_error(
+    ctx: Context,
+    sa: SaV2,
+    header: Header,
+    malformed: Malformed,
+    local: Endpoint,
+    remote: Endpoint,
+) -> None:
+    """An authentic peer wrote nonsense: say so; it is fatal for the SA (RFC 7296 §2.21.3)."""
+    if header.is_response:
+        if sa.window.matches(header.message_id, header.exchange):
+            settle(ctx, sa)
+            _abandon(ctx, sa, f"the peer's answer cannot be read: {malformed}")
+        return
+    if sa.window.verdict(header.message_id) is not Verdict.NEW:
+        raise Dropped("message_id")
+    send_reply(ctx, sa, header, (notify(NotifyType.INVALID_SYNTAX),), local, remote)
+    reason = f"the peer's request cannot be read: {malformed}"
+    if sa.established_at is None:
+        sa.state = Refused()
+        ctx.lifecycle.phase1_failed(ctx, sa, Failed("E115", reason))
+    else:
+        closing.lost(ctx, sa, reason, Failed("E115", reason))
+
+
+def _unsupported(
+    ctx: Context,
+    sa: SaV2,
+    header: Header,
+    unsupported: UnsupportedCritical,
+    local: Endpoint,
+    remote: Endpoint,
+) -> None:
+    """RFC 7296 §2.5: the request is refused whole, the SA lives on."""
+    if header.is_response or sa.window.verdict(header.message_id) is not Verdict.NEW:
+        raise Dropped("unsupported_critical")
+    if sa.established_at is None:
+        raise Dropped("unsupported_critical")
+    kind = bytes((unsupported.payload_type,))
+    reply = notify(NotifyType.UNSUPPORTED_CRITICAL_PAYLOAD, kind)
+    send_reply(ctx, sa, header, (reply,), local, remote)
+
+
+def follow(ctx: Context, sa: SaV2, local: Endpoint, remote: Endpoint) -> None:
+    """An authentic request came from elsewhere: a NAT has changed its mind (RFC 7296 §2.23).
+
+    The side that is behind the NAT does not follow, the other one does.
+    """
+    if (local, remote) == (sa.local, sa.remote) or not sa.nat.encap or sa.nat.local:
+        return
+    ctx.record(
+        "peer.moved",
+        f"the peer moved from {sa.remote} to {remote}",
+        connection=sa.connection,
+        facts=(("from", str(sa.remote)), ("to", str(remote))),
+    )
+    move(ctx, sa, local, remote)
+
+
+def move(ctx: Context, sa: SaV2, local: Endpoint, remote: Endpoint) -> None:
+    """Use these endpoints from now on, for IKE and for every Child SA."""
+    if sa.nat.local:
+        ctx.emit(Keepalive(sa.local, sa.remote, 0))
+        ctx.emit(Keepalive(local, remote, ike_auth.KEEPALIVE_S))
+    sa.local, sa.remote = local, remote
+    for child in sa.children.values():
+        ctx.emit(UpdateSa(child.spi_out, inbound=False, local=local, remote=remote))
+        ctx.emit(UpdateSa(child.spi_in, inbound=True, local=local, remote=remote))
+
+
+# --- wishes and timers ----------------------------------------------------------------------
+
+
+def wish(ctx: Context, sa: SaV2, wanted: Wish) -> None:
+    """Ask for something when its turn comes; the same wish is not queued twice."""
+    if isinstance(sa.state, Closed):
+        return
+    if wanted not in sa.wishes:
+        if isinstance(wanted, WantDeleteIke):
+            sa.wishes.clear()
+        sa.wishes.append(wanted)
+    pump(ctx, sa)
+
+
+def pump(ctx: Context, sa: SaV2) -> None:
+    """Send the next request if none is under way."""
+    while sa.wishes and sa.window.outstanding is None and not sa.preparing_request:
+        if sa.established_at is None and not isinstance(sa.state, Refused):
+            return
+        wanted = sa.wishes.popleft()
+        if _begin(ctx, sa, wanted):
+            return
+
+
+def _begin(ctx: Context, sa: SaV2, wanted: Wish) -> bool:
+    """True when a request went out or is being prepared."""
+    match wanted:
+        case WantDeleteIke():
+            if isinstance(sa.state, Closing | Closed):
+                return False
+            return informational.delete_ike(ctx, sa, wanted)
+        case WantDeleteChild():
+            return sa.is_authenticated and informational.delete_child(ctx, sa, wanted)
+        case WantProbe():
+            return sa.is_open and informational.probe(ctx, sa)
+        case WantChild() | WantRekeyChild():
+            return sa.is_open and create_child_sa.start(ctx, sa, wanted)
+        case WantRekeyIke():
+            return sa.is_open and rekey_ike.start(ctx, sa)
+        case _:
+            assert_never(wanted)
+
+
+def timer(ctx: Context, sa: SaV2, kind: TimerKind) -> None:
+    """A timer of the IKE SA fired."""
+    match kind:
+        case TimerKind.RETRANSMIT:
+            if not repeat_request(ctx, sa):
+                _unanswered(ctx, sa)
+        case TimerKind.GRACE:
+            ike_sa_init.grace_over(ctx, sa)
+        case TimerKind.HALF_OPEN:
+            _never_authenticated(ctx, sa)
+        case TimerKind.LIVENESS:
+            _liveness(ctx, sa)
+        case TimerKind.IKE_REKEY:
+            wish(ctx, sa, WantRekeyIke())
+        case TimerKind.IKE_EXPIRE:
+            wish(ctx, sa, WantDeleteIke("phase 1 reached its lifetime"))
+        case TimerKind.RETIRE:
+            if isinstance(sa.state, Replaced):
+                closing.forget(ctx, sa)
+            else:
+                wish(ctx, sa, WantDeleteIke("another phase 1 with this peer took its place"))
+        case (
+            TimerKind.CHILD_REKEY
+            | TimerKind.CHILD_EXPIRE
+            | TimerKind.LINGER
+            | TimerKind.RETRY
+            | TimerKind.ADOPT
+        ):
+            raise AssertionError(f"{kind} is no timer of an IKE SA")
+        case _:
+            assert_never(kind)
+
+
+def child_timer(ctx: Context, sa: SaV2, child: ChildSa, kind: TimerKind) -> None:
+    """A timer of a Child SA fired."""
+    if kind is TimerKind.CHILD_REKEY and child.state is ChildState.INSTALLED:
+        wish(ctx, sa, WantRekeyChild(child.spi_in))
+    elif kind is TimerKind.CHILD_EXPIRE:
+        wish(ctx, sa, WantDeleteChild(child.spi_in))
+
+
+def _never_authenticated(ctx: Context, sa: SaV2) -> None:
+    if sa.established_at is not None:
+        return
+    if isinstance(sa.state, Refused):
+        closing.forget(ctx, sa)
+        return
+    ctx.record(
+        "phase1.abandoned",
+        f"{sa.remote} began phase 1 and never authenticated",
+        connection=sa.connection,
+        facts=(("remote", str(sa.remote)),),
+    )
+    closing.forget(ctx, sa)
+
+
+def _liveness(ctx: Context, sa: SaV2) -> None:
+    """Silence for a while: ask (RFC 7296 §2.4). An exchange under way asks already."""
+    if not sa.is_open:
+        return
+    every = sa.connection.liveness.every_s
+    due = sa.heard_at + every
+    if ctx.now >= due:
+        if sa.window.outstanding is None and not sa.wishes:
+            wish(ctx, sa, WantProbe())
+        ctx.agenda.arm(owner(sa), TimerKind.LIVENESS, ctx.later(every))
+    else:
+        ctx.agenda.arm(owner(sa), TimerKind.LIVENESS, ctx.later(due - ctx.now))
+
+
+def _unanswered(ctx: Context, sa: SaV2) -> None:
+    """The last repeat of our request has gone unanswered."""
+    out = sa.window.outstanding
+    assert out is not None, "the timer belongs to a request"
+    purpose = out.purpose
+    if isinstance(sa.state, AwaitInitReply):
+        failed = Failed(
+            "E101",
+            f"{sa.remote} does not answer ({out.tries} messages sent)",
+            "check the address, that UDP 500 passes, and that the peer expects us",
+        )
+        closing.give_up(ctx, sa, failed)
+    elif sa.established_at is None and not isinstance(sa.state, Refused):
+        failed = Failed(
+            "E102",
+            f"{sa.remote} answered the first message but not IKE_AUTH",
+            "check that UDP 4500 and fragments pass; another pre-shared key also looks so",
+        )
+        closing.give_up(ctx, sa, failed)
+    elif isinstance(purpose, ForDeleteIke):
+        informational.finish_delete(ctx, sa)
+    elif isinstance(sa.state, Established | Closing):
+        seconds = ctx.now - out.first_sent_at
+        reason = f"the peer has not answered for {seconds:.0f} s"
+        ctx.record("peer.dead", reason, connection=sa.connection, code="E602")
+        closing.lost(ctx, sa, reason, Failed("E602", reason, "is the peer up and reachable?"))
+    else:
+        closing.forget(ctx, sa)

@@ -1,0 +1,375 @@
+"""CREATE_CHILD_SA for Child SAs (RFC 7296 §1.3.1, §1.3.3, §2.8, §2.25.1), both roles.
+
+initiator                                            responder
+SK {[N(REKEY_SA)], SA, Ni, [KEi], TSi, TSr}   -->
+                                          <--   SK {SA, Nr, [KEr], TSi, TSr}
+"""
+
+from isthmus.ike.core.agenda import TimerKind
+from isthmus.ike.core.child import ChildSa, ChildState, PeerRekey
+from isthmus.ike.core.context import Context, Failed
+from isthmus.ike.core.effects import Agree, MakeKey, MakeKeyAndAgree
+from isthmus.ike.core.events import ComputeFinished
+from isthmus.ike.v2 import children, closing, look
+from isthmus.ike.v2.closing import child_owner
+from isthmus.ike.v2.exchanges.ike_sa_init import NONCE_SIZE, ROUNDS_MAX
+from isthmus.ike.v2.purposes import ForChild
+from isthmus.ike.v2.sa import SaV2
+from isthmus.ike.v2.states import ChildOffer
+from isthmus.ike.v2.transport import notify, send_reply, send_request, settle
+from isthmus.ike.v2.wishes import WantChild, WantDeleteChild, WantDeleteIke, WantRekeyChild
+from isthmus.policy.connection import ChildPolicy
+from isthmus.values.address import Endpoint
+from isthmus.values.errors import Malformed, NoAgreement
+from isthmus.values.registry.ikev2 import (
+    ExchangeType,
+    KeMethod,
+    NotifyType,
+    SecurityProtocol,
+    TransformType,
+    known,
+)
+from isthmus.values.secret import Secret
+from isthmus.values.spi import ESP_SPI_SIZE, Spi, spi_from, spi_octets
+from isthmus.wire.header import Header
+from isthmus.wire.v2.key_exchange import KeyExchange
+from isthmus.wire.v2.message import Payload
+from isthmus.wire.v2.nonce import Nonce
+from isthmus.wire.v2.notify import Notify
+from isthmus.wire.v2.security_association import SecurityAssociation
+
+RETRY_S = 4.0
+"""Pause after TEMPORARY_FAILURE, before jitter (RFC 7296 §2.25)."""
+
+
+# --- initiator ------------------------------------------------------------------------------
+
+
+def start(ctx: Context, sa: SaV2, wish: WantChild | WantRekeyChild) -> bool:
+    """Ask for a Child SA, new or in the place of another. False: there is nothing to ask."""
+    replaces: ChildSa | None = None
+    trigger = ""
+    if isinstance(wish, WantRekeyChild):
+        replaces = sa.children.get(wish.spi_in)
+        if replaces is None or replaces.state is not ChildState.INSTALLED:
+            return False
+        rule: ChildPolicy | None = sa.connection.rule(replaces.rule.name)
+        trigger = "rekey"
+    else:
+        if not ctx.lifecycle.still_wanted(sa, wish.rule):
+            return False
+        rule = sa.connection.rule(wish.rule)
+        trigger = wish.trigger
+    if rule is None:
+        return False
+    if replaces is not None:
+        replaces.move(ChildState.REKEYING)
+    ctx.record(
+        "phase2.negotiating",
+        f"phase 2 of rule {rule.name} " + ("is renewed" if replaces else "starts"),
+        connection=sa.connection,
+        rule=rule.name,
+    )
+    offer = children.make_offer(ctx, rule, trigger, pfs=True)
+    methods = offer.proposals[0].of_kind(TransformType.KE)
+    method = KeMethod(methods[0].number) if methods else KeMethod.NONE
+    _prepare(ctx, sa, offer, method, replaces.spi_in if replaces else None, 0)
+    return True
+
+
+def _prepare(
+    ctx: Context, sa: SaV2, offer: ChildOffer, method: KeMethod, replaces: Spi | None, rounds: int
+) -> None:
+    nonce = ctx.entropy.octets(NONCE_SIZE)
+    if method is KeMethod.NONE:
+        _send(ctx, sa, ForChild(offer, nonce, method, None, replaces, rounds), b"")
+        return
+    sa.preparing_request = True
+
+    def made(done: ComputeFinished) -> None:
+        sa.preparing_request = False
+        if not sa.is_open:
+            return
+        match done.result:
+            case (Secret() as private, bytes() as public):
+                _send(ctx, sa, ForChild(offer, nonce, method, private, replaces, rounds), public)
+            case _:
+                _failed(ctx, sa, offer, replaces, Failed("E113", done.failure))
+
+    ctx.compute(MakeKey(method), made)
+
+
+def _send(ctx: Context, sa: SaV2, purpose: ForChild, public: bytes) -> None:
+    payloads: list[Payload] = []
+    if purpose.replaces is not None:
+        payloads.append(
+            Notify(
+                kind=NotifyType.REKEY_SA,
+                protocol=SecurityProtocol.ESP,
+                spi=spi_octets(purpose.replaces),
+            )
+        )
+    security, ts_i, ts_r = children.offer_payloads(purpose.offer)
+    payloads += [security, Nonce(purpose.nonce)]
+    if public:
+        payloads.append(KeyExchange(purpose.method, public))
+    payloads += [ts_i, ts_r]
+    send_request(ctx, sa, ExchangeType.CREATE_CHILD_SA, tuple(payloads), purpose)
+
+
+def reply_received(
+    ctx: Context, sa: SaV2, purpose: ForChild, payloads: tuple[Payload, ...]
+) -> None:
+    """The peer's answer to our wish for a Child SA."""
+    settle(ctx, sa)
+    error = look.error(payloads)
+    if look.first(payloads, SecurityAssociation) is None:
+        _answered_no(ctx, sa, purpose, error)
+        return
+    rule = sa.connection.rule(purpose.offer.rule)
+    if rule is None:
+        return
+    pfs = purpose.method is not KeMethod.NONE
+    try:
+        accepted = children.read_answer(purpose.offer, payloads, pfs=pfs)
+        nonce_r = look.must(payloads, Nonce).data
+        peer_public = b""
+        if pfs:
+            key_exchange = look.must(payloads, KeyExchange)
+            if key_exchange.method != purpose.method or accepted.suite.ke != purpose.method:
+                raise Malformed("the responder's KE payload is of another group than ours")
+            peer_public = key_exchange.data
+    except (NoAgreement, Malformed) as refusal:
+        # The peer has installed what we cannot: both sides no longer hold the same state.
+        code = refusal.code if isinstance(refusal, NoAgreement) else "E209"
+        _failed(ctx, sa, purpose.offer, purpose.replaces, Failed(code, str(refusal)))
+        sa.wishes.append(WantDeleteIke("the peer's answer for phase 2 cannot be used"))
+        return
+
+    def finish(shared: Secret | None) -> None:
+        replaces = sa.children.get(purpose.replaces) if purpose.replaces is not None else None
+        child = children.install(
+            ctx,
+            sa,
+            rule,
+            suite=accepted.suite,
+            spi_in=purpose.offer.spi,
+            spi_out=accepted.spi_out,
+            local=accepted.local,
+            remote=accepted.remote,
+            nonce_i=purpose.nonce,
+            nonce_r=nonce_r,
+            shared=shared,
+            initiated=True,
+            predecessor=replaces,
+        )
+        _finish(ctx, sa, child, replaces, min(purpose.nonce, nonce_r))
+
+    if purpose.private is None:
+        finish(None)
+        return
+    sa.preparing_request = True
+
+    def agreed(done: ComputeFinished) -> None:
+        sa.preparing_request = False
+        if not sa.is_authenticated:
+            return
+        match done.result:
+            case (Secret() as shared,):
+                finish(shared)
+            case _:
+                _failed(
+                    ctx,
+                    sa,
+                    purpose.offer,
+                    purpose.replaces,
+                    Failed("E113", f"the peer's public value is refused: {done.failure}"),
+                )
+                sa.wishes.append(WantDeleteIke("the peer's public value is bad"))
+
+    ctx.compute(Agree(purpose.method, purpose.private, peer_public), agreed)
+
+
+def _finish(
+    ctx: Context, sa: SaV2, child: ChildSa, replaces: ChildSa | None, our_lowest: bytes
+) -> None:
+    """A Child SA of ours stands: what becomes of the one it replaces (RFC 7296 §2.8.1)."""
+    if replaces is None or replaces.state is ChildState.GONE:
+        ctx.lifecycle.phase2_up(ctx, sa, child)
+        return
+    crossing = replaces.rekeyed_by_peer
+    if crossing is not None and crossing.successor.state is not ChildState.GONE:
+        if our_lowest < crossing.lowest_nonce:
+            # Ours came from the exchange with the lowest nonce: redundant, and ours to delete.
+            ctx.record(
+                "phase2.collision",
+                "both sides renewed at once; the peer's pair is kept",
+                connection=sa.connection,
+                rule=child.rule.name,
+            )
+            closing.promote(ctx, crossing.successor)
+            child.move(ChildState.REPLACED)
+            child.predecessor = None
+            sa.wishes.append(WantDeleteChild(child.spi_in))
+            ctx.lifecycle.phase2_up(ctx, sa, crossing.successor)
+            return
+        ctx.record(
+            "phase2.collision",
+            "both sides renewed at once; our pair is kept",
+            connection=sa.connection,
+            rule=child.rule.name,
+        )
+        if crossing.successor.is_usable:
+            crossing.successor.move(ChildState.REPLACED)
+    if replaces.state in (ChildState.INSTALLED, ChildState.REKEYING):
+        replaces.move(ChildState.REPLACED)
+    sa.wishes.append(WantDeleteChild(replaces.spi_in))
+    ctx.lifecycle.phase2_up(ctx, sa, child)
+
+
+def _answered_no(ctx: Context, sa: SaV2, purpose: ForChild, error: Notify | None) -> None:
+    if error is None:
+        failed = Failed("E209", "the peer made no Child SA and did not say why")
+        _failed(ctx, sa, purpose.offer, purpose.replaces, failed)
+        return
+    if error.kind == NotifyType.INVALID_KE_PAYLOAD and len(error.data) == 2:
+        method = known(KeMethod, int.from_bytes(error.data, "big"))
+        offered = {t.number for p in purpose.offer.proposals for t in p.of_kind(TransformType.KE)}
+        if (
+            isinstance(method, KeMethod)
+            and int(method) in offered
+            and method != purpose.method
+            and purpose.ke_rounds < ROUNDS_MAX
+        ):
+            _prepare(ctx, sa, purpose.offer, method, purpose.replaces, purpose.ke_rounds + 1)
+            return
+    if error.kind == NotifyType.CHILD_SA_NOT_FOUND and purpose.replaces is not None:
+        # The peer has lost it: forget it here too, and let traffic make a fresh one (§2.25).
+        gone = sa.children.get(purpose.replaces)
+        if gone is not None:
+            closing.drop_child(ctx, sa, gone)
+            ctx.lifecycle.phase2_gone(ctx, sa, gone, "the peer no longer knows it")
+        return
+    failed = children.failure_of(error, purpose.offer)
+    _failed(ctx, sa, purpose.offer, purpose.replaces, failed)
+
+
+def _failed(
+    ctx: Context, sa: SaV2, offer: ChildOffer, replaces: Spi | None, failed: Failed
+) -> None:
+    if replaces is not None:
+        old = sa.children.get(replaces)
+        if old is not None and old.state is ChildState.REKEYING:
+            old.move(ChildState.INSTALLED)
+            pause = RETRY_S * (1 + ctx.chance())
+            ctx.agenda.arm(child_owner(old), TimerKind.CHILD_REKEY, ctx.later(pause))
+    ctx.lifecycle.phase2_failed(ctx, sa, offer.rule, failed)
+
+
+# --- responder ------------------------------------------------------------------------------
+
+
+def request_received(
+    ctx: Context,
+    sa: SaV2,
+    header: Header,
+    payloads: tuple[Payload, ...],
+    local: Endpoint,
+    remote: Endpoint,
+) -> None:
+    """The peer wants a Child SA, new or in the place of another."""
+
+    def refuse(kind: NotifyType, data: bytes = b"") -> None:
+        send_reply(ctx, sa, header, (notify(kind, data),), local, remote)
+
+    if not sa.is_open or sa.rekeying:
+        refuse(NotifyType.TEMPORARY_FAILURE)
+        return
+    replaces: ChildSa | None = None
+    rekey = look.notified(payloads, NotifyType.REKEY_SA)
+    if rekey is not None:
+        if rekey.protocol != SecurityProtocol.ESP or len(rekey.spi) != ESP_SPI_SIZE:
+            raise Malformed("REKEY_SA names no ESP SPI")
+        replaces = sa.child_by_peer_spi(spi_from(rekey.spi))
+        if replaces is None:
+            reply = Notify(
+                kind=NotifyType.CHILD_SA_NOT_FOUND, protocol=SecurityProtocol.ESP, spi=rekey.spi
+            )
+            send_reply(ctx, sa, header, (reply,), local, remote)
+            return
+        if replaces.state in (ChildState.DELETING, ChildState.REPLACED):
+            refuse(NotifyType.TEMPORARY_FAILURE)
+            return
+    nonce_i = look.must(payloads, Nonce).data
+    key_exchange = look.first(payloads, KeyExchange)
+    rules = (replaces.rule,) if replaces is not None else sa.connection.rules
+    try:
+        choice = children.decide(rules, payloads, pfs=True)
+    except NoAgreement as refusal:
+        refuse(refusal.notify or NotifyType.NO_PROPOSAL_CHOSEN)
+        name = replaces.rule.name if replaces is not None else ""
+        ctx.lifecycle.phase2_failed(ctx, sa, name, Failed(refusal.code, refusal.reason))
+        return
+    method = choice.chosen.suite.ke
+    if method is not KeMethod.NONE and (key_exchange is None or key_exchange.method != method):
+        refuse(NotifyType.INVALID_KE_PAYLOAD, int(method).to_bytes(2, "big"))
+        return
+    rule = choice.narrowed.rule
+    ctx.record(
+        "proposal.chosen",
+        f"phase 2 of rule {rule.name}: {choice.chosen.suite}: {choice.chosen.why}",
+        connection=sa.connection,
+        rule=rule.name,
+        facts=(("phase", 2), ("suite", str(choice.chosen.suite)), ("why", choice.chosen.why)),
+    )
+    nonce_r = ctx.entropy.octets(NONCE_SIZE)
+
+    def finish(public: bytes, shared: Secret | None) -> None:
+        spi_in = ctx.registry.fresh_spi()
+        predecessor = replaces if replaces is not None and replaces.is_usable else None
+        child = children.install(
+            ctx,
+            sa,
+            rule,
+            suite=choice.chosen.suite,
+            spi_in=spi_in,
+            spi_out=choice.spi_out,
+            local=choice.narrowed.local,
+            remote=choice.narrowed.remote,
+            nonce_i=nonce_i,
+            nonce_r=nonce_r,
+            shared=shared,
+            initiated=False,
+            predecessor=predecessor,
+        )
+        security, ts_i, ts_r = children.answer_payloads(choice, spi_in)
+        reply: list[Payload] = [security, Nonce(nonce_r)]
+        if public:
+            reply.append(KeyExchange(method, public))
+        reply += [ts_i, ts_r]
+        send_reply(ctx, sa, header, tuple(reply), local, remote)
+        if predecessor is None:
+            ctx.lifecycle.phase2_up(ctx, sa, child)
+        elif predecessor.state is ChildState.REKEYING:
+            # Ours is on its way too; its answer decides which pair stays.
+            predecessor.rekeyed_by_peer = PeerRekey(child, min(nonce_i, nonce_r))
+        else:
+            predecessor.move(ChildState.REPLACED)
+            ctx.lifecycle.phase2_up(ctx, sa, child)
+
+    if method is KeMethod.NONE or key_exchange is None:
+        finish(b"", None)
+        return
+    sa.window.answering = True
+
+    def agreed(done: ComputeFinished) -> None:
+        if not sa.is_authenticated:
+            return
+        match done.result:
+            case (bytes() as public, Secret() as shared):
+                finish(public, shared)
+            case _:
+                refuse(NotifyType.INVALID_SYNTAX)
+                closing.lost(ctx, sa, f"the peer's public value is refused: {done.failure}")
+
+    ctx.compute(MakeKeyAndAgree(method, key_exchange.data), agreed)

@@ -1,0 +1,143 @@
+"""INFORMATIONAL (RFC 7296 §1.4, §2.4, §2.25): deletes, liveness, notifies; both roles."""
+
+from isthmus.ike.core.child import ChildSa, ChildState
+from isthmus.ike.core.context import Context, Failed
+from isthmus.ike.v2 import closing, look
+from isthmus.ike.v2.purposes import ForDeleteChild, ForDeleteIke, ForProbe
+from isthmus.ike.v2.sa import SaV2
+from isthmus.ike.v2.states import Closing, Refused, Replaced
+from isthmus.ike.v2.transport import notify, send_reply, send_request, settle
+from isthmus.ike.v2.wishes import WantDeleteChild, WantDeleteIke
+from isthmus.values.address import Endpoint
+from isthmus.values.registry.ikev2 import ExchangeType, NotifyType, SecurityProtocol
+from isthmus.values.spi import ESP_SPI_SIZE, spi_from, spi_octets
+from isthmus.wire.header import Header
+from isthmus.wire.v2.delete import Delete
+from isthmus.wire.v2.message import Payload
+
+# --- initiator ------------------------------------------------------------------------------
+
+
+def delete_child(ctx: Context, sa: SaV2, wish: WantDeleteChild) -> bool:
+    """Tell the peer that a Child SA ends. False: it is gone already."""
+    child = sa.children.get(wish.spi_in)
+    if child is None or child.state in (ChildState.DELETING, ChildState.GONE):
+        return False
+    child.move(ChildState.DELETING)
+    payload = Delete(SecurityProtocol.ESP, (spi_octets(child.spi_in),))
+    send_request(ctx, sa, ExchangeType.INFORMATIONAL, (payload,), ForDeleteChild(child.spi_in))
+    return True
+
+
+def delete_ike(ctx: Context, sa: SaV2, wish: WantDeleteIke) -> bool:
+    """Tell the peer that the IKE SA ends, and with it every Child SA."""
+    payloads: list[Payload] = []
+    if wish.notify is not None:
+        payloads.append(notify(wish.notify))
+    payloads.append(Delete(SecurityProtocol.IKE, ()))
+    if not isinstance(sa.state, Refused | Replaced):
+        sa.state = Closing(wish.reason)
+        closing.arm_nothing(ctx, sa)
+    send_request(ctx, sa, ExchangeType.INFORMATIONAL, tuple(payloads), ForDeleteIke())
+    return True
+
+
+def probe(ctx: Context, sa: SaV2) -> bool:
+    """Ask whether the peer lives; any authentic answer will do."""
+    send_request(ctx, sa, ExchangeType.INFORMATIONAL, (), ForProbe())
+    return True
+
+
+def reply_received(
+    ctx: Context,
+    sa: SaV2,
+    purpose: ForDeleteChild | ForDeleteIke | ForProbe,
+    payloads: tuple[Payload, ...],
+) -> None:
+    """The peer's answer."""
+    settle(ctx, sa)
+    match purpose:
+        case ForDeleteChild(spi_in):
+            child = sa.children.get(spi_in)
+            if child is not None:
+                _ended(ctx, sa, child, "closed by us")
+        case ForDeleteIke():
+            finish_delete(ctx, sa)
+        case ForProbe():
+            return
+
+
+def finish_delete(ctx: Context, sa: SaV2) -> None:
+    """Our Delete of the IKE SA is answered, or nobody is there to answer it."""
+    match sa.state:
+        case Closing(reason):
+            closing.lost(ctx, sa, reason)
+        case _:
+            closing.forget(ctx, sa)
+
+
+# --- responder ------------------------------------------------------------------------------
+
+
+def request_received(
+    ctx: Context,
+    sa: SaV2,
+    header: Header,
+    payloads: tuple[Payload, ...],
+    local: Endpoint,
+    remote: Endpoint,
+) -> None:
+    """Deletes and notifies of the peer; an empty request asks for an empty answer."""
+    deletes = [p for p in payloads if isinstance(p, Delete)]
+    refused = look.notified(payloads, NotifyType.AUTHENTICATION_FAILED)
+    if refused is not None or any(d.protocol == SecurityProtocol.IKE for d in deletes):
+        send_reply(ctx, sa, header, (), local, remote)
+        if sa.is_replaced:
+            closing.forget(ctx, sa)
+            return
+        if refused is not None:
+            failed = Failed(
+                "E120",
+                "the peer did not accept our proof: another pre-shared key or identity there",
+                "compare pre-shared keys and identities of both sides",
+            )
+            closing.lost(ctx, sa, "the peer refused our proof", failed)
+        else:
+            closing.lost(ctx, sa, "closed by the peer")
+        return
+    answer: list[bytes] = []
+    ended: list[ChildSa] = []
+    for delete in deletes:
+        if delete.protocol != SecurityProtocol.ESP:
+            continue
+        for octets in delete.spis:
+            child = sa.child_by_peer_spi(spi_from(octets)) if len(octets) == ESP_SPI_SIZE else None
+            if child is None or child in ended:
+                continue
+            ended.append(child)
+            if child.state is not ChildState.DELETING:
+                # Crossing deletes name nothing in the answer (RFC 7296 §1.4.1).
+                answer.append(spi_octets(child.spi_in))
+    reply: tuple[Payload, ...] = (Delete(SecurityProtocol.ESP, tuple(answer)),) if answer else ()
+    send_reply(ctx, sa, header, reply, local, remote)
+    for child in ended:
+        _ended(ctx, sa, child, "closed by the peer")
+
+
+def _ended(ctx: Context, sa: SaV2, child: ChildSa, reason: str) -> None:
+    """A Child SA is deleted on both sides: lingering if something stands in its place."""
+    usable = child.is_usable
+    was_replaced = child.state is ChildState.REPLACED or any(
+        c.predecessor is child and c.state is not ChildState.GONE for c in sa.children.values()
+    )
+    for successor in sa.children.values():
+        if successor.predecessor is child:
+            closing.promote(ctx, successor)
+            successor.predecessor = None
+    if was_replaced:
+        closing.retire_child(ctx, sa, child)
+        return
+    deleting = child.state is ChildState.DELETING
+    closing.drop_child(ctx, sa, child)
+    if usable or deleting:
+        ctx.lifecycle.phase2_gone(ctx, sa, child, reason)

@@ -1,0 +1,61 @@
+"""An IKEv2 IKE SA: the neutral record and what IKEv2 adds to it."""
+
+from collections import deque
+from dataclasses import dataclass, field
+
+from isthmus.ike.core.sa import IkeSa
+from isthmus.ike.v2.keys import IkeKeys
+from isthmus.ike.v2.protect import Protector
+from isthmus.ike.v2.states import Closed, Established, Preparing, Replaced, State
+from isthmus.ike.v2.window import Window
+from isthmus.ike.v2.wishes import Wish
+from isthmus.policy.connection import Connection
+from isthmus.values.proposal import Proposal
+
+
+@dataclass(frozen=True, slots=True)
+class Authenticating:
+    """What IKE_AUTH needs from IKE_SA_INIT; dropped once the SA is established."""
+
+    message_i: bytes
+    message_r: bytes
+    nonce_i: bytes
+    nonce_r: bytes
+    chosen: Proposal
+
+
+@dataclass(slots=True, eq=False)
+class SaV2(IkeSa):
+    """Everything known of one IKE SA."""
+
+    state: State = field(default_factory=Preparing)
+    window: Window = field(default_factory=Window)
+    keys: IkeKeys | None = None
+    protector: Protector | None = None
+    authenticating: Authenticating | None = None
+    candidates: tuple[Connection, ...] = ()
+    """Responder: tunnels that fit by address, until the identity decides."""
+    wishes: deque[Wish] = field(default_factory=deque)
+    preparing_request: bool = False
+    """A key for our next request is being computed."""
+    ike_rekey_by_peer: "tuple[SaV2, bytes] | None" = None
+    """The peer's half of a simultaneous IKE SA rekey: its new SA and the lowest nonce."""
+    rekeying: bool = False
+    """We have asked for a successor."""
+    first_request: bytes = b""
+    """Responder: the IKE_SA_INIT that made this SA, to know its repeats."""
+
+    @property
+    def is_open(self) -> bool:
+        """Authenticated, and nothing stands in its place."""
+        return isinstance(self.state, Established)
+
+    @property
+    def is_authenticated(self) -> bool:
+        """The peer has proved who it is at some time."""
+        return self.established_at is not None and not isinstance(self.state, Closed)
+
+    @property
+    def is_replaced(self) -> bool:
+        """A successor stands."""
+        return isinstance(self.state, Replaced)
