@@ -1,0 +1,334 @@
+"""Requests become views and commands; commands are followed to their end."""
+
+import asyncio
+import json
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+
+from isthmus.ike.core.commands import Command, Initiate, Rekey, Terminate
+from isthmus.ike.core.views import Failure, Phase1State, RuleState
+from isthmus.management import api
+from isthmus.management.codec import encode
+from isthmus.management.service import Service
+from isthmus.observe.codes import BY_ID, advice
+
+from .fakes import BRANCH, PARTNER, FakeDaemon, child
+
+V = api.SCHEMA
+NO_SA = (
+    *("spi_i", "spi_r", "local", "remote", "local_id", "remote_id", "suite", "initiated"),
+    *("nat", "age_s", "rekey_in_s", "heard_s", "peer_vendor"),
+)
+
+
+def ask(daemon: FakeDaemon, request: api.AnyRequest) -> list[api.AnyReply]:
+    """Everything that answers a request."""
+    replies: list[api.AnyReply] = []
+
+    async def send(reply: api.AnyReply) -> None:
+        replies.append(reply)
+
+    asyncio.run(Service(daemon, advice).handle(request, send))
+    return replies
+
+
+def one(daemon: FakeDaemon, request: api.AnyRequest) -> api.AnyReply:
+    (reply,) = ask(daemon, request)
+    return reply
+
+
+def error(daemon: FakeDaemon, request: api.AnyRequest) -> api.ErrorReply:
+    reply = ask(daemon, request)[-1]
+    assert isinstance(reply, api.ErrorReply)
+    return reply
+
+
+@pytest.fixture
+def daemon() -> FakeDaemon:
+    return FakeDaemon()
+
+
+def test_status_joins_the_planes_counters_onto_the_engines_children(daemon: FakeDaemon) -> None:
+    reply = one(daemon, api.Status(schema=V, id=4))
+    assert isinstance(reply, api.StatusReply) and reply.id == 4
+    (pair,) = reply.tunnels[0].rules[0].children
+    assert (pair.spi_in, pair.spi_out) == ("0xc4a1d2e0", "0x09bb71f3")
+    assert (pair.packets_in, pair.packets_out) == (120, 118)
+    assert (pair.octets_in, pair.octets_out) == (11_000, 9_500)
+    assert (pair.idle_in_s, pair.idle_out_s) == (2.0, 2.5)
+    assert pair.drops == {"replay": 2}
+
+
+def test_status_as_json_has_the_documented_shape(daemon: FakeDaemon) -> None:
+    reply = one(daemon, api.Status(schema=V, tunnel="branch"))
+    assert json.loads(encode(reply)) == {
+        "type": "status",
+        "schema": "isthmus/v1",
+        "id": 0,
+        "plane": "ok",
+        "tunnels": [
+            {
+                "name": "branch",
+                "peer": "203.0.113.10",
+                "mode": "route",
+                "start": "always",
+                "healthy": False,
+                "held_down": False,
+                "weak": [],
+                "origin": "",
+                "phase1": {
+                    "state": "failed",
+                    "since_s": 360.0,
+                    **dict.fromkeys(NO_SA),
+                },
+                "rules": [
+                    {
+                        "name": "branch",
+                        "state": "failed",
+                        "since_s": 2460.0,
+                        "selectors": {"local": ["10.1.10.0/24"], "remote": ["0.0.0.0/0"]},
+                        "trigger": "",
+                        "children": [],
+                        "failure": None,
+                    }
+                ],
+                "failure": {
+                    "code": "E110",
+                    "reason": "The peer accepts none of our proposals.",
+                    "fix": BY_ID["E110"].fix,
+                    "ago_s": 6.0,
+                    "retry_in_s": 8.0,
+                },
+            }
+        ],
+    }
+
+
+def test_status_answers_without_counters_when_the_plane_is_away(daemon: FakeDaemon) -> None:
+    daemon.plane_away = True
+    reply = one(daemon, api.Status(schema=V))
+    assert isinstance(reply, api.StatusReply)
+    assert reply.plane == "the data plane is being restarted"
+    assert reply.tunnels[0].rules[0].children[0].packets_in == 0
+
+
+def test_an_unknown_tunnel_is_answered_with_the_one_that_was_meant(daemon: FakeDaemon) -> None:
+    reply = error(daemon, api.Status(schema=V, tunnel="partnr"))
+    assert reply.kind == api.Kind.UNKNOWN_NAME
+    assert (reply.what, reply.fix) == ("There is no tunnel partnr.", "Did you mean partner?")
+    reply = error(daemon, api.Up(schema=V, tunnel="partner", rule="pay"))
+    assert (reply.what, reply.fix) == (
+        "There is no rule partner/pay.",
+        "Did you mean payroll?",
+    )
+    assert error(daemon, api.Log(schema=V, tunnel="zzz")).fix == "Known here: partner, branch."
+    assert daemon.issued == []
+
+
+def bring_up(daemon: FakeDaemon, rule: str = "voice") -> Callable[[Command, int], None]:
+    """An engine that brings a rule of `partner` up at once."""
+
+    def engine(command: Command, ticket: int) -> None:
+        daemon.record("command.accepted", ticket=ticket)
+        daemon.record("exchange.sent", "branch", message="about another tunnel")
+        daemon.record("exchange.sent", message="CREATE_CHILD_SA request")
+        rules = tuple(
+            replace(r, state=RuleState.UP, children=(child(),)) if r.name == rule else r
+            for r in PARTNER.rules
+        )
+        daemon.tunnels = (replace(PARTNER, rules=rules), BRANCH)
+        daemon.record("phase2.up", rule=rule, ticket=ticket)
+
+    return engine
+
+
+def test_up_tells_what_happens_and_ends_when_the_rule_is_up(daemon: FakeDaemon) -> None:
+    daemon.on_issue = bring_up(daemon)
+    replies = ask(daemon, api.Up(schema=V, id=9, tunnel="partner", rule="voice"))
+    assert daemon.issued == [Initiate("partner", "voice")]
+    events = [r.event["event"] for r in replies if isinstance(r, api.EventReply)]
+    assert events == ["command.accepted", "exchange.sent", "phase2.up"]
+    end = replies[-1]
+    assert isinstance(end, api.DoneReply) and end.message == "partner/voice is up"
+    assert {reply.id for reply in replies} == {9}
+
+
+def test_up_is_done_at_once_when_the_rule_is_up_already(daemon: FakeDaemon) -> None:
+    (reply,) = ask(daemon, api.Up(schema=V, tunnel="partner", rule="payroll"))
+    assert isinstance(reply, api.DoneReply)
+
+
+@pytest.mark.parametrize("ticketed", [True, False])
+def test_up_ends_with_the_code_the_reason_and_the_fix(daemon: FakeDaemon, ticketed: bool) -> None:
+    def engine(command: Command, ticket: int) -> None:
+        daemon.record(
+            "phase1.failed",
+            "branch",
+            code="E120",
+            message="The peer refused our pre-shared key.",
+            ticket=ticket if ticketed else None,
+        )
+
+    daemon.on_issue = engine
+    reply = error(daemon, api.Up(schema=V, tunnel="branch"))
+    assert (reply.kind, reply.code) == (api.Kind.NEGOTIATION_FAILED, "E120")
+    assert reply.why == "The peer refused our pre-shared key."
+    assert reply.fix == BY_ID["E120"].fix
+
+
+def test_the_fix_of_the_engine_comes_before_that_of_the_catalogue(daemon: FakeDaemon) -> None:
+    def engine(command: Command, ticket: int) -> None:
+        failure = Failure("E203", "They have /23.", 'Set remote = ["10.2.0.0/23"].', 0.0)
+        rules = tuple(replace(r, state=RuleState.FAILED, failure=failure) for r in BRANCH.rules)
+        daemon.tunnels = (replace(BRANCH, rules=rules),)
+        daemon.record("command.failed", "", code="E203", message="They have /23.", ticket=ticket)
+
+    daemon.on_issue = engine
+    assert error(daemon, api.Up(schema=V, tunnel="branch")).fix == 'Set remote = ["10.2.0.0/23"].'
+
+
+def test_the_failure_of_somebody_elses_command_does_not_end_ours(daemon: FakeDaemon) -> None:
+    def engine(command: Command, ticket: int) -> None:
+        daemon.record("phase2.failed", rule="voice", ticket=ticket + 1)
+        daemon.record("phase2.failed", rule="shared")
+        bring_up(daemon)(command, ticket)
+
+    daemon.on_issue = engine
+    replies = ask(daemon, api.Up(schema=V, tunnel="partner", rule="voice"))
+    assert isinstance(replies[-1], api.DoneReply)
+
+
+def test_up_that_nobody_answers_ends_in_time_and_says_so(daemon: FakeDaemon) -> None:
+    def engine(command: Command, ticket: int) -> None:
+        daemon.record("exchange.sent", "branch", message="IKE_SA_INIT request")
+
+    daemon.on_issue = engine
+    reply = error(daemon, api.Up(schema=V, tunnel="branch", timeout_s=0.05))
+    assert (reply.kind, reply.code) == (api.Kind.TIMEOUT, "E101")
+    assert reply.what == "branch: up did not end within 0.05 s."
+    assert reply.why.startswith("1 messages were sent and none was answered.")
+    assert reply.fix == BY_ID["E101"].fix
+
+
+def test_down_is_done_when_no_sa_is_left(daemon: FakeDaemon) -> None:
+    def engine(command: Command, ticket: int) -> None:
+        rules = tuple(replace(r, state=RuleState.OFF, children=()) for r in PARTNER.rules)
+        daemon.tunnels = (
+            replace(PARTNER, state=Phase1State.DOWN, phase1=None, rules=rules, held_down=True),
+        )
+        daemon.record("phase1.down", ticket=ticket)
+
+    daemon.on_issue = engine
+    replies = ask(daemon, api.Down(schema=V, tunnel="partner", hold=True))
+    assert daemon.issued == [Terminate("partner", None, True)]
+    assert isinstance(replies[-1], api.DoneReply) and replies[-1].message == "partner is down"
+    assert daemon.listeners == 0
+
+
+def test_rekey_is_done_when_every_rule_that_is_up_has_new_keys(daemon: FakeDaemon) -> None:
+    daemon.on_issue = lambda command, ticket: daemon.record("phase2.rekeyed", rule="payroll")
+    replies = ask(daemon, api.Rekey(schema=V, tunnel="partner"))
+    assert daemon.issued == [Rekey("partner", None, 2)]
+    assert isinstance(replies[-1], api.DoneReply)
+
+
+def test_rekey_of_phase_1_does_not_take_a_phase_2_for_it(daemon: FakeDaemon) -> None:
+    daemon.on_issue = lambda command, ticket: daemon.record("phase2.rekeyed", rule="payroll")
+    reply = error(daemon, api.Rekey(schema=V, tunnel="partner", phase=1, timeout_s=0.02))
+    assert reply.kind == api.Kind.TIMEOUT
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        api.Rekey(schema=V, tunnel="partner", rule="voice"),
+        api.Rekey(schema=V, tunnel="branch", phase=1),
+        api.Rekey(schema=V, tunnel="branch"),
+    ],
+)
+def test_what_is_not_up_cannot_be_rekeyed(daemon: FakeDaemon, request_: api.Rekey) -> None:
+    assert error(daemon, request_).why == f"Its phase {request_.phase} is not up."
+    assert daemon.issued == []
+
+
+def test_sa_names_the_suite_only_of_its_own_tunnel(daemon: FakeDaemon) -> None:
+    reply = one(daemon, api.Sa(schema=V))
+    assert isinstance(reply, api.SaReply)
+    assert [(sa.tunnel, sa.direction, sa.suite) for sa in reply.sas] == [
+        ("partner", "in", "aes256gcm16"),
+        ("partner", "out", "aes256gcm16"),
+        ("other", "out", ""),
+    ]
+    assert [sa.tunnel for sa in reply.phase1] == ["partner"]
+    narrowed = one(daemon, api.Sa(schema=V, tunnel="partner"))
+    assert isinstance(narrowed, api.SaReply) and len(narrowed.sas) == 2
+
+
+def test_a_fault_of_the_plane_is_an_answer(daemon: FakeDaemon) -> None:
+    daemon.plane_away = True
+    reply = error(daemon, api.Sa(schema=V, id=5))
+    assert (reply.id, reply.why) == (5, "the data plane is being restarted")
+
+
+def test_policies_come_in_order_of_match(daemon: FakeDaemon) -> None:
+    reply = one(daemon, api.Policy(schema=V))
+    assert isinstance(reply, api.PolicyReply)
+    (policy,) = reply.policies
+    assert policy.remote == ("172.16.5.0/24[tcp/1433]",)
+    assert policy.outbound_spis == ("0x09bb71f3",)
+
+
+def test_log_gives_the_last_events_of_one_tunnel(daemon: FakeDaemon) -> None:
+    for number in range(5):
+        daemon.record("phase2.up", rule=f"r{number}")
+        daemon.record("phase1.up", "branch")
+    replies = ask(daemon, api.Log(schema=V, tunnel="partner", limit=2))
+    events = [r.event for r in replies if isinstance(r, api.EventReply)]
+    assert [event["rule"] for event in events] == ["r3", "r4"]
+    assert events[0]["ts"] == "2026-11-23T12:01:07.031Z"
+    assert isinstance(replies[-1], api.DoneReply)
+    (end,) = ask(daemon, api.Log(schema=V, limit=0))
+    assert isinstance(end, api.DoneReply)
+
+
+def test_log_follows_and_tells_a_slow_reader_what_it_missed(daemon: FakeDaemon) -> None:
+    seen: list[dict[str, api.Fact]] = []
+
+    async def scenario() -> None:
+        gate = asyncio.Event()
+
+        async def send(reply: api.AnyReply) -> None:
+            assert isinstance(reply, api.EventReply)
+            seen.append(reply.event)
+            await gate.wait()
+
+        daemon.record("phase1.up")
+        following = asyncio.create_task(
+            Service(daemon).handle(api.Log(schema=V, follow=True), send)
+        )
+        while not seen:
+            await asyncio.sleep(0)
+        for _ in range(1005):
+            daemon.record("phase2.up")
+        gate.set()
+        while len(seen) < 1002:
+            await asyncio.sleep(0)
+        following.cancel()
+        await asyncio.gather(following, return_exceptions=True)
+
+    asyncio.run(scenario())
+    assert seen[1] == {
+        "v": 1,
+        "ts": "2026-11-23T12:01:07.031Z",
+        "event": "log.lost",
+        "message": "5 events were dropped because they were read too slowly",
+        "count": 5,
+    }
+    assert len(seen) == 1002
+    assert daemon.listeners == 0
+
+
+def test_reload_is_refused_by_name(daemon: FakeDaemon) -> None:
+    assert error(daemon, api.Reload(schema=V)).kind == api.Kind.NOT_YET
