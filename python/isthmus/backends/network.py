@@ -12,75 +12,29 @@ from ipaddress import ip_address, ip_interface, ip_network
 from pathlib import Path
 from typing import Any
 
-import msgspec
-from pyroute2 import IPRoute, NetlinkError
+from pyroute2 import IPRoute, NetlinkError  # type: ignore[import-untyped]  # it has no stubs
 
 from isthmus.backends import tun
+from isthmus.backends.wishes import (
+    MAIN_TABLE,
+    TABLE,
+    WISHES_MAX,
+    InterfaceWish,
+    NetworkWish,
+    RouteWish,
+    RuleWish,
+)
 from isthmus.values.errors import LocalFault
 
 PROTOCOL = 145
 """Routing protocol number (RTPROT, FRA_PROTOCOL) of our routes and rules."""
 ALIAS = "isthmus"
 """Interface alias of our devices."""
-TABLE = 4500
-"""Routing table of policy-based tunnels."""
-MAIN_TABLE = 254
-WISHES_MAX = 4096
-"""Interfaces, routes or rules in one desired state."""
-
 _FAMILY = {4: socket.AF_INET, 6: socket.AF_INET6}
 _UNICAST, _UNREACHABLE = 1, 7
 _TO_TABLE, _GOTO, _NOP, _BLACKHOLE = 1, 2, 3, 6
 """FR_ACT_* of linux/fib_rules.h."""
 _ACTIONS = {"lookup": _TO_TABLE, "goto": _GOTO, "nop": _NOP, "blackhole": _BLACKHOLE}
-
-
-class InterfaceWish(msgspec.Struct, frozen=True):
-    """A persistent TUN device that is up. `addresses` have a prefix length."""
-
-    name: str
-    mtu: int
-    addresses: tuple[str, ...] = ()
-
-
-class RouteWish(msgspec.Struct, frozen=True):
-    """A route; without an interface it answers "unreachable".
-
-    `source_within`: prefer a source address of this machine that lies in one of these networks.
-    """
-
-    destination: str
-    table: int
-    metric: int
-    interface: str | None = None
-    source_within: tuple[str, ...] = ()
-
-
-class RuleWish(msgspec.Struct, frozen=True, kw_only=True):
-    """A routing rule. `action` is "lookup" (with `table`), "goto" (with `target`), "nop" or
-    "blackhole"; `mark` 0 matches every packet.
-
-    `needs_address_within`: leave the rule out unless this machine has an address in one of them.
-    """
-
-    priority: int
-    version: int
-    action: str = "lookup"
-    table: int = 0
-    target: int = 0
-    mark: int = 0
-    source: str | None = None
-    destination: str | None = None
-    input_interface: str | None = None
-    needs_address_within: tuple[str, ...] = ()
-
-
-class NetworkWish(msgspec.Struct, frozen=True):
-    """The whole desired state."""
-
-    interfaces: tuple[InterfaceWish, ...] = ()
-    routes: tuple[RouteWish, ...] = ()
-    rules: tuple[RuleWish, ...] = ()
 
 
 _RouteId = tuple[int, int, str, int]

@@ -1,0 +1,57 @@
+"""The desired state of the machine's network, as values: what `network.py` brings about."""
+
+import msgspec
+
+TABLE = 4500
+"""Routing table of policy-based tunnels."""
+MAIN_TABLE = 254
+WISHES_MAX = 4096
+"""Interfaces, routes or rules in one desired state."""
+
+
+class InterfaceWish(msgspec.Struct, frozen=True):
+    """A persistent TUN device that is up. `addresses` have a prefix length."""
+
+    name: str
+    mtu: int
+    addresses: tuple[str, ...] = ()
+
+
+class RouteWish(msgspec.Struct, frozen=True):
+    """A route; without an interface it answers "unreachable".
+
+    `source_within`: prefer a source address of this machine that lies in one of these networks.
+    """
+
+    destination: str
+    table: int
+    metric: int
+    interface: str | None = None
+    source_within: tuple[str, ...] = ()
+
+
+class RuleWish(msgspec.Struct, frozen=True, kw_only=True):
+    """A routing rule. `action` is "lookup" (with `table`), "goto" (with `target`), "nop" or
+    "blackhole"; `mark` 0 matches every packet.
+
+    `needs_address_within`: leave the rule out unless this machine has an address in one of them.
+    """
+
+    priority: int
+    version: int
+    action: str = "lookup"
+    table: int = 0
+    target: int = 0
+    mark: int = 0
+    source: str | None = None
+    destination: str | None = None
+    input_interface: str | None = None
+    needs_address_within: tuple[str, ...] = ()
+
+
+class NetworkWish(msgspec.Struct, frozen=True):
+    """The whole desired state."""
+
+    interfaces: tuple[InterfaceWish, ...] = ()
+    routes: tuple[RouteWish, ...] = ()
+    rules: tuple[RuleWish, ...] = ()

@@ -1,0 +1,171 @@
+"""The tie to the plane process: made, set up in order, and made again when it breaks.
+
+Order of start-up: connect and greet · ask what the plane has (policies, interfaces, SAs) · have the
+supervisor bring the network to the wished state · open ports · attach interfaces · set policies ·
+tell the engine of SAs that an earlier IKE process left (orphans) · and only then its configuration.
+Until that is done nothing that the plane says reaches the engine.
+
+When the plane dies, a new one gets ports, interfaces and policies again, and the engine hears of
+each SA that it is gone.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable
+
+from isthmus.backends.frames import Notice
+from isthmus.backends.interface import PlaneLost
+from isthmus.backends.specs import InterfaceState, PortSpec, SaState
+from isthmus.backends.translate import direction, endpoint_from, read_tag
+from isthmus.backends.userspace import UserspacePlane
+from isthmus.backends.wishes import NetworkWish
+from isthmus.daemon.host import Host
+from isthmus.daemon.network_plan import MARK, AttachedInterface, Plan
+from isthmus.daemon.perform import Performer
+from isthmus.daemon.rules import RuleBook
+from isthmus.ike.core.commands import Configure
+from isthmus.ike.core.events import CommandIssued, InstallFailed, OrphanFound
+from isthmus.ike.core.records import Happening
+from isthmus.policy.connection import Configuration
+from isthmus.values.spi import Spi
+
+RETRY_FIRST_S = 0.02
+RETRY_MAX_S = 0.5
+EARLY_NOTICES_MAX = 256
+"""Notices kept while the set-up is not done; the oldest go first."""
+
+ApplyNetwork = Callable[[NetworkWish], Awaitable[None]]
+
+
+class PlaneLink:
+    """Owns the connection. `run` goes on until it is cancelled."""
+
+    def __init__(
+        self,
+        path: str,
+        configuration: Configuration,
+        plan: Plan,
+        ports: tuple[PortSpec, ...],
+        host: Host,
+        performer: Performer,
+        apply_network: ApplyNetwork,
+        record: Callable[[Happening], None],
+    ) -> None:
+        self._path = path
+        self._configuration = configuration
+        self._plan = plan
+        self._ports = ports
+        self._host = host
+        self._performer = performer
+        self._apply_network = apply_network
+        self._record = record
+        self._broken = asyncio.Event()
+        self._early: deque[Notice] = deque(maxlen=EARLY_NOTICES_MAX)
+        self._is_set_up = False
+        self._configured = False
+        self._plane_pid = 0
+        self.ready = asyncio.Event()
+        """Set once, when the engine has its configuration."""
+
+    async def run(self) -> None:
+        """Connect, set up, wait until it breaks, and again. Raises LocalFault when a plane or the
+        supervisor refuses the set-up."""
+        while True:
+            self._broken.clear()
+            self._is_set_up = False
+            plane = await self._connect()
+            try:
+                await self._set_up(plane)
+            except PlaneLost as lost:
+                plane.close()
+                self._performer.plane = None
+                self._record(Happening("plane.lost", message=str(lost)))
+                await asyncio.sleep(RETRY_FIRST_S)
+                continue
+            await self._broken.wait()
+            self._performer.plane = None
+            self._record(Happening("plane.lost", message="the data plane's process went away"))
+
+    async def _connect(self) -> UserspacePlane:
+        pause = RETRY_FIRST_S
+        while True:
+            try:
+                return await UserspacePlane.connect(self._path, self._notice, self._broken.set)
+            except PlaneLost:
+                await asyncio.sleep(pause)
+                pause = min(pause * 2, RETRY_MAX_S)
+
+    async def _set_up(self, plane: UserspacePlane) -> None:
+        """The order is the one that this module tells about."""
+        sas = await plane.sas()
+        interfaces = await plane.interfaces()
+        rules = self._performer.rules
+        if rules is None:
+            rules = RuleBook(self._configuration, await plane.policies(), interfaces)
+        await self._apply_network(self._plan.wish)
+        await plane.listen(self._ports, MARK)
+        for interface in self._plan.interfaces:
+            await _attach(plane, rules, interface, interfaces)
+        await plane.set_policies(rules.policies())
+        self._performer.rules = rules
+        self._performer.plane = plane
+        if self._configured:
+            await self._reconcile(plane, sas)
+        else:
+            self._adopt(sas)
+            self._host.feed(CommandIssued(Configure(self._configuration), 0))
+            self._configured = True
+        self._plane_pid = plane.pid
+        self._is_set_up = True
+        self._record(Happening("plane.ready", detail=(("sas", len(sas)),)))
+        while self._early:
+            self._host.notice(self._early.popleft())
+        self.ready.set()
+
+    def _notice(self, notice: Notice) -> None:
+        if self._is_set_up:
+            self._host.notice(notice)
+        else:
+            self._early.append(notice)
+
+    def _adopt(self, sas: tuple[SaState, ...]) -> None:
+        """SAs of an earlier IKE process go on carrying packets until the engine has new ones."""
+        for sa in sas:
+            tag = read_tag(sa)
+            inbound = sa.direction == "in"
+            if tag is None or self._rule_is_gone(tag.tunnel, tag.rule):
+                self._performer.discard(Spi(sa.spi), inbound)
+                continue
+            self._performer.installed.add((Spi(sa.spi), inbound))
+            remote = endpoint_from(sa.remote)
+            self._host.feed(OrphanFound(tag.tunnel, tag.rule, Spi(sa.spi), inbound, remote))
+
+    def _rule_is_gone(self, tunnel: str, rule: str) -> bool:
+        return self._performer.rules is None or self._performer.rules.number(tunnel, rule) is None
+
+    async def _reconcile(self, plane: UserspacePlane, sas: tuple[SaState, ...]) -> None:
+        """What we believe against what the plane has, after the connection broke."""
+        present = {(Spi(sa.spi), sa.direction == "in") for sa in sas}
+        known = frozenset(self._performer.installed)
+        restarted = plane.pid != self._plane_pid
+        reason = "data plane restarted" if restarted else "data plane does not have it"
+        for spi, inbound in present - known:
+            await plane.remove_sa(direction(inbound), spi)
+        for spi, inbound in known - present:
+            self._performer.installed.discard((spi, inbound))
+            self._host.feed(InstallFailed(spi, inbound, reason))
+
+
+async def _attach(
+    plane: UserspacePlane,
+    rules: RuleBook,
+    interface: AttachedInterface,
+    present: tuple[InterfaceState, ...],
+) -> None:
+    number = rules.interfaces[interface.name]
+    found = next((i for i in present if i.interface == number), None)
+    if found is not None:
+        if (found.name, found.mtu) == (interface.name, interface.mtu):
+            return
+        await plane.detach_interface(number)
+    await plane.attach_interface(number, interface.name, interface.mtu, interface.bypass_mark)

@@ -1,0 +1,178 @@
+"""Carries the engine's effects out, in their order."""
+
+import asyncio
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from typing import assert_never
+
+from isthmus.backends.interface import DataPlane, PlaneLost
+from isthmus.backends.translate import direction, endpoint_spec, sa_spec
+from isthmus.daemon.labkeys import LabKeys
+from isthmus.daemon.rules import RuleBook
+from isthmus.daemon.workers import Workers
+from isthmus.ike.core.effects import (
+    ArmPolicy,
+    Compute,
+    Effect,
+    InstallSa,
+    Keepalive,
+    Record,
+    RemoveSa,
+    SendDatagram,
+    UpdateSa,
+)
+from isthmus.ike.core.events import Event, InstallFailed
+from isthmus.ike.core.records import Happening
+from isthmus.values.errors import LocalFault
+from isthmus.values.spi import Spi
+
+
+class Performer:
+    """One `match` over effects.
+
+    The plane takes commands in the order in which they are written to it, so an SA is in place
+    before the reply that announces it leaves, and nothing here has to wait. What the plane refuses
+    comes back later as an event through `feed`.
+    """
+
+    def __init__(
+        self,
+        record: Callable[[Happening], None],
+        feed: Callable[[Event], None],
+        workers: Workers,
+        lab_keys: LabKeys | None = None,
+    ) -> None:
+        self._record = record
+        self._feed = feed
+        self._workers = workers
+        self._lab_keys = lab_keys
+        self.plane: DataPlane | None = None
+        """None while there is no plane: SAs fail, datagrams are lost."""
+        self.rules: RuleBook | None = None
+        """None before the configuration is known to the plane."""
+        self.installed: set[tuple[Spi, bool]] = set()
+        """SPI and whether it is inbound, of what we believe the plane has."""
+        self.counters: Counter[str] = Counter()
+        """What was lost or refused here, by reason."""
+
+    def perform(self, effects: tuple[Effect, ...]) -> None:
+        """All of them, in order. Returns before the plane has answered."""
+        armed = False
+        for effect in effects:
+            match effect:
+                case SendDatagram():
+                    self._send(effect)
+                case InstallSa():
+                    self._install(effect)
+                case UpdateSa():
+                    self._update(effect)
+                case RemoveSa(spi, inbound):
+                    self.discard(spi, inbound)
+                case ArmPolicy():
+                    armed |= self._arm(effect)
+                case Keepalive():
+                    self._keepalive(effect)
+                case Compute():
+                    self._workers.start(effect)
+                case Record(happening):
+                    self._record(happening)
+                case _:
+                    assert_never(effect)
+        # Once for all of them: each change hands the plane the whole list of policies.
+        if armed and self.plane is not None and self.rules is not None:
+            self._watch(self.plane.set_policies(self.rules.policies()), "set_policies")
+
+    def _send(self, effect: SendDatagram) -> None:
+        if self.plane is None:
+            self.counters["datagram_no_plane"] += 1
+            return
+        local, remote = endpoint_spec(effect.local), endpoint_spec(effect.remote)
+        self.plane.send_datagram(local, remote, effect.octets)
+
+    def _install(self, effect: InstallSa) -> None:
+        number = self.rules.number(effect.tunnel, effect.rule) if self.rules else None
+        if self.plane is None or number is None:
+            reason = "there is no data plane" if self.plane is None else "the rule is gone"
+            self._fail(effect, reason)
+            return
+        spec = sa_spec(effect, number)
+        if self._lab_keys is not None:
+            self._lab_keys.write(spec)
+        key = (effect.spi, effect.inbound)
+        self.installed.add(key)
+        outcome = asyncio.ensure_future(self.plane.install_sa(spec))
+
+        def installed(outcome: "asyncio.Future[None]") -> None:
+            error = _error(outcome)
+            if error is not None:
+                self.installed.discard(key)
+                self.counters["install_sa_failed"] += 1
+                self._feed(InstallFailed(effect.spi, effect.inbound, str(error)))
+
+        outcome.add_done_callback(installed)
+
+    def _fail(self, effect: InstallSa, reason: str) -> None:
+        self.counters["install_sa_failed"] += 1
+        # Later: the engine is still busy with the event that led here.
+        loop = asyncio.get_running_loop()
+        loop.call_soon(self._feed, InstallFailed(effect.spi, effect.inbound, reason))
+
+    def _update(self, effect: UpdateSa) -> None:
+        if self.plane is None:
+            return
+        outcome = self.plane.update_sa(
+            direction(effect.inbound),
+            effect.spi,
+            standby=effect.standby,
+            local=endpoint_spec(effect.local) if effect.local else None,
+            remote=endpoint_spec(effect.remote) if effect.remote else None,
+            encap=effect.encap,
+        )
+        self._watch(outcome, "update_sa")
+
+    def discard(self, spi: Spi, inbound: bool) -> None:
+        """Have the plane forget an SA."""
+        self.installed.discard((spi, inbound))
+        if self.plane is not None:
+            self._watch(self.plane.remove_sa(direction(inbound), spi), "remove_sa")
+
+    def _arm(self, effect: ArmPolicy) -> bool:
+        match effect.on_no_sa:
+            case "hold" | "hold_quiet" | "drop":
+                rules = self.rules
+                return rules is not None and rules.arm(effect.tunnel, effect.rule, effect.on_no_sa)
+            case _:
+                raise ValueError(f"{effect.on_no_sa!r} is no way to treat packets")
+
+    def _keepalive(self, effect: Keepalive) -> None:
+        if self.plane is not None:
+            outcome = self.plane.keepalive(
+                endpoint_spec(effect.local),
+                endpoint_spec(effect.remote),
+                round(effect.every_s * 1000),
+            )
+            self._watch(outcome, "keepalive")
+
+    def _watch(self, outcome: Awaitable[None], what: str) -> None:
+        """Nobody waits for it, but a refusal must not pass unseen."""
+
+        def finished(outcome: "asyncio.Future[None]") -> None:
+            error = _error(outcome)
+            if error is None or isinstance(error, PlaneLost):
+                return
+            self.counters[f"{what}_failed"] += 1
+            self._record(
+                Happening("plane.refused", message=str(error), detail=(("command", what),))
+            )
+
+        asyncio.ensure_future(outcome).add_done_callback(finished)
+
+
+def _error(outcome: "asyncio.Future[None]") -> LocalFault | None:
+    """The fault of a plane; None when all is well or nobody is interested any more."""
+    if outcome.cancelled():
+        return None
+    error = outcome.exception()
+    if error is None or isinstance(error, LocalFault):
+        return error
+    raise error

@@ -1,0 +1,25 @@
+"""The entry of the data plane's process: `python -m isthmus.daemon.plane SOCKET [PARENT_PID]`.
+
+All it does is to run the Rust engine, which listens on the socket and handles packets.
+"""
+
+import importlib
+import sys
+
+from isthmus.daemon.process import die_with_parent, keep_memory_private
+
+
+def main(arguments: list[str]) -> int:
+    """Serve until SIGTERM. Returns the process's exit status."""
+    if not 1 <= len(arguments) <= 2:
+        print("usage: python -m isthmus.daemon.plane SOCKET [PARENT_PID]", file=sys.stderr)
+        return 2
+    keep_memory_private()
+    if len(arguments) == 2:
+        die_with_parent(int(arguments[1]))
+    importlib.import_module("isthmus._dataplane").serve(arguments[0])
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

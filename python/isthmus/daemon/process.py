@@ -1,0 +1,75 @@
+"""What a child process does to itself first, by system calls that Python does not offer.
+
+Numbers are those of linux/prctl.h and linux/capability.h.
+"""
+
+import ctypes
+import os
+import resource
+import signal
+
+PR_SET_PDEATHSIG = 1
+PR_SET_DUMPABLE = 4
+PR_CAPBSET_DROP = 24
+PR_SET_NO_NEW_PRIVS = 38
+PR_CAP_AMBIENT = 47
+PR_CAP_AMBIENT_CLEAR_ALL = 4
+CAPABILITY_VERSION_3 = 0x2008_0522
+EINVAL = 22
+
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+class _Header(ctypes.Structure):
+    _fields_ = (("version", ctypes.c_uint32), ("pid", ctypes.c_int))
+
+
+class _Sets(ctypes.Structure):
+    _fields_ = (
+        ("effective", ctypes.c_uint32),
+        ("permitted", ctypes.c_uint32),
+        ("inheritable", ctypes.c_uint32),
+    )
+
+
+def _prctl(option: int, *arguments: int) -> None:
+    numbers = (ctypes.c_ulong(a) for a in (*arguments, 0, 0, 0, 0)[:4])
+    if _libc.prctl(option, *numbers) != 0:
+        code = ctypes.get_errno()
+        raise OSError(code, f"prctl({option}): {os.strerror(code)}")
+
+
+def die_with_parent(parent: int) -> None:
+    """Be killed when the parent ends, whatever way it ends. Exits if it has ended already."""
+    _prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:
+        raise SystemExit("the supervisor is gone")
+
+
+def keep_memory_private() -> None:
+    """No core files, and no reading of our memory by processes of the same user."""
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    _prctl(PR_SET_DUMPABLE, 0)
+
+
+def drop_privileges() -> None:
+    """Give up every capability for good, for this process and all that it may start.
+
+    Raises OSError when the kernel refuses: then the caller must not go on.
+    """
+    _prctl(PR_SET_NO_NEW_PRIVS, 1)
+    _prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL)
+    for capability in range(64):
+        try:
+            _prctl(PR_CAPBSET_DROP, capability)
+        except OSError as error:
+            if error.errno == EINVAL:  # past the last capability that this kernel has
+                break
+            if error.errno != 1:  # EPERM: no CAP_SETPCAP, and then nothing can be gained either
+                raise
+            break
+    header = _Header(CAPABILITY_VERSION_3, 0)
+    none = (_Sets * 2)()
+    if _libc.capset(ctypes.byref(header), ctypes.byref(none)) != 0:
+        code = ctypes.get_errno()
+        raise OSError(code, f"capset: {os.strerror(code)}")

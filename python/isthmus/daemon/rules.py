@@ -1,0 +1,104 @@
+"""Which number a rule and an interface have in the plane, and how each rule is armed."""
+
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
+
+import msgspec
+
+from isthmus.backends.specs import InterfaceState, OnNoSa, PolicySpec, PolicyState
+from isthmus.backends.translate import policy_name, policy_spec
+from isthmus.daemon.network_plan import interface_of
+from isthmus.policy.connection import ChildPolicy, Configuration
+from isthmus.values.selector import Selectors
+
+
+class RuleName(NamedTuple):
+    """A rule among those of all tunnels."""
+
+    tunnel: str
+    rule: str
+
+
+class RuleBook:
+    """Names to numbers and back. Numbers that the plane has already are kept: its SAs refer to
+    them, and they outlive an IKE process."""
+
+    def __init__(
+        self,
+        configuration: Configuration,
+        policies: Iterable[PolicyState] = (),
+        interfaces: Iterable[InterfaceState] = (),
+    ) -> None:
+        names = dict.fromkeys(interface_of(c) for c in configuration.connections)
+        self.interfaces = _numbers(names, {i.name: i.interface for i in interfaces})
+        """The number of each interface by its name."""
+        entries = {
+            policy_name(c.name, rule.name): (c, rule)
+            for c in configuration.connections
+            for rule in c.rules
+        }
+        numbers = _numbers(entries, {p.name: p.id for p in policies})
+        specs: list[tuple[tuple[int, ...], PolicySpec]] = []
+        self._numbers: dict[RuleName, int] = {}
+        self._names: dict[int, RuleName] = {}
+        for name, (connection, rule) in entries.items():
+            number = numbers[name]
+            key = RuleName(connection.name, rule.name)
+            self._numbers[key] = number
+            self._names[number] = key
+            interface = self.interfaces[interface_of(connection)]
+            specs.append((_width(rule), policy_spec(number, connection.name, rule, interface)))
+        # Stable: rules of the same width stay in file order.
+        specs.sort(key=lambda entry: entry[0])
+        self._specs = {spec.id: spec for _, spec in specs}
+
+    def number(self, tunnel: str, rule: str) -> int | None:
+        """The plane's number of a rule."""
+        return self._numbers.get(RuleName(tunnel, rule))
+
+    def name(self, number: int) -> RuleName | None:
+        """The rule of a number of the plane."""
+        return self._names.get(number)
+
+    def arm(self, tunnel: str, rule: str, on_no_sa: OnNoSa) -> bool:
+        """Treat packets without an SA so from now on; False when that is nothing new."""
+        number = self.number(tunnel, rule)
+        if number is None or self._specs[number].on_no_sa == on_no_sa:
+            return False
+        self._specs[number] = msgspec.structs.replace(self._specs[number], on_no_sa=on_no_sa)
+        return True
+
+    def policies(self) -> tuple[PolicySpec, ...]:
+        """The SPD, the most specific rule first."""
+        return tuple(self._specs.values())
+
+
+def _numbers(names: Iterable[str], taken: dict[str, int]) -> dict[str, int]:
+    names = tuple(names)
+    kept = {name: taken[name] for name in names if name in taken}
+    free = _free(frozenset(taken.values()))
+    return {name: kept[name] if name in kept else next(free) for name in names}
+
+
+def _free(taken: frozenset[int]) -> Iterator[int]:
+    number = 0
+    while True:
+        number += 1
+        if number not in taken:
+            yield number
+
+
+def _width(rule: ChildPolicy) -> tuple[int, ...]:
+    """How wide a rule is; `isthmus which` tells users the same order: remote networks, local
+    networks, protocol, ports."""
+    both = (*rule.local, *rule.remote)
+    return (
+        _size(rule.remote),
+        _size(rule.local),
+        0 if any(s.protocol for s in both) else 1,
+        min((s.port_end - s.port_start for s in both), default=0),
+    )
+
+
+def _size(selectors: Selectors) -> int:
+    return min((int(s.end) - int(s.start) for s in selectors), default=0)

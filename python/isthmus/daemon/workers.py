@@ -1,0 +1,113 @@
+"""Slow jobs of the engine, away from the event loop."""
+
+import asyncio
+import socket
+from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import assert_never
+
+from isthmus.crypto import agreement
+from isthmus.crypto.entropy import Entropy
+from isthmus.ike.core.effects import Agree, Compute, Job, MakeKey, MakeKeyAndAgree, Resolve
+from isthmus.ike.core.events import ComputeFinished
+from isthmus.values.errors import IsthmusError
+from isthmus.values.registry.ikev2 import KeMethod
+from isthmus.values.secret import Secret
+
+JOBS_MAX = 64
+"""Jobs that wait or run; what comes beyond is refused at once and counted."""
+THREADS = 2
+RESOLVE_TIMEOUT_S = 5.0
+
+QUICK_METHODS = frozenset({KeMethod.CURVE25519, KeMethod.ECP_256})
+"""Well under a millisecond: a thread would cost more than the job."""
+
+Answer = tuple[Secret | bytes, ...]
+ResolveLocal = Callable[[str], Awaitable[str | None]]
+
+
+class Workers:
+    """Takes jobs and hands each one's `ComputeFinished` to `finished`, never before `start` has
+    returned."""
+
+    def __init__(
+        self,
+        entropy: Entropy,
+        finished: Callable[[ComputeFinished], None],
+        resolve_local: ResolveLocal,
+    ) -> None:
+        self._entropy = entropy
+        self._finished = finished
+        self._resolve_local = resolve_local
+        self._loop = asyncio.get_running_loop()
+        self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="isthmus-job")
+        self._jobs: set[asyncio.Task[None]] = set()
+        self.shed = 0
+        """Jobs refused because too many waited."""
+
+    def start(self, compute: Compute) -> None:
+        """Begin a job, or refuse it."""
+        if len(self._jobs) >= JOBS_MAX:
+            self.shed += 1
+            refusal = ComputeFinished(compute.ticket, None, "too many jobs wait")
+            self._loop.call_soon(self._finished, refusal)
+            return
+        task = self._loop.create_task(self._run(compute))
+        self._jobs.add(task)
+        task.add_done_callback(self._jobs.discard)
+
+    def close(self) -> None:
+        """Forget what has not been finished."""
+        for task in tuple(self._jobs):
+            task.cancel()
+        self._pool.shutdown(wait=False, cancel_futures=True)
+
+    @property
+    def waiting(self) -> int:
+        """Jobs that wait or run."""
+        return len(self._jobs)
+
+    async def _run(self, compute: Compute) -> None:
+        try:
+            outcome = ComputeFinished(compute.ticket, await self._answer(compute.job))
+        except (IsthmusError, OSError, TimeoutError) as error:
+            outcome = ComputeFinished(compute.ticket, None, str(error) or type(error).__name__)
+        self._finished(outcome)
+
+    async def _answer(self, job: Job) -> Answer:
+        if isinstance(job, Resolve):
+            return await self._resolve(job)
+        if job.method in QUICK_METHODS:
+            return agree(job, self._entropy)
+        return await self._loop.run_in_executor(self._pool, agree, job, self._entropy)
+
+    async def _resolve(self, job: Resolve) -> Answer:
+        """Raises OSError for a name that has no address, or an address that has no route."""
+        async with asyncio.timeout(RESOLVE_TIMEOUT_S):
+            try:
+                found = await self._loop.getaddrinfo(job.peer, 0, type=socket.SOCK_DGRAM)
+            except socket.gaierror as error:
+                raise OSError(f"{job.peer} has no address: {error.strerror}") from None
+        remotes = [str(address[0]) for *_, address in found]
+        if job.local is not None:
+            return job.local.encode(), remotes[0].encode()
+        for remote in dict.fromkeys(remotes):
+            local = await self._resolve_local(remote)
+            if local is not None:
+                return local.encode(), remote.encode()
+        raise OSError(f"there is no route to {remotes[0]}")
+
+
+def agree(job: MakeKey | Agree | MakeKeyAndAgree, entropy: Entropy) -> Answer:
+    """Carry out a key agreement. Raises BadPublicValue for a peer's value that is refused."""
+    match job:
+        case MakeKey(method):
+            return agreement.generate(method, entropy)
+        case Agree(method, private, peer):
+            return (agreement.agree(method, private, peer),)
+        case MakeKeyAndAgree(method, peer):
+            agreement.check_public(method, peer)
+            private, public = agreement.generate(method, entropy)
+            return public, agreement.agree(method, private, peer)
+        case _:
+            assert_never(job)
