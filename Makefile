@@ -1,0 +1,68 @@
+# Two commands matter to a newcomer: `make demo` and `make test`. Each does all its own set-up.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+RUST := $(wildcard rust/*/Cargo.toml rust/*/src/*.rs rust/*/src/*/*.rs) Cargo.toml
+export VIRTUAL_ENV := $(abspath $(VENV))
+unexport PYTHONPATH
+
+.PHONY: help demo test setup build lint format rust-test py-test bench mutate clean
+
+help:
+	@echo "make demo    two networks joined by an encrypted tunnel, on this machine, in one story"
+	@echo "make test    everything that must hold: Rust, Python, live tests against strongSwan"
+	@echo "make lint    formatting, lint and types of both languages"
+	@echo "make bench   throughput: no VPN, strongSwan kernel-libipsec, Isthmus, in one run"
+	@echo "make mutate  200,000 mutated datagrams against a running daemon"
+	@echo "make clean   remove the virtual environment and what was built"
+
+demo: setup
+	@tools/packages demo
+	@$(BIN)/isthmus lab demo
+
+test: setup rust-test py-test
+
+setup: $(VENV)/.ready $(VENV)/.built
+
+$(VENV)/.ready: pyproject.toml tools/packages
+	@tools/packages build
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@echo "installing Python packages into $(VENV)"
+	@$(BIN)/python -m pip install --quiet --upgrade "pip>=25.1" "maturin>=1.16,<2"
+	@$(BIN)/python -m pip install --quiet --group test
+	@touch $@
+
+# maturin compiles the data plane and makes the package importable from python/ as it stands.
+$(VENV)/.built: $(VENV)/.ready $(RUST) pyproject.toml
+	@echo "building the data plane (the first time takes some minutes)"
+	@$(BIN)/maturin develop --quiet --release
+	@touch $@
+
+build: setup
+
+rust-test: setup
+	cargo test --quiet --release --workspace --exclude isthmus-py
+
+py-test: setup
+	@tools/packages test
+	$(BIN)/python -W error::DeprecationWarning -m pytest
+
+lint: setup
+	$(BIN)/ruff format --check python tests bench
+	$(BIN)/ruff check python tests bench
+	$(BIN)/mypy
+	cargo fmt --all --check
+	cargo clippy --quiet --release --workspace --all-targets -- -D warnings
+
+format: setup
+	$(BIN)/ruff format python tests bench
+	$(BIN)/ruff check --fix python tests bench
+	cargo fmt --all
+
+bench: setup
+	@tools/packages test
+	$(BIN)/python bench/throughput.py
+
+clean:
+	rm -rf $(VENV) target build dist python/isthmus/_dataplane*.so
