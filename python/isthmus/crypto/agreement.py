@@ -83,9 +83,10 @@ _SLOW = frozenset({KeMethod.MODP_3072, KeMethod.MODP_4096, KeMethod.MODP_6144, K
 
 
 def is_slow(method: KeMethod) -> bool:
-    """An operation may take over a millisecond or two: run it on a worker.
+    """`generate` and `agree` take from one millisecond (MODP-3072) to ten (MODP-8192): use a worker.
 
-    All of these are in the native module, which gives the interpreter lock away meanwhile.
+    All of these run in the native module, which gives the interpreter lock away meanwhile; the
+    others stay below a millisecond.
     """
     return method in _SLOW
 

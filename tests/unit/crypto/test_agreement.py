@@ -134,6 +134,14 @@ def test_ephemerals_are_all_distinct(method: KeMethod) -> None:
     assert len({public for _, public in pairs}) == count
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("method", [KeMethod.CURVE25519, KeMethod.ECP_256])
+def test_a_hundred_thousand_ephemerals_are_all_distinct(method: KeMethod) -> None:
+    """S-24 at the size that it asks for, where key generation is quick enough."""
+    entropy = SystemEntropy()
+    assert len({generate(method, entropy)[1] for _ in range(100_000)}) == 100_000
+
+
 @pytest.mark.parametrize("method", sorted(METHODS))
 def test_wrong_lengths_are_refused(method: KeMethod) -> None:
     private, public = generate(method, SeededEntropy(2))
