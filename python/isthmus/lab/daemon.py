@@ -176,7 +176,7 @@ class Isthmus:
                 environment=extra,
             )
         deadline = time.monotonic() + _START_S
-        while not self._answers():
+        while not self.answers():
             if self._process.poll() is not None or time.monotonic() > deadline:
                 self.stop()
                 raise LabError(
@@ -188,7 +188,7 @@ class Isthmus:
     def stop(self) -> None:
         """End the daemon; it tells its peers first."""
         if self._process is not None:
-            end(self._process, grace_s=5.0)
+            end(self._process, grace_s=6.0)
             self._process = None
 
     def ask(self, *words: str, timeout_s: float = 30.0) -> subprocess.CompletedProcess[str]:
@@ -254,7 +254,8 @@ class Isthmus:
             return "(no log)"
         return "\n".join(text.splitlines()[-lines:])
 
-    def _answers(self) -> bool:
+    def answers(self) -> bool:
+        """Whether it answers on its control socket."""
         try:
             self.request("status", timeout_s=5.0)
         except (OSError, LabError):

@@ -1,9 +1,10 @@
 """The one process that holds a lab's namespaces open.
 
 Run as a program: `python -I holder.py DIRECTORY [attached] [rootless]`. It makes mount, network
-and process namespaces (`rootless`: in a user namespace), gives them a private `/run` for `ip netns`,
-says `ready PID` on standard output, and sleeps. Everything started inside dies with it, because it
-is process 1 in there; the namespaces and interfaces vanish with the last process that uses them.
+and process namespaces (`rootless`: in a user namespace), gives them a private `/run` for
+`ip netns`, says `ready PID` on standard output, and sleeps. Everything started inside dies with it,
+because it is process 1 in there; the namespaces and interfaces vanish with the last process that
+uses them.
 
 `attached` holders end when their standard input closes, that is, when the process that asked for
 them ends in any way. Others live until somebody kills the process they named.

@@ -1,0 +1,1 @@
+"""The lab's rooms that need no namespaces."""
