@@ -83,7 +83,7 @@ _SLOW = frozenset({KeMethod.MODP_3072, KeMethod.MODP_4096, KeMethod.MODP_6144, K
 
 
 def is_slow(method: KeMethod) -> bool:
-    """`generate` and `agree` take from one millisecond (MODP-3072) to ten (MODP-8192): use a worker.
+    """One operation takes from one millisecond (MODP-3072) to ten (MODP-8192): use a worker.
 
     All of these run in the native module, which gives the interpreter lock away meanwhile; the
     others stay below a millisecond.
