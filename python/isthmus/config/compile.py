@@ -1,0 +1,229 @@
+"""Texts of one configuration become `policy` values; secrets stay references."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from ipaddress import ip_address
+
+from isthmus.config import schema
+from isthmus.config.checks import check_together, most_specific_first
+from isthmus.config.errors import Report
+from isthmus.config.fields import shown
+from isthmus.config.section import Section
+from isthmus.config.syntax import Node, Position, SyntaxFault, parse
+from isthmus.config.tunnel import CompiledTunnel, WantedSecret, compile_tunnel
+from isthmus.policy.connection import Configuration
+
+_SYNTAX_HINTS = (
+    ("Invalid value", 'put text into double quotes: peer = "203.0.113.10"'),
+    ("Illegal character", "end the text with a double quote on the same line"),
+    ("Cannot declare", "write each table once; put its keys together"),
+    ("Cannot overwrite", "write each key once"),
+    ("Duplicate", "write each key once"),
+    ("Cannot mutate", "write the table either inline or under its own header"),
+    ("Unescaped", "write a backslash twice, or use single quotes"),
+    ("Expected '='", "write key = value, or [section] in square brackets"),
+    ("Invalid statement", "write key = value, or [section] in square brackets"),
+    ("Unterminated", "close the text or the list that stays open"),
+    ("Unclosed", "close the list or table that stays open"),
+    ("the file is not UTF-8", "save the file as UTF-8"),
+    ("the file has more", "split it into files in conf.d"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A file's text. Who may write it is told by whoever read it."""
+
+    file: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """What the user wrote for a key, and where. The text never holds a secret."""
+
+    text: str
+    at: Position
+
+
+@dataclass(frozen=True, slots=True)
+class Compiled:
+    """A configuration whose secrets are still to be fetched."""
+
+    configuration: Configuration
+    secrets: tuple[WantedSecret, ...]
+    given: Mapping[str, Written]
+    """What was set, by its dotted name."""
+
+
+def compile_sources(sources: Sequence[Source], report: Report) -> Compiled:
+    """Compile texts as one configuration. What is wrong goes into the report."""
+    root = _merged(sources, report)
+    section = Section(root, "file", "the file", schema.FILE_KEYS, report)
+    section.refuse_others()
+    daemon = section.get(schema.DAEMON)
+    if daemon is not None:
+        Section(daemon.value, "daemon", "[daemon]", (), report).refuse_others()
+    listen = _listen(section, report)
+    tunnels = [
+        compiled
+        for name, node in section.children(schema.TUNNEL)
+        if (compiled := compile_tunnel(name, node, report)) is not None
+    ]
+    check_together(tunnels, report)
+    _warn_unheard(tunnels, listen, report)
+    configuration = Configuration(
+        connections=tuple(most_specific_first(tunnel.connection) for tunnel in tunnels),
+        listen=listen,
+    )
+    secrets = tuple(tunnel.secret for tunnel in tunnels if tunnel.secret is not None)
+    return Compiled(configuration, secrets, dict(_given(root)))
+
+
+def report_syntax(fault: SyntaxFault, report: Report) -> None:
+    """Say that a text is no TOML."""
+    hint = next(
+        (hint for start, hint in _SYNTAX_HINTS if fault.reason.startswith(start)),
+        "look at this line and the one before it",
+    )
+    report.error(
+        fault.at,
+        "this is not TOML",
+        fault.reason if fault.reason.isprintable() else "a character has no place here",
+        hint,
+    )
+
+
+def _merged(sources: Sequence[Source], report: Report) -> Node:
+    """One root of all files; the second of two equal names is refused."""
+    start = Position(sources[0].file if sources else "", 1, 1)
+    root: dict[str, Node] = {}
+    for source in sources:
+        try:
+            table = parse(source.text, source.file).value
+        except SyntaxFault as fault:
+            report_syntax(fault, report)
+            continue
+        assert isinstance(table, Mapping)
+        for name, node in table.items():
+            known = root.setdefault(name, node)
+            if known is node:
+                continue
+            if name != "tunnel" or not _are_tables(known, node):
+                _refuse_twice(f"[{name}]", known, node, report)
+                continue
+            root[name] = _merged_tunnels(known, node, report)
+    return Node(root, start, start)
+
+
+def _are_tables(*nodes: Node) -> bool:
+    return all(isinstance(node.value, Mapping) for node in nodes)
+
+
+def _merged_tunnels(known: Node, node: Node, report: Report) -> Node:
+    assert isinstance(known.value, Mapping) and isinstance(node.value, Mapping)
+    merged = dict(known.value)
+    for name, tunnel in node.value.items():
+        earlier = merged.setdefault(name, tunnel)
+        if earlier is not tunnel:
+            _refuse_twice(f"[tunnel.{name if name.isprintable() else ''}]", earlier, tunnel, report)
+    return Node(merged, known.at, known.key_at)
+
+
+def _refuse_twice(what: str, known: Node, node: Node, report: Report) -> None:
+    report.error(
+        node.key_at,
+        f"{what} is already in {known.key_at}",
+        "two files that say different things about one name would be a riddle",
+        "keep one of the two, or give one another name",
+    )
+
+
+def _listen(section: Section, report: Report) -> tuple[str, ...]:
+    usual = Configuration().listen
+    node = section.get(schema.LISTEN)
+    if node is None:
+        return usual
+    own = Section(node.value, "listen", "[listen]", schema.LISTEN_KEYS, report)
+    own.refuse_others()
+    given = own.get(schema.ADDRESSES)
+    if given is None:
+        return usual
+    texts = [str(address) for address in given.value]
+    for text in dict.fromkeys(t for t in texts if texts.count(t) > 1):
+        report.error(
+            given.at,
+            f"addresses in [listen] names {text} twice",
+            "one address can be opened once",
+            "take one of the two out",
+        )
+    return tuple(texts)
+
+
+def _warn_unheard(
+    tunnels: Sequence[CompiledTunnel], listen: tuple[str, ...], report: Report
+) -> None:
+    """A tunnel whose own address or family is not listened on hears no answer."""
+    heard = [ip_address(text) for text in listen]
+    for tunnel in tunnels:
+        connection = tunnel.connection
+        text = connection.local_address or connection.peer
+        if text is None:
+            continue
+        wanted = ip_address(text)
+        of_family = [address for address in heard if address.version == wanted.version]
+        is_ours = connection.local_address is not None
+        if not of_family:
+            report.warn(
+                tunnel.at,
+                f"[tunnel.{connection.name}] needs IPv{wanted.version}, which [listen] leaves out",
+            )
+        elif is_ours and wanted not in of_family and not any(a.is_unspecified for a in of_family):
+            report.warn(
+                tunnel.at,
+                f"[tunnel.{connection.name}] has local_address {shown(text)}, which [listen]"
+                " leaves out",
+            )
+
+
+def _given(root: Node) -> Iterator[tuple[str, Written]]:
+    """Dotted names of all keys, and what was written for them."""
+    todo: list[tuple[str, Node]] = [("", root)]
+    while todo:
+        prefix, node = todo.pop()
+        if not isinstance(node.value, Mapping):
+            continue
+        for name, member in node.value.items():
+            dotted = f"{prefix}.{name}" if prefix else name
+            yield dotted, Written(_shown(name, member), member.key_at)
+            todo.append((dotted, member))
+
+
+def _shown(name: str, node: Node) -> str:
+    """What may be shown of a key's value: of a secret only the reference, if it is one."""
+    if name == schema.PSK.name and isinstance(node.value, str):
+        return '"..."'
+    if isinstance(node.value, Mapping) and name != schema.PSK.name:
+        return "{ ... }"
+    return _written(node)
+
+
+def _written(node: Node) -> str:
+    """A value in TOML's spelling."""
+    value = node.value
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, str):
+        return quoted(value)
+    if isinstance(value, tuple):
+        return f"[{', '.join(_written(member) for member in value)}]"
+    if isinstance(value, Mapping):
+        pairs = (f"{name} = {_written(member)}" for name, member in value.items())
+        return f"{{ {', '.join(pairs)} }}"
+    return str(value)
+
+
+def quoted(text: str) -> str:
+    """Text as a TOML string on one line."""
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
+    return '"' + "".join(c if c.isprintable() else f"\\U{ord(c):08X}" for c in escaped) + '"'

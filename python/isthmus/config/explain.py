@@ -1,0 +1,139 @@
+"""Every key with its effective value, and whether the user set it: `--explain-defaults`.
+
+What depends on other settings is taken from the compiled configuration, so that it is what the
+daemon runs under; the rest is the schema's default, which a test compares with the compiled one.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from isthmus.config import schema
+from isthmus.config.compile import Written, quoted
+from isthmus.config.load import Loaded
+from isthmus.config.schema import SECTIONS, Key
+from isthmus.config.suites import DEFAULT_SUITE, SUITES
+from isthmus.config.syntax import Position
+from isthmus.config.units import duration_text, size_text
+from isthmus.policy.connection import ChildPolicy, Connection, Start
+
+_TABLES: tuple[Key[object], ...] = (schema.PHASE1, schema.DPD, schema.RULE)
+"""Keys that are sections of their own."""
+
+
+@dataclass(frozen=True, slots=True)
+class Effective:
+    """One setting as it is in force. Secrets are shown as what they are taken from."""
+
+    section: str
+    key: str
+    value: str
+    """As it would be written in the file; words in brackets where no text says the same."""
+    set_at: Position | None
+    """Where the user set it; None: it is the default."""
+    about: str
+
+    def __str__(self) -> str:
+        origin = f"set at {self.set_at}" if self.set_at else "default"
+        return f"{self.key} = {self.value}  # {origin}"
+
+
+def explain_defaults(loaded: Loaded) -> tuple[Effective, ...]:
+    """Every key of every section of a configuration, in the order of the reference."""
+    found = list(_section("listen", schema.LISTEN_KEYS, {}, loaded.given))
+    for connection in loaded.configuration.connections:
+        found.extend(_tunnel(connection, loaded.given))
+    return tuple(found)
+
+
+def explain_text(loaded: Loaded) -> str:
+    """The same as text: sections as in the file, each line with its origin."""
+    lines: list[str] = []
+    section = ""
+    for effective in explain_defaults(loaded):
+        if effective.section != section:
+            section = effective.section
+            lines.extend(["", f"[{section}]"] if lines else [f"[{section}]"])
+        lines.append(str(effective))
+    return "\n".join(lines) + "\n"
+
+
+def reference() -> Iterator[tuple[str, Key[object]]]:
+    """Every section and key that a file may have."""
+    for section, keys in SECTIONS:
+        for key in keys:
+            yield section, key
+
+
+def _section(
+    section: str,
+    keys: tuple[Key[object], ...],
+    computed: Mapping[str, str],
+    given: Mapping[str, Written],
+) -> Iterator[Effective]:
+    """The keys of one section: what was written, else what was computed, else the default."""
+    for key in keys:
+        if key in _TABLES:
+            continue
+        written = given.get(f"{section}.{key.name}")
+        value = written.text if written else computed.get(key.name, key.default)
+        yield Effective(section, key.name, value, written.at if written else None, key.about)
+
+
+def _tunnel(connection: Connection, given: Mapping[str, Written]) -> Iterator[Effective]:
+    base = f"tunnel.{connection.name}"
+    suite = _text_given(f"{base}.suite", given) or DEFAULT_SUITE
+    phase1_suite = _text_given(f"{base}.phase1.suite", given) or suite
+    yield from _section(base, schema.TUNNEL_KEYS, _of_tunnel(connection, suite, given), given)
+    of_phase1 = {"suite": quoted(suite), "proposals": _list(SUITES[phase1_suite].phase1)}
+    yield from _section(f"{base}.phase1", schema.PHASE1_KEYS, of_phase1, given)
+    of_dpd = {"timeout": quoted(duration_text(connection.liveness.timeout_s))}
+    yield from _section(f"{base}.dpd", schema.DPD_KEYS, of_dpd, given)
+    for rule in connection.rules:
+        section = f"{base}.rule.{rule.name}"
+        if section in given:
+            yield from _section(section, schema.RULE_KEYS, _of_rule(rule, suite), given)
+
+
+def _of_tunnel(connection: Connection, suite: str, given: Mapping[str, Written]) -> dict[str, str]:
+    """Defaults of a tunnel that follow from its other settings."""
+    computed = {
+        "mode": quoted(connection.mode),
+        "proposals": _list(SUITES[suite].phase2),
+        "start": quoted(Start.LISTEN if connection.peer is None else Start.TRAFFIC),
+    }
+    clear_df = given.get(f"tunnel.{connection.name}.clear_df")
+    if clear_df is not None and clear_df.text == "true":
+        computed["df"] = quoted(schema.Df.CLEAR)
+    if connection.peer is not None:
+        computed["remote_id"] = quoted(f"ip:{connection.peer}")
+    return computed
+
+
+def _of_rule(rule: ChildPolicy, suite: str) -> dict[str, str]:
+    """What a rule inherits."""
+    computed = {
+        "start": quoted(rule.start),
+        "idle": quoted(duration_text(rule.idle_s)),
+        "suite": quoted(suite),
+        "proposals": _list(tuple(str(proposal) for proposal in rule.proposals)),
+        "lifetime": quoted(duration_text(rule.lifetimes.lifetime_s)),
+        "lifetime_octets": quoted(size_text(rule.lifetimes.octets_max)),
+        "replay_window": str(rule.replay_window),
+        "clamp_mss": str(rule.clamp_mss).lower(),
+        "df": quoted(rule.df),
+        "on_no_sa": quoted(schema.OnNoSa.HOLD),
+    }
+    packets = rule.lifetimes.packets_max
+    computed["lifetime_packets"] = (
+        schema.LIFETIME_PACKETS.default if packets is None else str(packets)
+    )
+    return computed
+
+
+def _text_given(name: str, given: Mapping[str, Written]) -> str | None:
+    written = given.get(name)
+    return None if written is None else written.text.strip('"')
+
+
+def _list(texts: tuple[str, ...]) -> str:
+    return f"[{', '.join(quoted(text) for text in texts)}]"

@@ -1,0 +1,179 @@
+"""From a path to a configuration with its secrets: the door of this room."""
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from isthmus.config.compile import Compiled, Source, Written, compile_sources, report_syntax
+from isthmus.config.errors import ConfigErrors, Report
+from isthmus.config.syntax import Position, SyntaxFault, decode
+from isthmus.config.tunnel import WantedSecret
+from isthmus.credentials.load import FileContent, Unavailable, fetch, files_in, read_file
+from isthmus.credentials.psk import RefusedPsk, aws_warnings, examine
+from isthmus.credentials.reference import SecretCommand, SecretFile, SecretLiteral
+from isthmus.credentials.store import Credentials
+from isthmus.policy.connection import Configuration
+from isthmus.values.secret import Secret
+
+FILE_OCTETS_MAX = 4 * 1_048_576
+"""More than the characters that `syntax` takes can need in UTF-8."""
+FILES_MAX = 1024
+"""Files in conf.d."""
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """A complete configuration. Its `repr` shows no secret."""
+
+    configuration: Configuration
+    credentials: Credentials
+    warnings: tuple[str, ...]
+    """`file:line: sentence`, in the order they were found; also in the configuration."""
+    given: Mapping[str, Written]
+    """What was set and where, by its dotted name (`tunnel.office.peer`); no secrets."""
+
+
+def load(path: Path, environ: Mapping[str, str] | None = None) -> Loaded:
+    """Load a file, the `conf.d/*.toml` beside it, and the secrets that they name.
+
+    `environ` stands for the process's environment when secrets are fetched. Raises ConfigErrors
+    with everything that is wrong; nothing is loaded by halves.
+    """
+    report = Report()
+    contents = _contents(path, report)
+    sources = list(_sources(contents, report))
+    if not sources:
+        raise ConfigErrors(report.errors)
+    compiled = compile_sources(sources, report)
+    fetcher = _Fetcher(contents, os.environ if environ is None else environ, report)
+    credentials = fetcher.credentials(compiled)
+    if report.errors:
+        raise ConfigErrors(report.errors)
+    if not compiled.configuration.connections:
+        report.warn(Position(str(path), 1, 1), "there is no tunnel yet")
+    warnings = tuple(dict.fromkeys(report.warnings))
+    configuration = replace(compiled.configuration, warnings=warnings)
+    return Loaded(configuration, credentials, warnings, compiled.given)
+
+
+def _contents(path: Path, report: Report) -> dict[str, FileContent]:
+    """The main file and those of conf.d, by name."""
+    contents: dict[str, FileContent] = {}
+    try:
+        beside = files_in(str(path.parent / "conf.d"), ".toml")
+    except Unavailable as error:
+        beside = ()
+        _report_unavailable(error, Position(str(path.parent / "conf.d"), 0, 0), report)
+    if len(beside) > FILES_MAX:
+        report.error(
+            Position(str(path.parent / "conf.d"), 0, 0),
+            f"conf.d has {len(beside)} files",
+            f"at most {FILES_MAX} are read",
+            "put several tunnels into one file",
+        )
+        beside = ()
+    for name in (str(path), *beside):
+        try:
+            contents[name] = read_file(name, FILE_OCTETS_MAX)
+        except Unavailable as error:
+            _report_unavailable(error, Position(name, 0, 0), report)
+    return contents
+
+
+def _sources(contents: Mapping[str, FileContent], report: Report) -> Sequence[Source]:
+    sources = []
+    for name, content in contents.items():
+        if content.mode & 0o002:
+            report.error(
+                Position(name, 0, 0),
+                f"everyone may write this file (mode {content.mode:04o})",
+                "whoever writes it decides where the traffic goes",
+                f"run: chmod o-w {name}",
+            )
+        try:
+            sources.append(Source(name, decode(content.octets, name)))
+        except SyntaxFault as fault:
+            report_syntax(fault, report)
+    return sources
+
+
+def _report_unavailable(error: Unavailable, at: Position, report: Report) -> None:
+    report.error(at, error.message, error.why, error.hint)
+
+
+@dataclass(frozen=True, slots=True)
+class _Fetcher:
+    """Fetches secrets, and refuses references that the file's own permissions make unsafe."""
+
+    contents: Mapping[str, FileContent]
+    environ: Mapping[str, str]
+    report: Report
+
+    def credentials(self, compiled: Compiled) -> Credentials:
+        """The secrets of all tunnels; those that cannot be had are reported and left out."""
+        psks: dict[str, Secret] = {}
+        # A command may ask a vault or write its log: it runs only for a configuration that holds.
+        commands_last = sorted(
+            compiled.secrets, key=lambda wanted: isinstance(wanted.reference, SecretCommand)
+        )
+        for wanted in commands_last:
+            if isinstance(wanted.reference, SecretCommand) and self.report.errors:
+                break
+            secret = self._psk(wanted)
+            if secret is not None:
+                psks[wanted.name] = secret
+        return Credentials(psks)
+
+    def _psk(self, wanted: WantedSecret) -> Secret | None:
+        if not self._is_safe(wanted):
+            return None
+        reference = wanted.reference
+        if isinstance(reference, SecretFile):
+            # A relative path starts where the configuration file is, not where the daemon runs.
+            reference = SecretFile(str(Path(wanted.at.file).parent / reference.path))
+        try:
+            examined = examine(fetch(reference, self.environ), allow_weak=wanted.allow_weak)
+        except (Unavailable, RefusedPsk) as error:
+            what = f"psk in [tunnel.{wanted.name}]: {error.message}"
+            self.report.error(wanted.at, what, error.why, error.hint)
+            return None
+        found = examined.warnings
+        if wanted.is_for_aws:
+            found = (*found, *aws_warnings(examined.secret))
+        for warning in found:
+            self.report.warn(wanted.at, f"[tunnel.{wanted.name}]: {warning}")
+        return examined.secret
+
+    def _is_safe(self, wanted: WantedSecret) -> bool:
+        content = self.contents[wanted.at.file]
+        file = wanted.at.file
+        match wanted.reference:
+            case SecretLiteral() if not content.is_private:
+                self.report.error(
+                    wanted.at,
+                    f"psk in [tunnel.{wanted.name}] is a secret in a file that others may read"
+                    f" (mode {content.mode:04o}, owner {content.owner})",
+                    "a secret in the configuration is allowed only if root or the daemon's user"
+                    " owns the file and nobody else may read it",
+                    f"move it: psk = {{ file = ... }}; or run: chmod 600 {file}",
+                )
+                return False
+            case SecretLiteral():
+                self.report.warn(
+                    wanted.at,
+                    f"[tunnel.{wanted.name}] holds its pre-shared key itself; it is safer in a"
+                    " file of its own: psk = { file = ... }",
+                )
+            case SecretCommand() if not content.is_trusted:
+                self.report.error(
+                    wanted.at,
+                    f"psk.command in [tunnel.{wanted.name}] stands in a file that others may"
+                    f" change (mode {content.mode:04o}, owner {content.owner})",
+                    "whoever changes the file could make the daemon run any program",
+                    f"run: chmod go-w {file} (and let root or the daemon's user own it)",
+                )
+                return False
+            case _:
+                pass
+        return True

@@ -1,0 +1,126 @@
+"""What makes traffic interesting: rules, or the routing table and a tunnel interface."""
+
+from isthmus.config import schema
+from isthmus.config.errors import Report
+from isthmus.config.rules import RuleDefaults
+from isthmus.config.section import Section
+from isthmus.config.syntax import Position
+from isthmus.policy.connection import ChildPolicy, Interface, Mode
+from isthmus.values.address import IpAddress
+from isthmus.values.selector import TrafficSelector
+
+INTERFACE_NAME_MAX = 15
+"""IFNAMSIZ without its NUL."""
+_TAKEN_NAMES = ("lo", "all", "default")
+_ROUTE_KEYS = (schema.INSIDE, schema.ROUTES, schema.MTU)
+
+
+def chosen_mode(section: Section, rules_at: dict[str, Position], report: Report) -> Mode | None:
+    """The mode that was asked for, or the one that fits; None when it was refused."""
+    given = section.get(schema.MODE)
+    if given is None:
+        if section.has(schema.MODE):
+            return None
+        return Mode.POLICY if section.has(schema.RULE) else Mode.ROUTE
+    if given.value is Mode.ROUTE and len(rules_at) > 1:
+        report.error(
+            given.at,
+            f'{section.title} has mode = "route" and {len(rules_at)} rules',
+            "with routes one phase 2 carries whatever the routing table sends to the interface",
+            'keep one rule at most, or write mode = "policy"',
+        )
+    return given.value
+
+
+def compile_interface(
+    name: str, section: Section, named_at: Position, peer: IpAddress | None, report: Report
+) -> Interface:
+    """The tunnel interface of a route-based tunnel; it has the tunnel's name."""
+    if len(name) > INTERFACE_NAME_MAX or name in _TAKEN_NAMES:
+        report.error(
+            named_at,
+            f"{section.title} cannot name its tunnel interface",
+            f"the interface has the tunnel's name, which Linux bounds to {INTERFACE_NAME_MAX}"
+            f" characters; {', '.join(_TAKEN_NAMES)} are taken",
+            f"rename the tunnel, to {name[: INTERFACE_NAME_MAX - 1]}1 for example"
+            if name not in _TAKEN_NAMES
+            else "rename the tunnel",
+        )
+    inside, routes = section.get(schema.INSIDE), section.get(schema.ROUTES)
+    mtu = section.get(schema.MTU)
+    for placed in routes.value if routes else ():
+        if peer is not None and peer in placed.network:
+            report.warn(
+                placed.at,
+                f"{section.title}: the route {placed.network} covers the peer {peer} itself; keep"
+                " a route to the peer outside of the tunnel",
+            )
+    return Interface(
+        name=name,
+        addresses=tuple(str(address) for address in inside.value) if inside else (),
+        routes=tuple(str(placed.network) for placed in routes.value) if routes else (),
+        mtu=mtu.value if mtu else None,
+    )
+
+
+def route_rule(name: str, defaults: RuleDefaults, origin: str) -> ChildPolicy:
+    """The one rule of a tunnel without rules: everything, as the routing table decides."""
+    everything = (TrafficSelector.everything(4), TrafficSelector.everything(6))
+    return ChildPolicy(
+        name=name,
+        local=everything,
+        remote=everything,
+        proposals=defaults.proposals,
+        start=defaults.start,
+        lifetimes=defaults.lifetimes,
+        replay_window=defaults.replay_window,
+        df=defaults.df,
+        clamp_mss=defaults.clamp_mss,
+        origin=origin,
+        idle_s=defaults.idle_s,
+    )
+
+
+def check_policy_mode(section: Section, rules_at: dict[str, Position], report: Report) -> None:
+    """A policy-based tunnel has rules, and nothing that belongs to an interface."""
+    if not rules_at and not _has_broken_rules(section):
+        report.error(
+            section.at,
+            f'{section.title} has mode = "policy" and no rule',
+            "no packet would ever be interesting",
+            f"add [{section.title[1:-1]}.rule.NAME] with local and remote networks",
+        )
+    for key in _ROUTE_KEYS:
+        if not section.has(key):
+            continue
+        report.error(
+            section.table[key.name].key_at,
+            f"{key.name} in {section.title} belongs to route mode",
+            "a tunnel with rules has no interface of its own that it could apply to",
+            f'take {key.name} out, or write mode = "route"',
+        )
+
+
+def _has_broken_rules(section: Section) -> bool:
+    """Something stands under `rule` and was refused already."""
+    return section.has(schema.RULE) and section.table[schema.RULE.name].value != {}
+
+
+def warn_recursion(
+    title: str,
+    rules: tuple[ChildPolicy, ...],
+    rules_at: dict[str, Position],
+    peer: IpAddress | None,
+    report: Report,
+) -> None:
+    """Warn about remote networks that hold the peer itself."""
+    if peer is None:
+        return
+    for rule in rules:
+        host = TrafficSelector(peer, peer)
+        if any(selector.intersect(host) for selector in rule.remote):
+            report.warn(
+                rules_at[rule.name],
+                f"{title}: the remote networks of rule {rule.name} hold the peer {peer} itself;"
+                " packets to the peer other than IKE and ESP go into the tunnel",
+            )

@@ -1,0 +1,489 @@
+"""Which keys each section has: the one list that reading, errors, explanations and docs share."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Generic, TypeVar
+
+from isthmus.config import fields, network_fields
+from isthmus.config.fields import Cell, Limit, Read, Span, shown
+from isthmus.config.network_fields import Peer, PlacedNetwork, PlacedProposal, Ports
+from isthmus.config.secret_fields import PskReference, psk_reference
+from isthmus.config.syntax import Node
+from isthmus.policy.connection import DpdAction, Mode, Nat, Start
+from isthmus.values.registry.ikev2 import SecurityProtocol
+
+T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
+
+DAY_S = 86_400.0
+LIFETIME_MIN_S = 10.0
+LIFETIME_MAX_S = 30 * DAY_S
+MTU_RANGE = (576, 9000)
+REPLAY_WINDOW_DEFAULT = 1024
+REPLAY_WINDOWS = (64, 128, 256, 512, 1024, 2048, 4096)
+NAME_MAX = 64
+
+
+class Df(StrEnum):
+    """DF of the outer IPv4 header (RFC 4301 §8.1)."""
+
+    COPY = "copy"
+    SET = "set"
+    CLEAR = "clear"
+
+
+class OnNoSa(StrEnum):
+    """What becomes of a packet whose rule has no SA."""
+
+    HOLD = "hold"
+
+
+@dataclass(frozen=True, slots=True)
+class Key(Generic[T_co]):
+    """One setting of a section."""
+
+    name: str
+    read: Read[T_co]
+    kind: str
+    """Its type, for the reference."""
+    default: str
+    """How the default is written, or words in brackets where it depends."""
+    about: str
+
+
+def _replay_window(cell: Cell) -> int:
+    value = fields.integer(0, 1 << 31, 1024)(cell)
+    if value not in REPLAY_WINDOWS:
+        raise cell.refuse(
+            f"is {value}, which is no size of a window",
+            f"it is one of {', '.join(map(str, REPLAY_WINDOWS))}"
+            + ("; without a window anyone can repeat packets" if value == 0 else ""),
+            "write replay_window = 1024",
+        )
+    return value
+
+
+def _ike(cell: Cell) -> int:
+    value = cell.node.value
+    if value == 2 and not isinstance(value, bool):
+        return 2
+    if value in (1, "1", "auto", "ikev1") and not isinstance(value, bool):
+        raise cell.not_yet("IKEv1", "write ike = 2, and set IKEv2 on the peer")
+    raise cell.wrong_type("2", "2")
+
+
+def _auth(cell: Cell) -> str:
+    value = fields.text('"psk"')(cell)
+    if value != "psk":
+        raise cell.not_yet(f"{shown(value)}", 'write auth = "psk" and give the tunnel a psk')
+    return value
+
+
+_START_WORDS = {
+    "trap": Start.TRAFFIC,
+    "route": Start.TRAFFIC,
+    "ondemand": Start.TRAFFIC,
+    "on-demand": Start.TRAFFIC,
+    "start": Start.ALWAYS,
+    "auto": Start.ALWAYS,
+    "add": Start.LISTEN,
+    "none": Start.LISTEN,
+    "passive": Start.LISTEN,
+}
+_DPD_WORDS = {
+    "clear": DpdAction.REARM,
+    "trap": DpdAction.REARM,
+    "hold": DpdAction.REARM,
+    "restart": DpdAction.RECONNECT,
+    "none": DpdAction.NOTHING,
+    "off": DpdAction.NOTHING,
+}
+_MODE_WORDS = {"tunnel": Mode.POLICY, "vti": Mode.ROUTE, "xfrm": Mode.ROUTE, "routed": Mode.ROUTE}
+_NAT_WORDS = {"yes": Nat.FORCE, "on": Nat.FORCE, "always": Nat.FORCE, "no": Nat.OFF}
+_NET = "list of networks"
+_LIFETIME = fields.duration(LIFETIME_MIN_S, LIFETIME_MAX_S, "1h")
+_IDLE = fields.duration_or_never(1.0, 30 * DAY_S, "10m")
+_START = fields.choice(Start, _START_WORDS)
+_ESP_PROPOSALS = network_fields.proposals(SecurityProtocol.ESP)
+_OCTETS = fields.size_or_never(1 << 20, "1G")
+_PACKETS = fields.integer(1000, 1 << 62, 1_000_000_000)
+
+# [tunnel.NAME]
+PEER: Key[Peer] = Key(
+    "peer",
+    network_fields.peer,
+    "address",
+    "(required)",
+    'The peer\'s address. `"any"`: wherever it comes from; then `start` is `"listen"`.',
+)
+PEER_PORT: Key[int] = Key(
+    "peer_port", fields.integer(1, 65535, 500), "port", "500", "UDP port that phase 1 is sent to."
+)
+LOCAL_ADDRESS = Key(
+    "local_address",
+    network_fields.local_address,
+    "address",
+    "(the kernel chooses)",
+    "Our address towards the peer.",
+)
+AUTH: Key[str] = Key("auth", _auth, "word", '"psk"', "How the two sides prove who they are.")
+PSK: Key[PskReference] = Key(
+    "psk",
+    psk_reference,
+    "secret",
+    "(required)",
+    "The pre-shared key; see *Secrets*.",
+)
+MODE: Key[Mode] = Key(
+    "mode",
+    fields.choice(Mode, _MODE_WORDS),
+    "word",
+    "(`policy` if it has rules, else `route`)",
+    'What makes traffic interesting: `"policy"` (rules) or `"route"` (the routing table).',
+)
+INSIDE = Key(
+    "inside",
+    network_fields.inside_addresses,
+    "list of addresses",
+    "[]",
+    "Our addresses, with prefix length, on the tunnel interface. Route mode.",
+)
+ROUTES: Key[tuple[PlacedNetwork, ...]] = Key(
+    "routes",
+    network_fields.networks,
+    _NET,
+    "[]",
+    "Networks behind the peer, put into the routing table. Route mode.",
+)
+MTU: Key[int] = Key(
+    "mtu",
+    fields.integer(*MTU_RANGE, 1400),
+    "octets",
+    "(computed from the suite)",
+    "MTU of the tunnel interface. Route mode.",
+)
+START: Key[Start] = Key(
+    "start",
+    _START,
+    "word",
+    '"traffic"',
+    'When phase 2 is negotiated: `"traffic"` (the first packet), `"always"`,'
+    ' `"listen"` (the peer must).',
+)
+LOCAL_ID = Key(
+    "local_id",
+    network_fields.identity,
+    "identity",
+    "(the local address)",
+    "Who we say we are: `ip:`, `fqdn:`, `email:` or `keyid:`.",
+)
+REMOTE_ID = Key(
+    "remote_id",
+    network_fields.identity,
+    "identity",
+    "(the peer's address)",
+    "Who the peer must prove to be.",
+)
+SUITE: Key[str] = Key(
+    "suite",
+    network_fields.suite,
+    "word",
+    '"modern"',
+    "Named set of algorithms for both phases; see *Suites*.",
+)
+PROPOSALS: Key[tuple[PlacedProposal, ...]] = Key(
+    "proposals",
+    _ESP_PROPOSALS,
+    "list of proposals",
+    "(from the suite)",
+    "Phase 2 algorithms, best first; the last part is the PFS group.",
+)
+LIFETIME: Key[float] = Key(
+    "lifetime", _LIFETIME, "duration", '"1h"', "How long a phase 2 lasts before new keys are made."
+)
+LIFETIME_OCTETS: Key[Limit] = Key(
+    "lifetime_octets", _OCTETS, "size", '"never"', "New phase 2 keys after so many octets."
+)
+LIFETIME_PACKETS: Key[int] = Key(
+    "lifetime_packets", _PACKETS, "number", "(no limit)", "New phase 2 keys after so many packets."
+)
+IDLE: Key[Span] = Key(
+    "idle",
+    _IDLE,
+    "duration",
+    '"never"',
+    "Close phase 2 after this much silence; phase 1 stays and the next packet opens it again.",
+)
+PHASE1_IDLE: Key[Span] = Key(
+    "phase1_idle",
+    _IDLE,
+    "duration",
+    '"never"',
+    "Close phase 1 when it has carried no phase 2 for this long.",
+)
+DPD: Key[Node] = Key(
+    "dpd", fields.table, "table", "(see below)", "How a dead peer is found, and what follows."
+)
+NAT: Key[Nat] = Key(
+    "nat",
+    fields.choice(Nat, _NAT_WORDS),
+    "word",
+    '"auto"',
+    'ESP inside UDP: `"auto"` (when a NAT is seen), `"force"`, `"off"`.',
+)
+REPLAY_WINDOW: Key[int] = Key(
+    "replay_window",
+    _replay_window,
+    "packets",
+    str(REPLAY_WINDOW_DEFAULT),
+    "How late a packet may come: 64, 128, 256, 512, 1024, 2048 or 4096 behind the newest.",
+)
+IKE: Key[int] = Key("ike", _ike, "number", "2", "Version of IKE.")
+ALLOW_WEAK: Key[bool] = Key(
+    "allow_weak",
+    fields.boolean,
+    "true/false",
+    "false",
+    "Accept weak algorithms and a short secret; they are named in a warning each time.",
+)
+CLAMP_MSS: Key[bool] = Key(
+    "clamp_mss", fields.boolean, "true/false", "true", "Lower the MSS of TCP through the tunnel."
+)
+DF: Key[Df] = Key(
+    "df",
+    fields.choice(Df, {}),
+    "word",
+    '"copy"',
+    'DF of the outer IPv4 header: `"copy"` from the packet, `"set"`, `"clear"`.',
+)
+CLEAR_DF: Key[bool] = Key(
+    "clear_df", fields.boolean, "true/false", "false", 'The same as `df = "clear"`, as AWS says it.'
+)
+ON_NO_SA: Key[OnNoSa] = Key(
+    "on_no_sa",
+    fields.choice(OnNoSa, {}),
+    "word",
+    '"hold"',
+    "A packet whose rule has no phase 2 yet is held (bounded), never sent in clear.",
+)
+PHASE1: Key[Node] = Key(
+    "phase1", fields.table, "table", "(see below)", "Settings of phase 1 (IKE SA)."
+)
+RULE: Key[Node] = Key(
+    "rule", fields.table, "tables", "(none)", "Rules by name: `[tunnel.NAME.rule.RULE]`."
+)
+
+TUNNEL_KEYS: tuple[Key[object], ...] = (
+    PEER,
+    PSK,
+    AUTH,
+    IKE,
+    MODE,
+    INSIDE,
+    ROUTES,
+    MTU,
+    START,
+    IDLE,
+    PHASE1_IDLE,
+    LOCAL_ADDRESS,
+    PEER_PORT,
+    LOCAL_ID,
+    REMOTE_ID,
+    SUITE,
+    PROPOSALS,
+    LIFETIME,
+    LIFETIME_OCTETS,
+    LIFETIME_PACKETS,
+    DPD,
+    NAT,
+    REPLAY_WINDOW,
+    CLAMP_MSS,
+    DF,
+    CLEAR_DF,
+    ON_NO_SA,
+    ALLOW_WEAK,
+    PHASE1,
+    RULE,
+)
+
+# [tunnel.NAME.phase1]
+PHASE1_SUITE: Key[str] = Key(
+    "suite", network_fields.suite, "word", "(the tunnel's)", "Named set of algorithms for phase 1."
+)
+PHASE1_PROPOSALS: Key[tuple[PlacedProposal, ...]] = Key(
+    "proposals",
+    network_fields.proposals(SecurityProtocol.IKE),
+    "list of proposals",
+    "(from the suite)",
+    "Phase 1 algorithms, best first.",
+)
+PHASE1_LIFETIME: Key[float] = Key(
+    "lifetime", _LIFETIME, "duration", '"8h"', "How long phase 1 lasts before new keys are made."
+)
+PHASE1_KEYS: tuple[Key[object], ...] = (PHASE1_SUITE, PHASE1_PROPOSALS, PHASE1_LIFETIME)
+
+# [tunnel.NAME.dpd]
+DPD_EVERY: Key[float] = Key(
+    "every", fields.duration(1, 3600, "10s"), "duration", '"10s"', "Ask after so much silence."
+)
+DPD_TIMEOUT: Key[float] = Key(
+    "timeout",
+    fields.duration(1, 86_400, "40s"),
+    "duration",
+    '"40s"',
+    "The peer is dead when it has not answered for so long.",
+)
+DPD_ACTION: Key[DpdAction] = Key(
+    "action",
+    fields.choice(DpdAction, _DPD_WORDS),
+    "word",
+    '"rearm"',
+    'What follows: `"rearm"` (wait for traffic), `"reconnect"` (at once), `"nothing"`.',
+)
+DPD_KEYS: tuple[Key[object], ...] = (DPD_EVERY, DPD_TIMEOUT, DPD_ACTION)
+
+# [tunnel.NAME.rule.RULE]
+LOCAL: Key[tuple[PlacedNetwork, ...]] = Key(
+    "local", network_fields.networks, _NET, "(required)", "Networks on this side."
+)
+REMOTE: Key[tuple[PlacedNetwork, ...]] = Key(
+    "remote", network_fields.networks, _NET, "(required)", "Networks on the peer's side."
+)
+PROTOCOL: Key[int] = Key(
+    "protocol",
+    network_fields.protocol,
+    "name or number",
+    '"any"',
+    "IP protocol: `any`, `icmp`, `tcp`, `udp`, `gre`, `icmpv6`, `sctp` or its number.",
+)
+LOCAL_PORTS: Key[tuple[Ports, ...]] = Key(
+    "local_ports", network_fields.port_ranges, "list of ports", "(any)", "Ports on this side."
+)
+REMOTE_PORTS: Key[tuple[Ports, ...]] = Key(
+    "remote_ports",
+    network_fields.port_ranges,
+    "list of ports",
+    "(any)",
+    "Ports on the peer's side.",
+)
+
+
+def _of_tunnel(key: Key[T]) -> Key[T]:
+    """The same setting for one rule; the tunnel's value is its default."""
+    return Key(key.name, key.read, key.kind, "(the tunnel's)", key.about)
+
+
+RULE_START = _of_tunnel(START)
+RULE_IDLE = _of_tunnel(IDLE)
+RULE_SUITE = Key(
+    "suite", SUITE.read, SUITE.kind, "(the tunnel's)", "Named set of algorithms for this rule."
+)
+RULE_PROPOSALS = _of_tunnel(PROPOSALS)
+RULE_LIFETIME = _of_tunnel(LIFETIME)
+RULE_LIFETIME_OCTETS = _of_tunnel(LIFETIME_OCTETS)
+RULE_LIFETIME_PACKETS = _of_tunnel(LIFETIME_PACKETS)
+RULE_REPLAY_WINDOW = _of_tunnel(REPLAY_WINDOW)
+RULE_CLAMP_MSS = _of_tunnel(CLAMP_MSS)
+RULE_DF = _of_tunnel(DF)
+RULE_ON_NO_SA = _of_tunnel(ON_NO_SA)
+RULE_KEYS: tuple[Key[object], ...] = (
+    LOCAL,
+    REMOTE,
+    PROTOCOL,
+    LOCAL_PORTS,
+    REMOTE_PORTS,
+    RULE_START,
+    RULE_IDLE,
+    RULE_SUITE,
+    RULE_PROPOSALS,
+    RULE_LIFETIME,
+    RULE_LIFETIME_OCTETS,
+    RULE_LIFETIME_PACKETS,
+    RULE_REPLAY_WINDOW,
+    RULE_CLAMP_MSS,
+    RULE_DF,
+    RULE_ON_NO_SA,
+)
+
+# [listen]
+ADDRESSES = Key(
+    "addresses",
+    network_fields.addresses,
+    "list of addresses",
+    '["0.0.0.0", "::"]',
+    "Addresses that UDP 500 and 4500 are opened on.",
+)
+LISTEN_KEYS: tuple[Key[object], ...] = (ADDRESSES,)
+
+# The file itself
+TUNNEL: Key[Node] = Key(
+    "tunnel", fields.table, "tables", "(none)", "Tunnels by name: `[tunnel.NAME]`."
+)
+LISTEN: Key[Node] = Key("listen", fields.table, "table", "(see below)", "Where IKE is heard.")
+DAEMON: Key[Node] = Key("daemon", fields.table, "table", "(empty)", "Settings of the daemon.")
+FILE_KEYS: tuple[Key[object], ...] = (TUNNEL, LISTEN, DAEMON)
+
+SECTIONS: tuple[tuple[str, tuple[Key[object], ...]], ...] = (
+    ("listen", LISTEN_KEYS),
+    ("tunnel.NAME", TUNNEL_KEYS),
+    ("tunnel.NAME.phase1", PHASE1_KEYS),
+    ("tunnel.NAME.dpd", DPD_KEYS),
+    ("tunnel.NAME.rule.RULE", RULE_KEYS),
+)
+"""Every section that has settings of its own, for the reference."""
+
+NOT_YET: Mapping[str, Mapping[str, str]] = {
+    "file": {
+        "group": "write the tunnels one by one",
+        "bgp": "use routes",
+        "hub": "write one tunnel for each spoke",
+        "template": "write the settings into each tunnel",
+        "bypass": "leave the networks out of every rule",
+        "discard": "block them in the firewall",
+        "hooks": "leave it out",
+        "metrics": "leave it out",
+        "web": "leave it out",
+        "ca": 'use auth = "psk"',
+    },
+    "tunnel": {
+        "cert": "use psk",
+        "key": "use psk",
+        "ca": "use psk",
+        "revocation": "use psk",
+        "unique": "leave it out",
+        "template": "write the settings into the tunnel",
+        "bgp": "use routes",
+        "pool": 'write the networks into a rule; a peer = "any" keeps its own address',
+        "users": "use psk",
+        "map": "use networks that do not overlap",
+        "map_local": "use networks that do not overlap",
+        "stop_action": "leave it out",
+        "asymmetric": "leave it out",
+        "group": "leave it out",
+        "rekey_margin": "leave it out: it follows lifetime",
+        "rekey_fuzz": "leave it out: it is 100 %",
+    },
+    "phase1": {
+        "signature": "use psk",
+        "rekey_margin": "leave it out: it follows lifetime",
+        "rekey_fuzz": "leave it out: it is 100 %",
+        "mode": "leave it out: IKEv2 has one mode",
+    },
+    "dpd": {},
+    "rule": {
+        "map": "use networks that do not overlap",
+        "map_local": "use networks that do not overlap",
+        "map_remote": "use networks that do not overlap",
+        "mode": "leave it out",
+    },
+    "listen": {"ports": "leave it out: IKE is heard on 500 and 4500"},
+    "daemon": {
+        "socket": "start isthmusd with --socket PATH",
+        "log_level": "leave it out",
+        "state": "leave it out",
+        "user": "set User= in isthmusd.service",
+        "group": "set Group= in isthmusd.service",
+    },
+}
+"""Keys of the product that this version does not carry out, and what to do instead."""

@@ -1,0 +1,226 @@
+"""A `[tunnel.NAME]` becomes a `Connection`, with every default applied."""
+
+import re
+from dataclasses import dataclass
+
+from isthmus.config import schema
+from isthmus.config.errors import Report
+from isthmus.config.fields import shown
+from isthmus.config.modes import (
+    check_policy_mode,
+    chosen_mode,
+    compile_interface,
+    route_rule,
+    warn_recursion,
+)
+from isthmus.config.phases import liveness, phase1, rule_defaults
+from isthmus.config.rules import RuleDefaults, Weakness, compile_rule
+from isthmus.config.section import Section
+from isthmus.config.syntax import Node, Position
+from isthmus.credentials.reference import Reference
+from isthmus.policy.connection import ChildPolicy, Connection, Mode, Nat, Start
+from isthmus.values.address import IKE_PORT, IpAddress
+
+_NAME = re.compile(rf"[A-Za-z0-9][A-Za-z0-9_-]{{0,{schema.NAME_MAX - 1}}}", re.ASCII)
+_AWS_LIFETIME_MAX_S = 3600.0
+
+
+@dataclass(frozen=True, slots=True)
+class WantedSecret:
+    """A secret that a tunnel needs, and where its reference stands."""
+
+    name: str
+    reference: Reference
+    at: Position
+    allow_weak: bool
+    is_for_aws: bool
+
+
+@dataclass(frozen=True, slots=True)
+class CompiledTunnel:
+    """A tunnel, and what else must be known to judge it."""
+
+    connection: Connection
+    at: Position
+    rules_at: dict[str, Position]
+    secret: WantedSecret | None
+
+
+def compile_tunnel(name: str, node: Node, report: Report) -> CompiledTunnel | None:
+    """One tunnel. None, with errors reported, when no value can be made of it."""
+    section = Section(node, "tunnel", f"[tunnel.{_printed(name)}]", schema.TUNNEL_KEYS, report)
+    section.refuse_others()
+    is_named = _check_name(name, "tunnel", node.key_at, report)
+    for key in (schema.AUTH, schema.IKE, schema.ON_NO_SA):
+        section.get(key)
+    allow_weak = section.get(schema.ALLOW_WEAK)
+    # A misspelt permission is reported once and not again for everything that it would permit.
+    is_weak_allowed = section.has(schema.ALLOW_WEAK) and (allow_weak is None or allow_weak.value)
+    weakness = Weakness(name, is_weak_allowed, report)
+    remote = _remote(section, report)
+    defaults = rule_defaults(section, weakness, remote.start, report)
+    phase1_proposals, phase1_life = phase1(section, weakness, report)
+    rules, rules_at = _rules(section, defaults, weakness, report)
+    mode = chosen_mode(section, rules_at, report)
+    interface = None
+    if mode is Mode.ROUTE:
+        interface = compile_interface(name, section, node.key_at, remote.address, report)
+        rules = rules or (route_rule(name, defaults, str(section.at)),)
+    elif mode is Mode.POLICY:
+        check_policy_mode(section, rules_at, report)
+        warn_recursion(section.title, rules, rules_at, remote.address, report)
+    for rule in rules:
+        if rule.lifetimes.lifetime_s > phase1_life.lifetime_s:
+            report.warn(
+                rules_at.get(rule.name, section.at),
+                f"{section.title}: phase 2 may live longer than phase 1",
+            )
+    secret = _secret(name, section, is_weak_allowed, report)
+    if _is_aws(section):
+        _warn_aws(section, rules, report)
+    local_address = _local_address(section, remote.address, report)
+    local_id, remote_id = section.get(schema.LOCAL_ID), section.get(schema.REMOTE_ID)
+    peer_port, nat = section.get(schema.PEER_PORT), section.get(schema.NAT)
+    phase1_idle = section.get(schema.PHASE1_IDLE)
+    connection = Connection(
+        name=name,
+        peer=None if remote.address is None else str(remote.address),
+        local_id=local_id.value if local_id else None,
+        remote_id=remote_id.value if remote_id else None,
+        phase1_proposals=phase1_proposals,
+        rules=rules,
+        psk_name=name,
+        mode=mode or Mode.POLICY,
+        local_address=None if local_address is None else str(local_address),
+        peer_port=peer_port.value if peer_port else IKE_PORT,
+        phase1_lifetimes=phase1_life,
+        liveness=liveness(section, report),
+        nat=nat.value if nat else Nat.AUTO,
+        interface=interface,
+        allow_weak=is_weak_allowed,
+        origin=str(section.at),
+        phase1_idle_s=phase1_idle.value.seconds if phase1_idle else None,
+    )
+    if not is_named or not remote.is_known:
+        return None
+    return CompiledTunnel(connection, section.at, rules_at, secret)
+
+
+@dataclass(frozen=True, slots=True)
+class _Remote:
+    """The other end; `is_known` is False when it was not said or was refused."""
+
+    is_known: bool
+    address: IpAddress | None
+    start: Start
+
+
+def _printed(name: str) -> str:
+    return name if _NAME.fullmatch(name) else shown(name)
+
+
+def _check_name(name: str, what: str, at: Position, report: Report) -> bool:
+    if _NAME.fullmatch(name):
+        return True
+    report.error(
+        at,
+        f"{shown(name)} cannot be the name of a {what}",
+        f"names have 1 to {schema.NAME_MAX} letters, digits, underscores and hyphens,"
+        " and start with a letter or digit: commands and logs use them",
+        f"rename the {what}, to {what}-1 for example",
+    )
+    return False
+
+
+def _remote(section: Section, report: Report) -> _Remote:
+    peer, start = section.get(schema.PEER), section.get(schema.START)
+    if not section.has(schema.PEER):
+        report.error(
+            section.at,
+            f"{section.title} has no peer",
+            "the peer is the gateway that the tunnel leads to",
+            'add peer = "203.0.113.10", with the peer\'s address',
+        )
+    if peer is None:
+        return _Remote(False, None, start.value if start else Start.TRAFFIC)
+    if peer.value.address is not None:
+        return _Remote(True, peer.value.address, start.value if start else Start.TRAFFIC)
+    if start is not None and start.value is not Start.LISTEN:
+        report.error(
+            start.at,
+            f'start in {section.title} is "{start.value}" for a peer whose address is not known',
+            'phase 1 cannot be started towards peer = "any"',
+            'write start = "listen", or the peer\'s address',
+        )
+    if not section.has(schema.REMOTE_ID):
+        report.error(
+            peer.at,
+            f'{section.title} has peer = "any" and no remote_id',
+            "without an address only the identity tells which peer it is",
+            'add remote_id = "fqdn:site.example.net", as the peer is set to call itself',
+        )
+    return _Remote(True, None, Start.LISTEN)
+
+
+def _rules(
+    section: Section, defaults: RuleDefaults, weakness: Weakness, report: Report
+) -> tuple[tuple[ChildPolicy, ...], dict[str, Position]]:
+    """The rules that could be made, and where every rule (those that could not too) stands."""
+    rules: list[ChildPolicy] = []
+    places: dict[str, Position] = {}
+    for name, node in section.children(schema.RULE):
+        places[name] = node.at
+        _check_name(name, "rule", node.key_at, report)
+        title = f"{section.title[:-1]}.rule.{_printed(name)}]"
+        own = Section(node, "rule", title, schema.RULE_KEYS, report)
+        rule = compile_rule(name, own, defaults, weakness, report)
+        if rule is not None:
+            rules.append(rule)
+    return tuple(rules), places
+
+
+def _secret(name: str, section: Section, allow_weak: bool, report: Report) -> WantedSecret | None:
+    psk = section.get(schema.PSK)
+    if psk is not None:
+        return WantedSecret(name, psk.value.reference, psk.at, allow_weak, _is_aws(section))
+    if not section.has(schema.PSK):
+        report.error(
+            section.at,
+            f"{section.title} has no psk",
+            "the two gateways prove who they are with a pre-shared key",
+            "make one with `isthmus psk new` into a file of mode 0600, and add"
+            f' psk = {{ file = "/etc/isthmus/secrets/{_printed(name)}.psk" }}',
+        )
+    return None
+
+
+def _local_address(section: Section, peer: IpAddress | None, report: Report) -> IpAddress | None:
+    local = section.get(schema.LOCAL_ADDRESS)
+    if local is None:
+        return None
+    if peer is not None and local.value.version != peer.version:
+        report.error(
+            local.at,
+            f"local_address in {section.title} is IPv{local.value.version},"
+            f" the peer is IPv{peer.version}",
+            "both ends of phase 1 have addresses of one family",
+            f"write our IPv{peer.version} address, or leave local_address out",
+        )
+    return local.value
+
+
+def _is_aws(section: Section) -> bool:
+    suite = section.get(schema.SUITE)
+    return suite is not None and suite.value == "aws"
+
+
+def _warn_aws(section: Section, rules: tuple[ChildPolicy, ...], report: Report) -> None:
+    """What AWS does not do, although we could (PRODUCT-GUIDE c.4)."""
+    if len(rules) > 1:
+        report.warn(
+            section.at,
+            f"{section.title}: AWS keeps one phase 2 for each tunnel; of {len(rules)} rules only"
+            " the last negotiated one will carry traffic",
+        )
+    if any(rule.lifetimes.lifetime_s > _AWS_LIFETIME_MAX_S for rule in rules):
+        report.warn(section.at, f"{section.title}: AWS takes phase 2 lifetimes of up to 1h")
