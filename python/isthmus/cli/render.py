@@ -26,7 +26,7 @@ ROLES = {
 }
 """The colour of each state word."""
 
-_EVENT_KEYS = ("v", "ts", "event", "tunnel", "rule", "message", "code", "ticket")
+_EVENT_KEYS = ("v", "ts", "event", "tunnel", "rule", "message", "code", "ticket", "fix")
 
 
 def as_json(value: object) -> str:
@@ -278,6 +278,8 @@ def event_line(event: Mapping[str, api.Fact], paint: Paint, elapsed_s: float | N
     facts = " ".join(f"{k}={safe(str(v))}" for k, v in event.items() if k not in _EVENT_KEYS)
     if facts:
         parts.append(paint("dim", facts))
+    if event.get("fix"):
+        parts.append(f"(do: {safe(str(event['fix']))})")
     return " ".join(parts).rstrip()
 
 

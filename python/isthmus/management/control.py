@@ -142,7 +142,13 @@ class Control(Protocol):
         """The data plane's counters by name. Raises LocalFault as above."""
 
     def issue(self, command: Command) -> int:
-        """Hand a command to the engine; the ticket comes back in the records that answer it."""
+        """Hand a command to the engine; the ticket comes back in the records that answer it.
+
+        `command.failed` under the ticket: it cannot be, with code and a detail `fix`.
+        `command.done` under the ticket: for bringing up, this rule is up; for closing a tunnel,
+        nothing of it is left; for the rest, it has begun. `phaseN.rekeyed` and
+        `phaseN.rekey_failed` end a renewal.
+        """
 
     def recent(self, limit: int) -> Sequence[Occurrence]:
         """The last happenings, oldest first, at most `limit`."""

@@ -99,13 +99,14 @@ class Wish:
             return False
         return self.whole or happening.rule in ("", *self.rules)
 
-    def failed(self, happening: Happening) -> bool:
-        """A record, about this wish, that ends it."""
-        if happening.event == "command.failed":
-            return True
-        if self.verb == "down":
+    def broken(self, happening: Happening) -> bool:
+        """A record, about this wish, that says that a rekeying has come to nothing. Bringing up
+        and closing are answered under the ticket only: an attempt of the peer that fails
+        meanwhile, or a stranger's, says nothing about ours."""
+        if self.verb != "rekey":
             return False
-        return happening.event in ("phase1.failed", "phase2.failed")
+        phase = f"phase{self.phase}"
+        return happening.event in (f"{phase}.failed", f"{phase}.rekey_failed", f"{phase}.down")
 
     def renewed(self, happening: Happening) -> str | None:
         """The rule (empty: phase 1) that a record says was rekeyed as wished."""
@@ -124,7 +125,7 @@ class Follower:
         self._waiting: deque[Occurrence] = deque(maxlen=QUEUE_MAX)
         self._news = asyncio.Event()
         self._lost = 0
-        self._renewed: set[str] = set()
+        self._settled: set[str] = set()
         self._sent = 0
         self._received = 0
         self._last = ""
@@ -188,17 +189,28 @@ class Follower:
         self._last = happening.message or self._last
 
     def _end(self, happening: Happening, ticket: int, elapsed_s: float) -> AnyReply | None:
-        if self._wish.failed(happening):
+        """The last reply, if this record is what was waited for."""
+        wish = self._wish
+        if happening.ticket == ticket:
+            match happening.event:
+                case "command.failed":
+                    return self._failed(happening)
+                case "command.done" if wish.verb == "up":
+                    # One for each rule; a record without a rule speaks for all of them.
+                    self._settled.update((happening.rule,) if happening.rule else wish.rules)
+                case "command.done" if wish.verb == "down" and wish.whole:
+                    return self._done(elapsed_s)
+                case _:
+                    # Closing and renewing one rule has only begun then: the views and records
+                    # tell when it has ended.
+                    pass
+        if wish.broken(happening):
             return self._failed(happening)
-        if happening.event == "command.done" and happening.ticket == ticket:
-            return self._done(elapsed_s)
-        renewed = self._wish.renewed(happening)
+        renewed = wish.renewed(happening)
         if renewed is not None:
-            self._renewed.add(renewed)
-            wanted = {""} if self._wish.phase == 1 else set(self._wish.rules)
-            if wanted <= self._renewed:
-                return self._done(elapsed_s)
-        return None
+            self._settled.add(renewed)
+        wanted = {""} if wish.verb == "rekey" and wish.phase == 1 else set(wish.rules)
+        return self._done(elapsed_s) if wanted and wanted <= self._settled else None
 
     def _done(self, elapsed_s: float) -> DoneReply:
         said = {"up": "is up", "down": "is down", "rekey": "has new keys"}[self._wish.verb]
@@ -218,7 +230,8 @@ class Follower:
         failure = self._failure(happening.code)
         code = happening.code or (failure.code if failure else "")
         reason = happening.message or (failure.reason if failure else "")
-        fix = (failure.fix if failure else "") or self._advice(code)
+        said = next((str(value) for key, value in happening.detail if key == "fix"), "")
+        fix = said or (failure.fix if failure else "") or self._advice(code)
         return ErrorReply(
             kind=Kind.NEGOTIATION_FAILED,
             what=f"{self._wish.name}: {self._wish.verb} failed.",
@@ -235,7 +248,7 @@ class Follower:
         code = ""
         if wish.verb == "up" and self._sent and not self._received:
             code = "E101"
-            why = f"{self._sent} messages were sent and none was answered. {why}"
+            why = f"No message was answered (sent: {self._sent}). {why}"
             fix = self._advice(code) or fix
         elif self._last:
             why += f" Last: {self._last}"

@@ -1,7 +1,7 @@
 """Which rule a packet takes, and why the others do not (`isthmus which`).
 
-A pure function of the configuration. The most specific rule wins: longest remote prefix, then
-longest local prefix, then the one that names a protocol, then the fewest ports, then file order.
+A pure function of the configuration. The most specific rule wins: smallest remote network, then
+smallest local one, then the one that names a protocol, then the fewest ports, then file order.
 """
 
 from collections.abc import Iterable
@@ -79,7 +79,7 @@ def which(
         if why_not:
             others.append(OtherRule(tunnel=connection.name, rule=rule.name, why_not=why_not))
         else:
-            fitting.append(((*_width(connection, rule, packet), order), connection, rule))
+            fitting.append(((*_key(connection, rule, packet), order), connection, rule))
     if not fitting:
         return WhichReply(
             id=id,
@@ -154,17 +154,25 @@ def _why_not(connection: Connection, rule: ChildPolicy, packet: Packet) -> str:
     return ""
 
 
-def _width(connection: Connection, rule: ChildPolicy, packet: Packet) -> tuple[int, ...]:
-    """How wide a matching rule is; the least wins."""
-    reach = [s for s in _reach(connection, rule) if _within(s, packet.destination)]
-    local = [s for s in rule.local if _within(s, packet.source)]
-    both = [s for s in (*local, *rule.remote) if s.version == packet.source.version]
+def width(rule: ChildPolicy) -> tuple[int, ...]:
+    """How wide a rule is: remote networks, local networks, protocol, ports. The narrower rule
+    stands before the wider one in the data plane's list, and rules of one width in file order."""
+    both = (*rule.local, *rule.remote)
     return (
-        min(_size(s) for s in reach),
-        min(_size(s) for s in local),
+        min((_size(s) for s in rule.remote), default=0),
+        min((_size(s) for s in rule.local), default=0),
         0 if any(s.protocol for s in both) else 1,
-        min(s.port_end - s.port_start for s in both),
+        min((s.port_end - s.port_start for s in both), default=0),
     )
+
+
+def _key(connection: Connection, rule: ChildPolicy, packet: Packet) -> tuple[int, ...]:
+    """The least wins. In route mode the route decides, whatever the rule's own networks are."""
+    reach = _reach(connection, rule)
+    if reach is rule.remote:
+        return width(rule)
+    routed = min(_size(s) for s in reach if _within(s, packet.destination))
+    return (routed, *width(rule)[1:])
 
 
 def _size(selector: TrafficSelector) -> int:

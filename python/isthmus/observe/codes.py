@@ -47,6 +47,18 @@ CATALOGUE: tuple[Code, ...] = (
         "Let IP fragments of UDP 500 and 4500 through, and look at the peer's log for this time.",
     ),
     Code(
+        "E105",
+        "no such tunnel or rule",
+        "The command names a tunnel or a rule that the configuration does not have.",
+        "Look at the names in `isthmus status`.",
+    ),
+    Code(
+        "E106",
+        "the peer's address is not known",
+        "The peer may have any address, so it has to start; or its name has no address.",
+        "Let the peer start the tunnel, or set `peer` to its address.",
+    ),
+    Code(
         "E110",
         "no common proposal in phase 1",
         "The two sides have no common choice of cipher, integrity, PRF and key exchange group for "
@@ -69,6 +81,25 @@ CATALOGUE: tuple[Code, ...] = (
         "`x25519` or `ecp256`).",
     ),
     Code(
+        "E113",
+        "bad key exchange value",
+        "A public value of the key exchange was refused (RFC 6989), or no key pair could be made.",
+        "Use another key exchange group on both sides, and tell the peer's vendor.",
+    ),
+    Code(
+        "E114",
+        "phase 1 refused",
+        "The peer refused the first message with a notify other than the usual ones.",
+        "Look at the peer's log for this time; the notify is named in `isthmus log`.",
+    ),
+    Code(
+        "E115",
+        "the peer broke the protocol",
+        "The peer sent a message that cannot be read or does not belong there, so phase 1 was"
+        " ended.",
+        "Look at `isthmus log NAME` for what was wrong, and tell the peer's vendor.",
+    ),
+    Code(
         "E120",
         "authentication failed (pre-shared key)",
         "The proof made with the pre-shared key does not hold: the two sides have different keys, "
@@ -81,6 +112,43 @@ CATALOGUE: tuple[Code, ...] = (
         "two pre-shared keys match",
         "More than one tunnel fits this peer, so the wrong pre-shared key may have been used.",
         "Give each tunnel its own `remote_id`.",
+    ),
+    Code(
+        "E122",
+        "no pre-shared key",
+        "No pre-shared key is loaded for this tunnel.",
+        "Set `psk` in the tunnel and check it with `isthmus check`.",
+    ),
+    Code(
+        "E123",
+        "another kind of authentication",
+        "The peer authenticates in another way than this tunnel asks for.",
+        "Set authentication by pre-shared key on both sides.",
+    ),
+    Code(
+        "E124",
+        "IKE_AUTH refused",
+        "The peer refused IKE_AUTH with a notify other than AUTHENTICATION_FAILED.",
+        "Look at the peer's log for this time; the notify is named in `isthmus log`.",
+    ),
+    Code(
+        "E125",
+        "phase 1 was not renewed",
+        "The peer refused to renew the keys of phase 1; the old ones are still used and it is"
+        " tried again.",
+        "Look at the peer's log, and compare the phase 1 proposals of both sides.",
+    ),
+    Code(
+        "E126",
+        "phase 1 ended too early",
+        "Phase 1 was closed while phase 2 was being made.",
+        "Look at the peer's log for why it closed; traffic starts the tunnel again.",
+    ),
+    Code(
+        "E127",
+        "nothing to renew",
+        "New keys were asked for something that is not up.",
+        "Bring it up with `isthmus up NAME`.",
     ),
     Code(
         "E130",
@@ -140,6 +208,19 @@ CATALOGUE: tuple[Code, ...] = (
         "Use lifetimes within the peer's limits.",
     ),
     Code(
+        "E208",
+        "the peer asks to wait",
+        "The peer is busy with this SA and asks to try again later (TEMPORARY_FAILURE and the"
+        " like).",
+        "Wait: it is tried again by itself.",
+    ),
+    Code(
+        "E209",
+        "phase 2 refused",
+        "The peer made no Child SA for a reason of its own, or did not say why.",
+        "Look at the peer's log for this time; the notify is named in `isthmus log`.",
+    ),
+    Code(
         "E301",
         "packets leave, none return",
         "Encrypted packets are sent and none arrive: ESP is filtered on the way, the peer has no "
@@ -174,9 +255,9 @@ CATALOGUE: tuple[Code, ...] = (
         "Wait for the peer to notice, or `isthmus down NAME` and `isthmus up NAME`.",
     ),
     Code(
-        "E310",
+        "E308",
         "data plane refused an SA",
-        "The SAs were negotiated, but the data plane on this machine did not install them.",
+        "The SAs were negotiated, but the data plane on this machine does not carry them.",
         "Look at `isthmus log` for the reason that the data plane gave.",
     ),
     Code(
@@ -190,12 +271,6 @@ CATALOGUE: tuple[Code, ...] = (
         "peer is dead",
         "The peer stopped answering: it is off, unreachable, or was restarted without knowing us.",
         "Check that the peer runs and the path to it; the tunnel is armed again by itself.",
-    ),
-    Code(
-        "E900",
-        "malformed or forbidden message",
-        "The peer sent a message that breaks the protocol, so the exchange was ended.",
-        "Look at `isthmus log NAME` for what was wrong, and tell the peer's vendor.",
     ),
 )
 

@@ -16,12 +16,16 @@ REASONS_MAX = 16
 STRANGER_EVENTS = frozenset(
     {
         "datagram.dropped",
+        "esp.unknown_spi",
         "exchange.received",
+        "exchange.repeated",
         "exchange.sent",
-        "phase1.negotiating",
-        "phase1.failed",
-        "proposal.chosen",
         "nat.detected",
+        "network.send_failed",
+        "phase1.abandoned",
+        "phase1.failed",
+        "phase1.negotiating",
+        "proposal.chosen",
     }
 )
 """Events that a peer who has not proven anything can cause."""

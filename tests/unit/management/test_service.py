@@ -4,6 +4,7 @@ import asyncio
 import json
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Literal
 
 import pytest
 
@@ -160,22 +161,49 @@ def test_up_is_done_at_once_when_the_rule_is_up_already(daemon: FakeDaemon) -> N
     assert isinstance(reply, api.DoneReply)
 
 
-@pytest.mark.parametrize("ticketed", [True, False])
-def test_up_ends_with_the_code_the_reason_and_the_fix(daemon: FakeDaemon, ticketed: bool) -> None:
+def test_up_ends_with_the_code_the_reason_and_the_fix(daemon: FakeDaemon) -> None:
+    reason = "The peer refused our pre-shared key."
+
     def engine(command: Command, ticket: int) -> None:
-        daemon.record(
-            "phase1.failed",
-            "branch",
-            code="E120",
-            message="The peer refused our pre-shared key.",
-            ticket=ticket if ticketed else None,
+        daemon.record("phase1.failed", "branch", code="E120", message=reason)
+        daemon.record("command.failed", "branch", code="E120", message=reason, ticket=ticket)
+
+    daemon.on_issue = engine
+    replies = ask(daemon, api.Up(schema=V, tunnel="branch"))
+    assert [r.event["event"] for r in replies if isinstance(r, api.EventReply)] == [
+        "phase1.failed",
+        "command.failed",
+    ]
+    end = replies[-1]
+    assert isinstance(end, api.ErrorReply)
+    assert (end.kind, end.code) == (api.Kind.NEGOTIATION_FAILED, "E120")
+    assert (end.why, end.fix) == (reason, BY_ID["E120"].fix)
+
+
+def test_the_failure_of_a_strangers_attempt_does_not_end_ours(daemon: FakeDaemon) -> None:
+    def engine(command: Command, ticket: int) -> None:
+        daemon.record("phase1.failed", code="E110")
+        daemon.record("phase2.failed", rule="voice", code="E203")
+        bring_up(daemon)(command, ticket)
+
+    daemon.on_issue = engine
+    replies = ask(daemon, api.Up(schema=V, tunnel="partner", rule="voice"))
+    assert isinstance(replies[-1], api.DoneReply)
+
+
+def test_up_of_a_tunnel_waits_for_each_of_its_rules(daemon: FakeDaemon) -> None:
+    def engine(command: Command, ticket: int) -> None:
+        for rule in ("payroll", "voice"):
+            daemon.record("command.done", rule=rule, ticket=ticket)
+        asyncio.get_running_loop().call_later(
+            0.01, lambda: daemon.record("command.done", rule="shared", ticket=ticket)
         )
 
     daemon.on_issue = engine
-    reply = error(daemon, api.Up(schema=V, tunnel="branch"))
-    assert (reply.kind, reply.code) == (api.Kind.NEGOTIATION_FAILED, "E120")
-    assert reply.why == "The peer refused our pre-shared key."
-    assert reply.fix == BY_ID["E120"].fix
+    replies = ask(daemon, api.Up(schema=V, tunnel="partner", timeout_s=10))
+    events = [r.event["rule"] for r in replies if isinstance(r, api.EventReply)]
+    assert events == ["payroll", "voice", "shared"]
+    assert isinstance(replies[-1], api.DoneReply)
 
 
 def test_the_fix_of_the_engine_comes_before_that_of_the_catalogue(daemon: FakeDaemon) -> None:
@@ -208,7 +236,7 @@ def test_up_that_nobody_answers_ends_in_time_and_says_so(daemon: FakeDaemon) -> 
     reply = error(daemon, api.Up(schema=V, tunnel="branch", timeout_s=0.05))
     assert (reply.kind, reply.code) == (api.Kind.TIMEOUT, "E101")
     assert reply.what == "branch: up did not end within 0.05 s."
-    assert reply.why.startswith("1 messages were sent and none was answered.")
+    assert reply.why.startswith("No message was answered (sent: 1).")
     assert reply.fix == BY_ID["E101"].fix
 
 
@@ -228,10 +256,37 @@ def test_down_is_done_when_no_sa_is_left(daemon: FakeDaemon) -> None:
 
 
 def test_rekey_is_done_when_every_rule_that_is_up_has_new_keys(daemon: FakeDaemon) -> None:
-    daemon.on_issue = lambda command, ticket: daemon.record("phase2.rekeyed", rule="payroll")
+    def engine(command: Command, ticket: int) -> None:
+        # The engine says that it has begun; that is not the end.
+        daemon.record("command.done", message="the renewal has begun", ticket=ticket)
+        asyncio.get_running_loop().call_later(
+            0.01, lambda: daemon.record("phase2.rekeyed", rule="payroll")
+        )
+
+    daemon.on_issue = engine
     replies = ask(daemon, api.Rekey(schema=V, tunnel="partner"))
+    assert [r.event["event"] for r in replies if isinstance(r, api.EventReply)] == [
+        "command.done",
+        "phase2.rekeyed",
+    ]
     assert daemon.issued == [Rekey("partner", None, 2)]
     assert isinstance(replies[-1], api.DoneReply)
+
+
+@pytest.mark.parametrize(
+    ("phase", "event", "rule"),
+    [(1, "phase1.rekey_failed", ""), (1, "phase1.down", ""), (2, "phase2.failed", "payroll")],
+)
+def test_rekey_fails_when_the_renewal_does(
+    daemon: FakeDaemon, phase: Literal[1, 2], event: str, rule: str
+) -> None:
+    detail = (("fix", "Compare the groups."),)
+    daemon.on_issue = lambda command, ticket: daemon.record(
+        event, rule=rule, code="E201", message="No group fits.", detail=detail
+    )
+    reply = error(daemon, api.Rekey(schema=V, tunnel="partner", phase=phase))
+    assert (reply.kind, reply.code) == (api.Kind.NEGOTIATION_FAILED, "E201")
+    assert (reply.why, reply.fix) == ("No group fits.", "Compare the groups.")
 
 
 def test_rekey_of_phase_1_does_not_take_a_phase_2_for_it(daemon: FakeDaemon) -> None:
