@@ -15,6 +15,7 @@ _SENT, _RECEIVED, _REPEATED = "exchange.sent", "exchange.received", "exchange.re
 _BEGINNINGS: Final = ("phase1.negotiating", "phase2.negotiating")
 _ENDINGS: Final = ("phase1.failed", "phase2.failed", "phase1.down", "phase2.down")
 _UP: Final = "phase2.up"
+_WANTED: Final = "traffic.wanted"
 _ARROW_WIDTH: Final = 50
 _LEGEND: Final = "        ---- clear     ==== encrypted"
 # A packet that waits is told just before the negotiation that it causes.
@@ -52,12 +53,11 @@ def _opens(event: Event) -> bool:
 
 
 def _is_trigger(event: Event, first: Event) -> bool:
-    near = _seconds(first) - _seconds(event) <= _TRIGGER_S
-    return near and str(event["event"]).startswith("packet")
+    return event["event"] == _WANTED and _seconds(first) - _seconds(event) <= _TRIGGER_S
 
 
 def _epilogue(rest: Sequence[Event]) -> list[Event]:
-    """What belongs to the end: a reply that left after the SAs stood, released packets."""
+    """What belongs to the end: a reply that left after the SAs stood."""
     kept: list[Event] = []
     for event in rest:
         if event["event"] not in (_SENT, "phase1.up", _UP) and not str(event["event"]).startswith(
@@ -96,6 +96,5 @@ def _line(event: Event) -> str:
         arrow = f"<{drawn} {exchange} " if kind == _RECEIVED else f"{exchange} {drawn}> "
         what = event.get("payloads", "") if kind != _REPEATED else f"sent again, {event['message']}"
         return f"{arrow:<{_ARROW_WIDTH}}  {what}"
-    where = f" {event['rule']!r}" if event.get("rule") else ""
     code = f"{event['code']} " if event.get("code") else ""
-    return f"{kind}{where}  {code}{event.get('message', '')}"
+    return f"{code}{event.get('message') or kind}"

@@ -83,4 +83,4 @@ def packet(seen: Seen, *, decrypt: bool) -> str:
 
 def ladder(lab: Lab) -> str:
     """The last negotiation as gw-a saw it."""
-    return "\n".join(ladders.render(lab.gateway_a.events()))
+    return ladders.render(lab.gateway_a.events())
