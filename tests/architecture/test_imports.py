@@ -38,6 +38,8 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "cli": (
         "values",
         "config",
+        "credentials.psk",
+        "crypto.entropy",
         "management.api",
         "management.client",
         "management.codec",
