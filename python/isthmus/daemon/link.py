@@ -2,8 +2,9 @@
 
 Order of start-up: connect and greet · ask what the plane has (policies, interfaces, SAs) · have the
 supervisor bring the network to the wished state · open ports · attach interfaces · set policies ·
-tell the engine of SAs that an earlier IKE process left (orphans) · and only then its configuration.
-Until that is done nothing that the plane says reaches the engine.
+give the engine its configuration and, in the same breath, the SAs that an earlier IKE process left
+(orphans; without a configuration it would not know whose they are). Until that is done nothing that
+the plane says reaches the engine.
 
 When the plane dies, a new one gets ports, interfaces and policies again, and the engine hears of
 each SA that it is gone.
@@ -112,8 +113,8 @@ class PlaneLink:
         if self._configured:
             await self._reconcile(plane, sas)
         else:
-            self._adopt(sas)
             self._host.feed(CommandIssued(Configure(self._configuration), 0))
+            self._adopt(sas)
             self._configured = True
         self._plane_pid = plane.pid
         self._is_set_up = True
@@ -133,10 +134,10 @@ class PlaneLink:
         for sa in sas:
             tag = read_tag(sa)
             inbound = sa.direction == "in"
+            self._performer.installed.add((Spi(sa.spi), inbound))
             if tag is None or self._rule_is_gone(tag.tunnel, tag.rule):
                 self._performer.discard(Spi(sa.spi), inbound)
                 continue
-            self._performer.installed.add((Spi(sa.spi), inbound))
             remote = endpoint_from(sa.remote)
             self._host.feed(OrphanFound(tag.tunnel, tag.rule, Spi(sa.spi), inbound, remote))
 

@@ -131,8 +131,11 @@ class Performer:
         self._watch(outcome, "update_sa")
 
     def discard(self, spi: Spi, inbound: bool) -> None:
-        """Have the plane forget an SA."""
-        self.installed.discard((spi, inbound))
+        """Have the plane forget an SA, if it has it: after a failed installation, or when the
+        plane was started anew, there is nothing to forget."""
+        if (spi, inbound) not in self.installed:
+            return
+        self.installed.remove((spi, inbound))
         if self.plane is not None:
             self._watch(self.plane.remove_sa(direction(inbound), spi), "remove_sa")
 
