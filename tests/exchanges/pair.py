@@ -203,8 +203,10 @@ class Side:
     def children(self) -> set[tuple[Spi, Spi]]:
         """Pairs (inbound, outbound) of SPIs that status shows."""
         return {
-            (c.spi_in, c.spi_out) for v in self.engine.views(Instant(self.clock()))
-            for r in v.rules for c in r.children
+            (c.spi_in, c.spi_out)
+            for v in self.engine.views(Instant(self.clock()))
+            for r in v.rules
+            for c in r.children
         }
 
 

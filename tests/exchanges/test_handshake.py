@@ -2,8 +2,9 @@
 
 import pytest
 
-from .pair import LEFT, RIGHT, Keys, Pair, connection, rule
 from isthmus.values.secret import Secret
+
+from .pair import LEFT, RIGHT, Keys, Pair, connection, rule
 
 
 def test_first_packet_brings_both_phases_up() -> None:

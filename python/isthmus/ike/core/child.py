@@ -88,3 +88,5 @@ class PeerRekey:
 
     successor: ChildSa
     lowest_nonce: bytes
+    announced: bool = False
+    """The lifecycle was told that the successor stands in the old one's place."""

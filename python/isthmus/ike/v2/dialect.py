@@ -182,6 +182,9 @@ def _request(
             raise Dropped("repeat")
         case Verdict.NEW:
             pass
+    if not _in_order(sa, header.exchange):
+        # Before authentication nothing but IKE_AUTH is heard, and nothing else is answered.
+        raise Dropped("exchange_out_of_order")
     if sa.established_at is not None:
         follow(ctx, sa, local, remote)
     try:
@@ -202,18 +205,23 @@ def _dispatch(
     remote: Endpoint,
 ) -> None:
     match header.exchange:
-        case ExchangeType.IKE_AUTH if isinstance(sa.state, AwaitAuthRequest):
+        case ExchangeType.IKE_AUTH:
             ike_auth.request_received(ctx, sa, header, payloads, local, remote)
-        case ExchangeType.CREATE_CHILD_SA if sa.is_authenticated:
+        case ExchangeType.CREATE_CHILD_SA:
             if _is_ike_rekey(payloads):
                 rekey_ike.request_received(ctx, sa, header, payloads, local, remote)
             else:
                 create_child_sa.request_received(ctx, sa, header, payloads, local, remote)
-        case ExchangeType.INFORMATIONAL if sa.is_authenticated:
-            informational.request_received(ctx, sa, header, payloads, local, remote)
         case _:
-            # Before authentication nothing but IKE_AUTH is heard, and nothing else is answered.
-            raise Dropped("exchange_out_of_order")
+            informational.request_received(ctx, sa, header, payloads, local, remote)
+
+
+def _in_order(sa: SaV2, exchange: int) -> bool:
+    """May this exchange be asked for in the SA's state?"""
+    if exchange == ExchangeType.IKE_AUTH:
+        return isinstance(sa.state, AwaitAuthRequest)
+    known = exchange in (ExchangeType.CREATE_CHILD_SA, ExchangeType.INFORMATIONAL)
+    return known and sa.is_authenticated
 
 
 def _is_ike_rekey(payloads: tuple[Payload, ...]) -> bool:

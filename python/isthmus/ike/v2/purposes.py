@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from isthmus.ike.core.child import ChildSa
 from isthmus.ike.v2.states import ChildOffer
 from isthmus.values.proposal import Proposal
 from isthmus.values.registry.ikev2 import KeMethod
@@ -27,8 +28,8 @@ class ForChild:
     nonce: bytes
     method: KeMethod
     private: Secret | None
-    replaces: Spi | None
-    """Our inbound SPI of the SA that is rekeyed."""
+    replaces: ChildSa | None
+    """The SA that is rekeyed; it may be gone by the time the answer comes."""
     ke_rounds: int = 0
 
 

@@ -30,7 +30,7 @@ from isthmus.values.registry.ikev2 import (
     known,
 )
 from isthmus.values.secret import Secret
-from isthmus.values.spi import ESP_SPI_SIZE, Spi, spi_from, spi_octets
+from isthmus.values.spi import ESP_SPI_SIZE, spi_from, spi_octets
 from isthmus.wire.header import Header
 from isthmus.wire.v2.key_exchange import KeyExchange
 from isthmus.wire.v2.message import Payload
@@ -73,12 +73,17 @@ def start(ctx: Context, sa: SaV2, wish: WantChild | WantRekeyChild) -> bool:
     offer = children.make_offer(ctx, rule, trigger, pfs=True)
     methods = offer.proposals[0].of_kind(TransformType.KE)
     method = KeMethod(methods[0].number) if methods else KeMethod.NONE
-    _prepare(ctx, sa, offer, method, replaces.spi_in if replaces else None, 0)
+    _prepare(ctx, sa, offer, method, replaces, 0)
     return True
 
 
 def _prepare(
-    ctx: Context, sa: SaV2, offer: ChildOffer, method: KeMethod, replaces: Spi | None, rounds: int
+    ctx: Context,
+    sa: SaV2,
+    offer: ChildOffer,
+    method: KeMethod,
+    replaces: ChildSa | None,
+    rounds: int,
 ) -> None:
     nonce = ctx.entropy.octets(NONCE_SIZE)
     if method is KeMethod.NONE:
@@ -106,7 +111,7 @@ def _send(ctx: Context, sa: SaV2, purpose: ForChild, public: bytes) -> None:
             Notify(
                 kind=NotifyType.REKEY_SA,
                 protocol=SecurityProtocol.ESP,
-                spi=spi_octets(purpose.replaces),
+                spi=spi_octets(purpose.replaces.spi_in),
             )
         )
     security, ts_i, ts_r = children.offer_payloads(purpose.offer)
@@ -147,7 +152,6 @@ def reply_received(
         return
 
     def finish(shared: Secret | None) -> None:
-        replaces = sa.children.get(purpose.replaces) if purpose.replaces is not None else None
         child = children.install(
             ctx,
             sa,
@@ -161,9 +165,9 @@ def reply_received(
             nonce_r=nonce_r,
             shared=shared,
             initiated=True,
-            predecessor=replaces,
+            predecessor=purpose.replaces,
         )
-        _finish(ctx, sa, child, replaces, min(purpose.nonce, nonce_r))
+        _finish(ctx, sa, child, purpose.replaces, min(purpose.nonce, nonce_r))
 
     if purpose.private is None:
         finish(None)
@@ -194,37 +198,47 @@ def _finish(
     ctx: Context, sa: SaV2, child: ChildSa, replaces: ChildSa | None, our_lowest: bytes
 ) -> None:
     """A Child SA of ours stands: what becomes of the one it replaces (RFC 7296 §2.8.1)."""
-    if replaces is None or replaces.state is ChildState.GONE:
+    if replaces is None:
         ctx.lifecycle.phase2_up(ctx, sa, child)
         return
     crossing = replaces.rekeyed_by_peer
-    if crossing is not None and crossing.successor.state is not ChildState.GONE:
-        if our_lowest < crossing.lowest_nonce:
-            # Ours came from the exchange with the lowest nonce: redundant, and ours to delete.
-            ctx.record(
-                "phase2.collision",
-                "both sides renewed at once; the peer's pair is kept",
-                connection=sa.connection,
-                rule=child.rule.name,
-            )
-            closing.promote(ctx, crossing.successor)
-            child.move(ChildState.REPLACED)
-            child.predecessor = None
-            sa.wishes.append(WantDeleteChild(child.spi_in))
-            ctx.lifecycle.phase2_up(ctx, sa, crossing.successor)
-            return
+    if crossing is not None:
+        ours_is_redundant = our_lowest < crossing.lowest_nonce
         ctx.record(
             "phase2.collision",
-            "both sides renewed at once; our pair is kept",
+            "both sides renewed at once; "
+            + ("the peer's pair is kept" if ours_is_redundant else "our pair is kept"),
             connection=sa.connection,
             rule=child.rule.name,
         )
+        if ours_is_redundant and crossing.successor.state is not ChildState.GONE:
+            # Ours came from the exchange with the lowest nonce, so it is ours to delete; the
+            # peer deletes the old pair.
+            child.predecessor = None
+            child.move(ChildState.REPLACED)
+            sa.wishes.append(WantDeleteChild(child.spi_in))
+            yield_to_peer(ctx, sa, replaces)
+            return
         if crossing.successor.is_usable:
             crossing.successor.move(ChildState.REPLACED)
-    if replaces.state in (ChildState.INSTALLED, ChildState.REKEYING):
+    if replaces.is_usable:
         replaces.move(ChildState.REPLACED)
-    sa.wishes.append(WantDeleteChild(replaces.spi_in))
+    if replaces.state is ChildState.REPLACED:
+        sa.wishes.append(WantDeleteChild(replaces.spi_in))
     ctx.lifecycle.phase2_up(ctx, sa, child)
+
+
+def yield_to_peer(ctx: Context, sa: SaV2, old: ChildSa) -> bool:
+    """Our half of a simultaneous renewal came to nothing: the peer's pair, if any, is the one."""
+    crossing = old.rekeyed_by_peer
+    if crossing is None or not crossing.successor.is_usable:
+        return False
+    if crossing.announced:
+        return True
+    crossing.announced = True
+    closing.promote(ctx, crossing.successor)
+    ctx.lifecycle.phase2_up(ctx, sa, crossing.successor)
+    return True
 
 
 def _answered_no(ctx: Context, sa: SaV2, purpose: ForChild, error: Notify | None) -> None:
@@ -245,8 +259,8 @@ def _answered_no(ctx: Context, sa: SaV2, purpose: ForChild, error: Notify | None
             return
     if error.kind == NotifyType.CHILD_SA_NOT_FOUND and purpose.replaces is not None:
         # The peer has lost it: forget it here too, and let traffic make a fresh one (§2.25).
-        gone = sa.children.get(purpose.replaces)
-        if gone is not None:
+        gone = purpose.replaces
+        if gone.state is not ChildState.GONE and not yield_to_peer(ctx, sa, gone):
             closing.drop_child(ctx, sa, gone)
             ctx.lifecycle.phase2_gone(ctx, sa, gone, "the peer no longer knows it")
         return
@@ -254,15 +268,14 @@ def _answered_no(ctx: Context, sa: SaV2, purpose: ForChild, error: Notify | None
     _failed(ctx, sa, purpose.offer, purpose.replaces, failed)
 
 
-def _failed(
-    ctx: Context, sa: SaV2, offer: ChildOffer, replaces: Spi | None, failed: Failed
-) -> None:
-    if replaces is not None:
-        old = sa.children.get(replaces)
-        if old is not None and old.state is ChildState.REKEYING:
-            old.move(ChildState.INSTALLED)
-            pause = RETRY_S * (1 + ctx.chance())
-            ctx.agenda.arm(child_owner(old), TimerKind.CHILD_REKEY, ctx.later(pause))
+def _failed(ctx: Context, sa: SaV2, offer: ChildOffer, old: ChildSa | None, failed: Failed) -> None:
+    if old is not None and old.state is ChildState.REKEYING:
+        if yield_to_peer(ctx, sa, old):
+            old.move(ChildState.REPLACED)
+            return
+        old.move(ChildState.INSTALLED)
+        pause = RETRY_S * (1 + ctx.chance())
+        ctx.agenda.arm(child_owner(old), TimerKind.CHILD_REKEY, ctx.later(pause))
     ctx.lifecycle.phase2_failed(ctx, sa, offer.rule, failed)
 
 

@@ -3,6 +3,7 @@
 from isthmus.ike.core.child import ChildSa, ChildState
 from isthmus.ike.core.context import Context, Failed
 from isthmus.ike.v2 import closing, look
+from isthmus.ike.v2.exchanges.create_child_sa import yield_to_peer
 from isthmus.ike.v2.purposes import ForDeleteChild, ForDeleteIke, ForProbe
 from isthmus.ike.v2.sa import SaV2
 from isthmus.ike.v2.states import Closing, Refused, Replaced
@@ -130,6 +131,7 @@ def _ended(ctx: Context, sa: SaV2, child: ChildSa, reason: str) -> None:
     was_replaced = child.state is ChildState.REPLACED or any(
         c.predecessor is child and c.state is not ChildState.GONE for c in sa.children.values()
     )
+    yield_to_peer(ctx, sa, child)
     for successor in sa.children.values():
         if successor.predecessor is child:
             closing.promote(ctx, successor)
