@@ -78,7 +78,7 @@ class Reader:
         at = self._at
         self.budget.step(self._base + at)
         end = at + count
-        if end > self._end:
+        if not at <= end <= self._end:
             raise Malformed(f"{count} octets wanted, {self._end - at} left", at=self._base + at)
         self._at = end
         return at

@@ -136,6 +136,12 @@ def test_a_reader_tells_where_it_stands() -> None:
     part.skip(1)
     assert part.rest() == b"\x08\x09"
     part.finish()
+    with pytest.raises(Malformed, match="1 octets wanted, 0 left"):
+        part.u8()  # what lies behind belongs to somebody else
+    with pytest.raises(Malformed):
+        reader.part(3)
+    with pytest.raises(Malformed):
+        reader.take(-1)
     with pytest.raises(Malformed) as caught:
         reader.take(3)
     assert (caught.value.at, reader.remaining) == (110, 2)

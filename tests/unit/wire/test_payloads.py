@@ -315,6 +315,32 @@ def test_octets_behind_the_last_payload_are_malformed() -> None:
         decode_chain(0, bytes(4))
 
 
+@pytest.mark.parametrize("length", range(4))
+def test_a_payload_shorter_than_its_header_is_malformed(length: int) -> None:
+    """It would not advance: the class of endless loops (S-02)."""
+    with pytest.raises(Malformed, match=f"payload 43 of {length} octets"):
+        decode_chain(43, generic(0, b"", length=length))
+
+
+@pytest.mark.parametrize(
+    ("kind", "octets"),
+    [
+        (PayloadType.SA, "0000 0010 01 01 00 01 0000 0008 01 00"),
+        (PayloadType.KE, "001f 00"),
+        (PayloadType.ID_I, "0b 0000"),
+        (PayloadType.NOTIFY, "03 04 4009 c0ffee"),
+        (PayloadType.DELETE, "03 04 00"),
+        (PayloadType.TS_I, "01 000000 07 00 0010 0000 ffff 00000000 ffffff"),
+        (PayloadType.CP, "01 000000 0001 0004 0a0000"),
+        (PayloadType.EAP, "01 07 00"),
+    ],
+)
+def test_a_payload_does_not_read_on_into_the_next_one(kind: int, octets: str) -> None:
+    chain = generic(PayloadType.VENDOR_ID, bytes.fromhex(octets)) + generic(0, b"behind")
+    with pytest.raises(Malformed, match="octets wanted"):
+        decode_chain(kind, chain)
+
+
 def test_errors_tell_where_in_the_datagram_they_are() -> None:
     octets = message_of(40, generic(41, bytes(16)) + generic(0, bytes.fromhex("6304400900000001")))
     with pytest.raises(Malformed) as caught:
