@@ -227,6 +227,28 @@ mod tests {
     }
 
     #[test]
+    fn both_edges_of_the_window_infer_the_right_half() {
+        let subspace = 1u64 << 32;
+        // The window ends in the middle of a subspace, at its last number, and reaches back into
+        // the one before by one number and by all but one.
+        for highest in [
+            5 * subspace + 9999,
+            5 * subspace + 63,
+            5 * subspace + 62,
+            5 * subspace,
+        ] {
+            let window = at(64, highest);
+            let oldest = highest - 63;
+            assert_eq!(window.infer(oldest as u32, true), Ok(oldest));
+            // One number further back is out of the window, so the next round is meant.
+            assert_eq!(
+                window.infer((oldest - 1) as u32, true),
+                Ok(oldest - 1 + subspace)
+            );
+        }
+    }
+
+    #[test]
     fn numbers_before_the_beginning_are_stale() {
         assert_eq!(at(64, 3).infer(u32::MAX, true), Err(Replay::Stale));
         assert_eq!(
