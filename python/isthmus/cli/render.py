@@ -364,6 +364,13 @@ def which_lines(reply: api.WhichReply, paint: Paint) -> list[str]:
     return lines
 
 
+def finding_lines(findings: Sequence[tuple[str, str]], paint: Paint) -> list[str]:
+    """Findings with their grade: bad, warn or note."""
+    roles = {"bad": "bad", "warn": "busy", "note": "dim"}
+    lines = [f"{paint(roles[grade], f'{grade:<5}')} {safe(text)}" for grade, text in findings]
+    return lines or [f"{paint('good', 'ok   ')} nothing found"]
+
+
 def print_lines(lines: Iterable[str]) -> None:
     """Write lines to standard output at once, so that they can be followed through a pipe."""
     print("\n".join(lines), flush=True)

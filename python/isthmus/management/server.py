@@ -93,7 +93,7 @@ class Server:
             listening = self._bind()
         except OSError as error:
             raise LocalFault(f"cannot open {self._path}: {error.strerror or error}") from None
-        self._server = await asyncio.start_unix_server(self._client, sock=listening, limit=LINE_MAX)
+        self._server = await asyncio.start_unix_server(self._accept, sock=listening, limit=LINE_MAX)
 
     async def close(self) -> None:
         """Stop listening, end every client, and remove the socket if it is still ours."""
@@ -133,10 +133,12 @@ class Server:
             raise
         return listening
 
+    def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        client = asyncio.get_running_loop().create_task(self._client(reader, writer))
+        self._clients.add(client)
+        client.add_done_callback(self._clients.discard)
+
     async def _client(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        self._clients.add(task)
         counted = False
         try:
             peer = peer_of(writer.get_extra_info("socket"))
@@ -148,7 +150,6 @@ class Server:
             writer.transport.abort()
         finally:
             self._readers -= counted
-            self._clients.discard(task)
             writer.close()
 
     async def _admit(

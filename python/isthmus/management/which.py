@@ -105,8 +105,7 @@ def which(
         id=id,
         packet=str(packet),
         verdict="rule",
-        why=f"{packet.source} is in {selectors_text(rule.local)} and {packet.destination} in "
-        f"{selectors_text(_reach(connection, rule))}.",
+        why=_why(connection, rule, packet),
         tunnel=connection.name,
         rule=rule.name,
         state=states.get((connection.name, rule.name), ""),
@@ -152,6 +151,16 @@ def _why_not(connection: Connection, rule: ChildPolicy, packet: Packet) -> str:
             return f"it takes destination port {ranges} only; name the port, such as tcp/443"
         return f"destination port {packet.port} is not {ranges}"
     return ""
+
+
+def _why(connection: Connection, rule: ChildPolicy, packet: Packet) -> str:
+    local = tuple(s for s in rule.local if _within(s, packet.source))
+    remote = tuple(s for s in _reach(connection, rule) if _within(s, packet.destination))
+    how = "routed to it by" if connection.mode is Mode.ROUTE else "in"
+    return (
+        f"{packet.source} is in {selectors_text(local)}, and {packet.destination} is {how} "
+        f"{selectors_text(remote)}."
+    )
 
 
 def width(rule: ChildPolicy) -> tuple[int, ...]:

@@ -50,7 +50,10 @@ def test_counts() -> None:
 
 
 def test_a_table_lines_up_with_and_without_colour() -> None:
-    rows = [["office", Cell("up", "good"), "x"], ["a-long-name", Cell("failed", "bad")]]
+    rows: list[list[Cell | str]] = [
+        ["office", Cell("up", "good"), "x"],
+        ["a-long-name", Cell("failed", "bad")],
+    ]
     plain = table(("NAME", "STATE", ""), rows, Paint())
     assert plain == [
         "NAME         STATE",

@@ -274,7 +274,7 @@ class FakeDaemon:
 def served(daemon: FakeDaemon, path: Path, rights: Rights | None = None) -> Iterator[Path]:
     """The daemon behind a real socket, in a thread with a loop of its own."""
     ready = threading.Event()
-    stop: list[Callable[[], None]] = []
+    stop: list[Callable[[], object]] = []
 
     async def serve() -> None:
         server = Server(Service(daemon, advice), path, rights)

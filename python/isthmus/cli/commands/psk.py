@@ -1,9 +1,10 @@
-"""`isthmus psk`: make a pre-shared key that every vendor takes, or find what is wrong with one."""
+"""`isthmus psk`: make a pre-shared key that every vendor takes, or find what is wrong with one.
+
+The judgement is the daemon's own (`credentials.psk`), so both always say the same.
+"""
 
 import os
-import secrets
 import stat
-import string
 import sys
 from pathlib import Path
 
@@ -12,18 +13,11 @@ import click
 from isthmus.cli.errors import CliError
 from isthmus.cli.exits import Exit
 from isthmus.cli.options import common, settings
-from isthmus.cli.render import as_json, print_lines
+from isthmus.cli.render import as_json, finding_lines, print_lines
+from isthmus.cli.text import Paint
+from isthmus.credentials.psk import OCTETS_MAX, RefusedPsk, aws_warnings, examine, generate
+from isthmus.crypto.entropy import SystemEntropy
 from isthmus.management.api import SCHEMA
-
-LENGTH = 32
-ALPHABET = string.ascii_letters + string.digits + "._"
-"""What AWS takes, which is the narrowest set of the vendors."""
-VENDOR_LENGTHS = (8, 64)
-WEAK_BELOW = 20
-"""Characters; shorter keys can be guessed from one recorded negotiation (RFC 7296 §2.15)."""
-DISTINCT_MIN = 8
-FILE_MAX = 4096
-CURLY = "‘’‚‛“”„‟«»"
 
 
 @click.group()
@@ -32,7 +26,7 @@ def psk() -> None:
     """Make and check pre-shared keys.
 
     \b
-    isthmus psk new > office.psk
+    isthmus psk new -o office.psk
     isthmus psk check office.psk
     """
 
@@ -43,35 +37,30 @@ def psk() -> None:
 )
 @common
 def new(output: str | None) -> int:
-    """Print a new key: 32 characters that every vendor takes, 190 bits.
+    """Print a new key: 32 characters that every vendor takes, 192 bits.
 
     \b
     isthmus psk new -o /etc/isthmus/secrets/office.psk
     """
-    key = generate()
+    key = generate(SystemEntropy()).reveal().decode("ascii")
     if output is None:
+        # The one place where a secret is printed: it is what was asked for.
         print_lines([as_json({"schema": SCHEMA, "psk": key}) if settings().json else key])
         return Exit.OK
     try:
         handle = os.open(output, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
+        with os.fdopen(handle, "w") as file:
+            file.write(key)
     except OSError as error:
         raise CliError(
             f"{output} could not be written.",
             f"{error.strerror}; an existing file is never overwritten.",
-            "Name a file that does not exist yet.",
+            "Name a file that does not exist yet, in a directory that does.",
             Exit.FAILED,
         ) from None
-    with os.fdopen(handle, "w") as file:
-        file.write(key)
     if not settings().quiet:
         print_lines([f"Wrote a new key to {output} (mode 0600)."])
     return Exit.OK
-
-
-def generate() -> str:
-    """A new key. AWS refuses a leading 0."""
-    first = secrets.choice(ALPHABET.replace("0", ""))
-    return first + "".join(secrets.choice(ALPHABET) for _ in range(LENGTH - 1))
 
 
 @psk.command("check")
@@ -82,68 +71,47 @@ def check(file: str | None) -> int:
 
     \b
     isthmus psk check /etc/isthmus/secrets/office.psk
+    Exit code 1 if the daemon would refuse it.
     """
-    octets = _read(file)
-    found = problems(octets)
-    if file is not None and stat.S_IMODE(os.stat(file).st_mode) & 0o077:
-        found.append(("bad", f"others than its owner may read or write {file}: chmod 600 {file}"))
-    bad = [text for grade, text in found if grade == "bad"]
-    if settings().json:
-        print_lines(
-            [
-                as_json(
-                    {
-                        "schema": SCHEMA,
-                        "ok": not bad,
-                        "findings": [{"grade": grade, "text": text} for grade, text in found],
-                    }
-                )
-            ]
-        )
-    elif not settings().quiet:
-        print_lines([f"{grade:<5} {text}" for grade, text in found] or ["ok    nothing found"])
-    return Exit.FAILED if bad else Exit.OK
+    octets, mode = _read(file)
+    found = findings(octets)
+    if mode & 0o077:
+        found.append(("bad", f"others may use the file (mode {mode:04o}): chmod 600 {file}"))
+    given = settings()
+    ok = all(grade != "bad" for grade, _ in found)
+    if given.json:
+        listed = [{"grade": grade, "text": text} for grade, text in found]
+        print_lines([as_json({"schema": SCHEMA, "ok": ok, "findings": listed})])
+    elif not given.quiet:
+        print_lines(finding_lines(found, Paint(given.colour)))
+    return Exit.OK if ok else Exit.FAILED
 
 
-def _read(file: str | None) -> bytes:
+def findings(octets: bytes) -> list[tuple[str, str]]:
+    """What is wrong ("bad"), doubtful ("warn") or worth knowing ("note"); nothing of the key."""
+    try:
+        examined = examine(octets)
+    except RefusedPsk as refused:
+        return [("bad", f"{refused.message}: {refused.why}; {refused.hint}")]
+    found = [("warn", warning) for warning in examined.warnings]
+    found += [("note", warning) for warning in aws_warnings(examined.secret)]
+    if octets.endswith(b"\n"):
+        found.append(("note", "a line end follows the key; Isthmus leaves it out, others may not"))
+    return found
+
+
+def _read(file: str | None) -> tuple[bytes, int]:
+    """The octets, and the mode of the file (0 for standard input)."""
     if file is None:
-        return sys.stdin.buffer.read(FILE_MAX + 1)
+        return sys.stdin.buffer.read(OCTETS_MAX + 3), 0
     try:
         with Path(file).open("rb") as opened:
-            return opened.read(FILE_MAX + 1)
+            mode = stat.S_IMODE(os.fstat(opened.fileno()).st_mode)
+            return opened.read(OCTETS_MAX + 3), mode
     except OSError as error:
         raise CliError(
-            f"{file} could not be read.", f"{error.strerror}.", "Name a file.", Exit.FAILED
+            f"{file} could not be read.",
+            f"{error.strerror}.",
+            "Name a file that holds a pre-shared key and nothing else.",
+            Exit.FAILED,
         ) from None
-
-
-def problems(octets: bytes) -> list[tuple[str, str]]:
-    """What is wrong ("bad") or doubtful ("note") with a key, without showing any of it."""
-    if len(octets) > FILE_MAX:
-        return [("bad", f"it is longer than {FILE_MAX} octets")]
-    found: list[tuple[str, str]] = []
-    try:
-        text = octets.decode()
-    except UnicodeDecodeError:
-        return [("note", "it is not text; other products may need it in hexadecimal")]
-    if text.endswith("\n"):
-        text = text.removesuffix("\n").removesuffix("\r")
-        found.append(("note", "a line end follows it, which Isthmus leaves out; others may not"))
-    if not text:
-        return [*found, ("bad", "it is empty")]
-    if text != text.strip():
-        found.append(("bad", "it begins or ends with blanks"))
-    if "\n" in text or "\r" in text:
-        found.append(("bad", "it has several lines"))
-    if any(c in CURLY for c in text):
-        found.append(("bad", "it has curly quotes, as text editors put in for straight ones"))
-    if text[0] == text[-1] and text[0] in "'\"" and len(text) > 1:
-        found.append(("bad", "it stands in quotes, which would belong to the key"))
-    if len(text) < WEAK_BELOW or len(set(text)) < DISTINCT_MIN:
-        found.append(
-            ("bad", "it is short or repeats itself, so it can be guessed: isthmus psk new")
-        )
-    least, most = VENDOR_LENGTHS
-    if any(c not in ALPHABET for c in text) or text[0] == "0" or not least <= len(text) <= most:
-        found.append(("note", f"AWS takes {least}-{most} of A-Z a-z 0-9 . _ without a leading 0"))
-    return found
