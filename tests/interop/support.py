@@ -208,7 +208,7 @@ class CharonGateway:
     def finish(self) -> None:
         if not self._name:
             return
-        self.close()
+        self.charon.terminate(ike=self._name, force=True)
         self.charon.unload(self._name)
         self._name = ""
 

@@ -243,9 +243,14 @@ class Charon:
         with self.vici() as vici:
             vici.request("rekey", {"ike": ike})
 
-    def terminate(self, *, ike: str | None = None, child: str | None = None) -> None:
-        """Close an IKE SA or a Child SA by name, telling the peer; nothing to close is no error."""
-        section: Section = {"timeout": "5000"}
+    def terminate(
+        self, *, ike: str | None = None, child: str | None = None, force: bool = False
+    ) -> None:
+        """Close an IKE SA or a Child SA by name, telling the peer; nothing to close is no error.
+
+        With `force` an IKE SA is forgotten when the peer does not answer at once.
+        """
+        section: Section = {"timeout": "200", "force": "yes"} if force else {"timeout": "5000"}
         if ike is not None:
             section["ike"] = ike
         if child is not None:
