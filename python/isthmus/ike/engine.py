@@ -34,10 +34,9 @@ from isthmus.ike.lifecycle.tunnels import Tunnels
 from isthmus.ike.v2 import closing, dialect, look
 from isthmus.ike.v2.dialect import Dropped
 from isthmus.ike.v2.exchanges import ike_sa_init
+from isthmus.ike.v2.face import IkeV2
 from isthmus.ike.v2.sa import SaV2
 from isthmus.ike.v2.states import Refused
-from isthmus.ike.v2.transport import owner
-from isthmus.ike.v2.wishes import WantDeleteChild, WantDeleteIke, WantRekeyChild, WantRekeyIke
 from isthmus.policy.connection import Configuration
 from isthmus.policy.select import by_address
 from isthmus.values.address import Endpoint
@@ -60,7 +59,8 @@ class IkeEngine:
     """Every IKE SA of one host. Single-threaded; the host calls it from one place."""
 
     def __init__(self, entropy: Entropy, credentials: Credentials) -> None:
-        self._tunnels = Tunnels()
+        self._dialect = IkeV2()
+        self._tunnels = Tunnels(self._dialect)
         self._agenda = Agenda()
         self._admission = Admission(entropy)
         self._sas: dict[IkeSpi, SaV2] = {}
@@ -151,7 +151,7 @@ class IkeEngine:
         assert isinstance(sa, SaV2)
         if self._sas.pop(sa.own_spi, None) is None:
             return
-        self._agenda.forget(owner(sa))
+        self._agenda.forget(sa.owner)
         self._tunnels.sas.remove(sa)
         self._no_longer_half_open(sa)
 
@@ -352,8 +352,7 @@ class IkeEngine:
         if then is not None:
             then(event)
             for sa in tuple(self._tunnels.sas):
-                if sa.wishes:
-                    dialect.pump(ctx, sa)
+                self._dialect.resume(ctx, sa)
 
     def _run_due(self, ctx: Context) -> None:
         for _ in range(10_000):
@@ -367,7 +366,7 @@ class IkeEngine:
             case ("sa", bytes() as spi):
                 sa = self._sas.get(IkeSpi(spi))
                 if sa is not None:
-                    dialect.timer(ctx, sa, kind)
+                    self._dialect.timer(ctx, sa, kind)
             case ("child", int() as number):
                 found = self._children.get(Spi(number))
                 if found is None:
@@ -377,7 +376,7 @@ class IkeEngine:
                     ctx.emit(RemoveSa(child.spi_in, inbound=True))
                     self.child_removed(child)
                 else:
-                    dialect.child_timer(ctx, sa, child, kind)
+                    self._dialect.child_timer(ctx, sa, child, kind)
             case ("tunnel", str() as name):
                 run = self._tunnels.runs.get(name)
                 if run is not None:
@@ -398,9 +397,9 @@ class IkeEngine:
             rule=child.rule.name,
         )
         if child.state is ChildState.INSTALLED:
-            dialect.wish(ctx, sa, WantRekeyChild(child.spi_in))
+            self._dialect.rekey_child(ctx, sa, child)
         elif event.hard and child.is_usable:
-            dialect.wish(ctx, sa, WantDeleteChild(child.spi_in))
+            self._dialect.delete_child(ctx, sa, child)
 
     def _moved(self, ctx: Context, event: PeerMoved) -> None:
         found = self._children.get(event.spi)
@@ -408,7 +407,7 @@ class IkeEngine:
             return
         sa = found[0]
         if sa.nat.encap and not sa.nat.local and event.endpoint != sa.remote:
-            dialect.follow(ctx, sa, sa.local, event.endpoint)
+            self._dialect.moved(ctx, sa, event.endpoint)
 
     def _first_packet(self, ctx: Context, event: FirstPacket) -> None:
         found = self._children.get(event.spi)
@@ -435,9 +434,9 @@ class IkeEngine:
                 self._stopping_ticket = ticket
                 for sa in tuple(self._tunnels.sas):
                     if sa.is_authenticated:
-                        dialect.wish(ctx, sa, WantDeleteIke("the daemon stops"))
+                        self._dialect.delete(ctx, sa, "the daemon stops")
                     else:
-                        closing.forget(ctx, sa)
+                        self._dialect.forget(ctx, sa)
             case Initiate(tunnel, rule) | Terminate(tunnel, rule) | Rekey(tunnel, rule):
                 run = self._tunnels.runs.get(tunnel)
                 if run is None or (rule is not None and rule not in run.rules):
@@ -470,14 +469,14 @@ class IkeEngine:
         sa = self._tunnels.open_sa(run)
         begun = False
         if phase == 1 and sa is not None:
-            dialect.wish(ctx, sa, WantRekeyIke())
+            self._dialect.replace_ike(ctx, sa)
             begun = True
         elif phase == 2:
             for each in run.rules.values():
                 child = each.child
                 home = self._tunnels.sa_of(child) if child is not None else None
                 if child is not None and home is not None and rule in (None, each.policy.name):
-                    dialect.wish(ctx, home, WantRekeyChild(child.spi_in))
+                    self._dialect.rekey_child(ctx, home, child)
                     begun = True
         if begun:
             ctx.record("command.done", "the renewal has begun", tunnel=tunnel, ticket=ticket)

@@ -123,6 +123,8 @@ class Narrowed:
     """The rule is covered completely; False means that the peer asked for less."""
 
 
+TEXT_MAX = 400
+"""Characters of one side's proposals in a sentence."""
 SELECTORS_MAX = 32
 """Selectors kept for one side of one SA; more is refused rather than cut."""
 
@@ -186,6 +188,11 @@ def difference(ours: Iterable[Proposal], theirs: Iterable[Proposal]) -> str:
     names = {"ENCR": "cipher", "INTEG": "integrity", "KE": "key exchange (DH)", "ESN": "ESN"}
     kinds = ", ".join(names.get(k, k) for k in (best[1] if best else ())) or "the combination"
     return (
-        f"nothing in common in {kinds}: we accept {proposals_text(ours)}; "
-        f"the peer offers {proposals_text(theirs)}"
+        f"nothing in common in {kinds}: we accept {_clip(proposals_text(ours))}; "
+        f"the peer offers {_clip(proposals_text(theirs))}"
     )
+
+
+def _clip(text: str) -> str:
+    """A stranger's list may be long; a sentence must not be."""
+    return text if len(text) <= TEXT_MAX else text[: TEXT_MAX - 3] + "..."

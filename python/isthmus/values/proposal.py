@@ -328,6 +328,8 @@ def suite_from(proposal: Proposal) -> Suite:
         if transform.kind in one:
             raise ValueError("a chosen proposal has two transforms of one kind")
         one[transform.kind] = transform
+    if TransformType.ENCR not in one:
+        raise ValueError("a chosen proposal names no cipher")
     encr = one[TransformType.ENCR]
     integ = one.get(TransformType.INTEG)
     prf = one.get(TransformType.PRF)

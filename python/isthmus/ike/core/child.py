@@ -5,8 +5,8 @@ from enum import Enum
 
 from isthmus.policy.connection import ChildPolicy
 from isthmus.values.proposal import Suite
-from isthmus.values.selector import Selectors
-from isthmus.values.spi import Spi
+from isthmus.values.selector import Selectors, selectors_text
+from isthmus.values.spi import Spi, spi_text
 from isthmus.values.time import Instant
 
 
@@ -75,6 +75,17 @@ class ChildSa:
         if to not in CHILD_MOVES[self.state]:
             raise AssertionError(f"a Child SA may not go from {self.state} to {to}")
         self.state = to
+
+    @property
+    def owner(self) -> tuple[str, int]:
+        """The name that its timers stand under."""
+        return ("child", self.spi_in)
+
+    def __str__(self) -> str:
+        return (
+            f"{selectors_text(self.local)} to {selectors_text(self.remote)}, {self.suite}, "
+            f"SPI in {spi_text(self.spi_in)} out {spi_text(self.spi_out)}"
+        )
 
     @property
     def is_usable(self) -> bool:

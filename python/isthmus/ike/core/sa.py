@@ -1,5 +1,6 @@
 """What an IKE SA (phase 1) is, whatever the version."""
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 
 from isthmus.ike.core.child import ChildSa
@@ -38,7 +39,7 @@ class NatSeen:
 
 
 @dataclass(slots=True, eq=False)
-class IkeSa:
+class IkeSa(ABC):
     """The version-neutral part. Compared by identity: two SAs are never equal."""
 
     connection: Connection
@@ -59,6 +60,24 @@ class IkeSa:
     established_at: Instant | None = None
     expires_at: Instant | None = None
     peer_vendor: str = ""
+
+    rekeying: bool = False
+    """We have asked for a successor."""
+
+    @property
+    @abstractmethod
+    def is_open(self) -> bool:
+        """Authenticated, and nothing stands in its place. Each version knows its own states."""
+
+    @property
+    @abstractmethod
+    def is_authenticated(self) -> bool:
+        """The peer has proved who it is, and the SA is not closed."""
+
+    @property
+    def owner(self) -> tuple[str, bytes]:
+        """The name that its timers stand under."""
+        return ("sa", self.own_spi)
 
     @property
     def own_spi(self) -> IkeSpi:

@@ -2,6 +2,7 @@
 
 from isthmus.ike.core.agenda import Agenda, TimerKind
 from isthmus.ike.core.child import ChildSa, ChildState
+from isthmus.ike.core.sa import IkeSa
 from isthmus.ike.core.views import (
     ChildView,
     Failure,
@@ -12,8 +13,6 @@ from isthmus.ike.core.views import (
     TunnelView,
 )
 from isthmus.ike.lifecycle.tunnel import PastFailure, RuleRun, TunnelRun
-from isthmus.ike.v2.sa import SaV2
-from isthmus.ike.v2.transport import owner
 from isthmus.policy.connection import Connection, Start
 from isthmus.values.proposal import WEAK_WORDS
 from isthmus.values.time import Instant
@@ -22,7 +21,7 @@ HEALTHY = frozenset({RuleState.ARMED, RuleState.IDLE, RuleState.UP, RuleState.RE
 CARRYING = frozenset({RuleState.UP, RuleState.REKEYING})
 
 
-def tunnel_view(run: TunnelRun, sas: list[SaV2], agenda: Agenda, now: Instant) -> TunnelView:
+def tunnel_view(run: TunnelRun, sas: list[IkeSa], agenda: Agenda, now: Instant) -> TunnelView:
     """One tunnel as users see it."""
     mine = [s for s in sas if s.connection.name == run.connection.name]
     open_sas = [s for s in mine if s.is_open]
@@ -52,7 +51,7 @@ def _start(connection: Connection) -> str:
     return next(iter(starts)).value if len(starts) == 1 else Start.TRAFFIC.value
 
 
-def _phase1_state(run: TunnelRun, current: SaV2 | None, under_way: bool) -> Phase1State:
+def _phase1_state(run: TunnelRun, current: IkeSa | None, under_way: bool) -> Phase1State:
     if current is not None:
         return Phase1State.REKEYING if current.rekeying else Phase1State.UP
     if under_way:
@@ -114,8 +113,8 @@ def _child_view(child: ChildSa, now: Instant) -> ChildView:
     )
 
 
-def _phase1_view(sa: SaV2, agenda: Agenda, now: Instant) -> Phase1View:
-    rekey_at = agenda.when(owner(sa), TimerKind.IKE_REKEY)
+def _phase1_view(sa: IkeSa, agenda: Agenda, now: Instant) -> Phase1View:
+    rekey_at = agenda.when(sa.owner, TimerKind.IKE_REKEY)
     return Phase1View(
         spi_i=sa.spi_i.hex(),
         spi_r=sa.spi_r.hex(),
@@ -141,7 +140,7 @@ def _failure(past: PastFailure | None, now: Instant) -> Failure | None:
     return Failure(failed.code, failed.reason, failed.fix, now - past.at, retry_in)
 
 
-def _weak(run: TunnelRun, current: SaV2 | None) -> tuple[str, ...]:
+def _weak(run: TunnelRun, current: IkeSa | None) -> tuple[str, ...]:
     words: set[str] = set()
     suites = [str(current.suite)] if current is not None else []
     suites += [str(c.suite) for r in run.rules.values() for c in r.children]

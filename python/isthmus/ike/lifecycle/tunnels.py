@@ -3,16 +3,11 @@
 from isthmus.ike.core.agenda import TimerKind
 from isthmus.ike.core.child import ChildSa, ChildState
 from isthmus.ike.core.context import Context, Fact, Failed
+from isthmus.ike.core.dialect import Dialect
 from isthmus.ike.core.effects import ArmPolicy, RemoveSa
 from isthmus.ike.core.events import OrphanFound, PacketWanted
 from isthmus.ike.core.sa import IkeSa
 from isthmus.ike.lifecycle.tunnel import Orphan, PastFailure, RuleRun, TunnelRun, new_run
-from isthmus.ike.v2 import closing, dialect
-from isthmus.ike.v2.children import describe
-from isthmus.ike.v2.exchanges import ike_sa_init
-from isthmus.ike.v2.sa import SaV2
-from isthmus.ike.v2.transport import owner
-from isthmus.ike.v2.wishes import WantChild, WantDeleteChild, WantDeleteIke
 from isthmus.policy.connection import Configuration, Connection, DpdAction, Start
 from isthmus.values.address import Endpoint
 from isthmus.values.spi import spi_text
@@ -37,9 +32,10 @@ def tunnel_owner(tunnel: TunnelRun) -> tuple[str, str]:
 class Tunnels:
     """All tunnels at run time; told by the dialect what happens to their SAs."""
 
-    def __init__(self) -> None:
+    def __init__(self, dialect: Dialect) -> None:
+        self._dialect = dialect
         self.runs: dict[str, TunnelRun] = {}
-        self.sas: list[SaV2] = []
+        self.sas: list[IkeSa] = []
         """Every IKE SA that is not closed; kept by the engine's registry."""
 
     # --- configuration ---------------------------------------------------------------------
@@ -97,7 +93,7 @@ class Tunnels:
         self._arm(ctx, run, rule)
         open_sa = self.open_sa(run)
         if open_sa is not None:
-            dialect.wish(ctx, open_sa, WantChild(rule.policy.name, trigger))
+            self._dialect.create_child(ctx, open_sa, rule.policy.name, trigger)
             return
         if self._under_way(run):
             return
@@ -110,9 +106,9 @@ class Tunnels:
                 self._rule_failed(ctx, run, rule, failed)
             return
         run.since = ctx.now
-        ike_sa_init.start(ctx, run.connection, remote)
+        self._dialect.initiate(ctx, run.connection, remote)
 
-    def open_sa(self, run: TunnelRun) -> SaV2 | None:
+    def open_sa(self, run: TunnelRun) -> IkeSa | None:
         """The newest IKE SA that carries new exchanges."""
         name = run.connection.name
         return next(
@@ -154,8 +150,8 @@ class Tunnels:
         self._supersede(ctx, sa)
         first = self.wanted_rule(sa) if sa.initiator else None
         for rule in run.wanted_rules:
-            if rule.policy.name != first and isinstance(sa, SaV2):
-                sa.wishes.append(WantChild(rule.policy.name, rule.trigger))
+            if rule.policy.name != first:
+                self._dialect.create_child(ctx, sa, rule.policy.name, rule.trigger)
 
     def _supersede(self, ctx: Context, sa: IkeSa) -> None:
         """Older IKE SAs with the same peer for the same tunnel end a little later.
@@ -173,9 +169,8 @@ class Tunnels:
                 and ctx.now - other.established_at < SUPERSEDED_S / 2
             )
             loser = max(other, sa, key=lambda s: s.spi_i) if crossing else other
-            assert isinstance(loser, SaV2), "every SA here is an IKEv2 one"
             if loser.initiator or not crossing:
-                ctx.agenda.arm(owner(loser), TimerKind.RETIRE, ctx.later(SUPERSEDED_S))
+                ctx.agenda.arm(loser.owner, TimerKind.RETIRE, ctx.later(SUPERSEDED_S))
 
     def phase1_failed(self, ctx: Context, sa: IkeSa, failed: Failed) -> None:
         """An attempt to make an IKE SA has ended without one."""
@@ -246,8 +241,7 @@ class Tunnels:
                 ("initiator", new.initiator),
             ),
         )
-        if isinstance(new, SaV2):
-            dialect.pump(ctx, new)
+        self._dialect.resume(ctx, new)
 
     def phase2_up(self, ctx: Context, sa: IkeSa, child: ChildSa) -> None:
         """A Child SA is installed."""
@@ -269,7 +263,7 @@ class Tunnels:
             "phase2.rekeyed" if renewed else "phase2.up",
             f"phase 2 of rule {child.rule.name} is "
             + ("renewed: " if renewed else "up: ")
-            + describe(child),
+            + str(child),
             connection=sa.connection,
             rule=child.rule.name,
             facts=facts,
@@ -321,11 +315,11 @@ class Tunnels:
                 if each.child is None:
                     each.failure = PastFailure(failed, ctx.now, None)
                     each.since = ctx.now
-        if isinstance(sa, SaV2) and not sa.children and sa.is_open:
+        if not sa.children and sa.is_open:
             if sa.initiator and not run.wanted_rules:
-                dialect.wish(ctx, sa, WantDeleteIke("phase 2 was refused"))
+                self._dialect.delete(ctx, sa, "phase 2 was refused")
             elif not sa.initiator:
-                ctx.agenda.arm(owner(sa), TimerKind.RETIRE, ctx.later(CHILDLESS_S))
+                ctx.agenda.arm(sa.owner, TimerKind.RETIRE, ctx.later(CHILDLESS_S))
 
     def phase2_gone(self, ctx: Context, sa: IkeSa, child: ChildSa, reason: str) -> None:
         """A Child SA that nothing replaced is no more."""
@@ -360,7 +354,7 @@ class Tunnels:
                 continue
             same_peer = other.remote_id is not None and other.remote_id == sa.remote_id
             if same_peer and other.connection.name == sa.connection.name:
-                closing.lost(ctx, other, "the peer started anew")
+                self._dialect.lost(ctx, other, "the peer started anew")
 
     def first_contact(self, sa: IkeSa) -> bool:
         """No other SA with this peer stands, and none of before a restart is being replaced."""
@@ -423,10 +417,10 @@ class Tunnels:
         for child in tuple(rule.children):
             sa = self.sa_of(child)
             if sa is not None and child.is_usable:
-                dialect.wish(ctx, sa, WantDeleteChild(child.spi_in))
+                self._dialect.delete_child(ctx, sa, child)
         ctx.record("command.done", "", connection=run.connection, rule=rule_name, ticket=ticket)
 
-    def sa_of(self, child: ChildSa) -> SaV2 | None:
+    def sa_of(self, child: ChildSa) -> IkeSa | None:
         """The IKE SA that a Child SA belongs to now."""
         return next((s for s in self.sas if child.spi_in in s.children), None)
 
@@ -485,14 +479,14 @@ class Tunnels:
         open_sa = self.open_sa(run)
         if open_sa is not None:
             for name in {o.rule for o in run.orphans}:
-                dialect.wish(ctx, open_sa, WantChild(name, run.rules[name].trigger))
+                self._dialect.create_child(ctx, open_sa, name, run.rules[name].trigger)
         elif not self._under_way(run):
             self._initiate(ctx, run, remote)
         ctx.agenda.arm(tunnel_owner(run), TimerKind.ADOPT, ctx.later(ORPHAN_LINGER_S))
 
-    def planes_lost(self, ctx: Context, sa: SaV2, child: ChildSa, reason: str) -> None:
+    def planes_lost(self, ctx: Context, sa: IkeSa, child: ChildSa, reason: str) -> None:
         """A data plane does not carry this pair (any more): close it towards the peer too."""
-        dialect.wish(ctx, sa, WantDeleteChild(child.spi_in))
+        self._dialect.delete_child(ctx, sa, child)
         ctx.record(
             "phase2.refused_by_plane",
             reason,
@@ -552,9 +546,9 @@ class Tunnels:
             if sa.connection.name != run.connection.name:
                 continue
             if sa.is_authenticated:
-                dialect.wish(ctx, sa, WantDeleteIke(reason))
+                self._dialect.delete(ctx, sa, reason)
             else:
-                closing.forget(ctx, sa)
+                self._dialect.forget(ctx, sa)
         for orphan in run.orphans:
             ctx.emit(RemoveSa(orphan.spi, orphan.inbound))
         run.orphans.clear()

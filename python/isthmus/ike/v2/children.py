@@ -4,7 +4,6 @@ from isthmus.ike.core.agenda import TimerKind
 from isthmus.ike.core.child import ChildSa
 from isthmus.ike.core.context import Context, Failed
 from isthmus.ike.core.effects import InstallSa
-from isthmus.ike.v2.closing import child_owner
 from isthmus.ike.v2.keys import ChildKeys, child_keys
 from isthmus.ike.v2.sa import SaV2
 from isthmus.ike.v2.states import ChildOffer
@@ -22,7 +21,7 @@ from isthmus.values.registry.ikev2 import (
 )
 from isthmus.values.secret import Secret
 from isthmus.values.selector import Selectors, TrafficSelector, selectors_text
-from isthmus.values.spi import ESP_SPI_SIZE, FIRST_SPI, Spi, spi_from, spi_octets, spi_text
+from isthmus.values.spi import ESP_SPI_SIZE, FIRST_SPI, Spi, spi_from, spi_octets
 from isthmus.wire.v2.message import Payload
 from isthmus.wire.v2.notify import Notify
 from isthmus.wire.v2.security_association import SecurityAssociation
@@ -212,8 +211,8 @@ def install(
     ctx.registry.child_added(sa, child)
     _emit(ctx, sa, child, keys, inbound=True)
     _emit(ctx, sa, child, keys, inbound=False)
-    ctx.agenda.arm(child_owner(child), TimerKind.CHILD_REKEY, child.rekey_at)
-    ctx.agenda.arm(child_owner(child), TimerKind.CHILD_EXPIRE, child.expires_at)
+    ctx.agenda.arm(child.owner, TimerKind.CHILD_REKEY, child.rekey_at)
+    ctx.agenda.arm(child.owner, TimerKind.CHILD_EXPIRE, child.expires_at)
     return child
 
 
@@ -239,14 +238,6 @@ def _emit(ctx: Context, sa: SaV2, child: ChildSa, keys: ChildKeys, *, inbound: b
             df=child.rule.df,
             standby=child.standby and not inbound,
         )
-    )
-
-
-def describe(child: ChildSa) -> str:
-    """One line for logs: no keys, of course."""
-    return (
-        f"{selectors_text(child.local)} to {selectors_text(child.remote)}, {child.suite}, "
-        f"SPI in {spi_text(child.spi_in)} out {spi_text(child.spi_out)}"
     )
 
 

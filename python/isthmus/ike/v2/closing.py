@@ -6,15 +6,9 @@ from isthmus.ike.core.context import Context, Failed
 from isthmus.ike.core.effects import Keepalive, RemoveSa, UpdateSa
 from isthmus.ike.v2.sa import SaV2
 from isthmus.ike.v2.states import Closed
-from isthmus.ike.v2.transport import owner
 
 LINGER_S = 5.0
 """How long a replaced inbound SA still listens for packets on the road."""
-
-
-def child_owner(child: ChildSa) -> tuple[str, int]:
-    """The name that a Child SA's timers stand under."""
-    return ("child", child.spi_in)
 
 
 def give_up(ctx: Context, sa: SaV2, failed: Failed) -> None:
@@ -67,7 +61,7 @@ def drop_child(ctx: Context, sa: SaV2, child: ChildSa) -> None:
         child.move(ChildState.GONE)
         ctx.emit(RemoveSa(child.spi_out, inbound=False))
         ctx.emit(RemoveSa(child.spi_in, inbound=True))
-    ctx.agenda.forget(child_owner(child))
+    ctx.agenda.forget(child.owner)
     sa.children.pop(child.spi_in, None)
     ctx.registry.child_removed(child)
 
@@ -78,8 +72,8 @@ def retire_child(ctx: Context, sa: SaV2, child: ChildSa) -> None:
         return
     child.move(ChildState.GONE)
     ctx.emit(RemoveSa(child.spi_out, inbound=False))
-    ctx.agenda.forget(child_owner(child))
-    ctx.agenda.arm(child_owner(child), TimerKind.LINGER, ctx.later(LINGER_S))
+    ctx.agenda.forget(child.owner)
+    ctx.agenda.arm(child.owner, TimerKind.LINGER, ctx.later(LINGER_S))
     sa.children.pop(child.spi_in, None)
 
 
@@ -93,4 +87,4 @@ def promote(ctx: Context, child: ChildSa) -> None:
 def arm_nothing(ctx: Context, sa: SaV2) -> None:
     """Stop every timer of an IKE SA but the repeats of its last request."""
     for kind in (TimerKind.LIVENESS, TimerKind.IKE_REKEY, TimerKind.IKE_EXPIRE, TimerKind.RETIRE):
-        ctx.agenda.disarm(owner(sa), kind)
+        ctx.agenda.disarm(sa.owner, kind)

@@ -35,7 +35,6 @@ from isthmus.ike.v2.states import (
 )
 from isthmus.ike.v2.transport import (
     notify,
-    owner,
     record_received,
     repeat_request,
     send_reply,
@@ -411,9 +410,9 @@ def _liveness(ctx: Context, sa: SaV2) -> None:
     if ctx.now >= due:
         if sa.window.outstanding is None and not sa.wishes:
             wish(ctx, sa, WantProbe())
-        ctx.agenda.arm(owner(sa), TimerKind.LIVENESS, ctx.later(every))
+        ctx.agenda.arm(sa.owner, TimerKind.LIVENESS, ctx.later(every))
     else:
-        ctx.agenda.arm(owner(sa), TimerKind.LIVENESS, ctx.later(due - ctx.now))
+        ctx.agenda.arm(sa.owner, TimerKind.LIVENESS, ctx.later(due - ctx.now))
 
 
 def _unanswered(ctx: Context, sa: SaV2) -> None:

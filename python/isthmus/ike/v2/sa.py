@@ -40,8 +40,6 @@ class SaV2(IkeSa):
     """A key for our next request is being computed."""
     ike_rekey_by_peer: "tuple[SaV2, bytes] | None" = None
     """The peer's half of a simultaneous IKE SA rekey: its new SA and the lowest nonce."""
-    rekeying: bool = False
-    """We have asked for a successor."""
     first_request: bytes = b""
     """Responder: the IKE_SA_INIT that made this SA, to know its repeats."""
 

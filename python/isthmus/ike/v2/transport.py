@@ -15,11 +15,6 @@ from isthmus.wire.v2.message import Payload, encode_message
 from isthmus.wire.v2.notify import Notify
 
 
-def owner(sa: SaV2) -> tuple[str, bytes]:
-    """The name that an IKE SA's timers stand under."""
-    return ("sa", sa.own_spi)
-
-
 def send_request(
     ctx: Context,
     sa: SaV2,
@@ -44,7 +39,7 @@ def send_request(
     sa.window.sent(Outstanding(header.message_id, exchange, octets, purpose, schedule, ctx.now))
     ctx.emit(SendDatagram(sa.local, sa.remote, octets))
     pause = schedule.pause(1, ctx.chance())
-    ctx.agenda.arm(owner(sa), TimerKind.RETRANSMIT, ctx.later(pause))
+    ctx.agenda.arm(sa.owner, TimerKind.RETRANSMIT, ctx.later(pause))
     _record(ctx, sa, "exchange.sent", header, payloads, len(octets), sa.remote)
     return octets
 
@@ -93,7 +88,7 @@ def repeat_request(ctx: Context, sa: SaV2) -> bool:
     sa.window.outstanding = again
     ctx.emit(SendDatagram(sa.local, sa.remote, out.octets))
     pause = out.schedule.pause(again.tries, ctx.chance())
-    ctx.agenda.arm(owner(sa), TimerKind.RETRANSMIT, ctx.later(pause))
+    ctx.agenda.arm(sa.owner, TimerKind.RETRANSMIT, ctx.later(pause))
     ctx.record(
         "exchange.repeated",
         f"{label(ExchangeType, out.exchange)} unanswered, sent again (try {again.tries})",
@@ -110,7 +105,7 @@ def repeat_request(ctx: Context, sa: SaV2) -> bool:
 
 def settle(ctx: Context, sa: SaV2) -> Outstanding:
     """Our request is answered: stop repeating it."""
-    ctx.agenda.disarm(owner(sa), TimerKind.RETRANSMIT)
+    ctx.agenda.disarm(sa.owner, TimerKind.RETRANSMIT)
     return sa.window.settled()
 
 
@@ -144,7 +139,7 @@ def _record(
 ) -> None:
     direction = "response" if header.is_response else "request"
     name = label(ExchangeType, header.exchange)
-    inside = describe_payloads(payloads)
+    inside = describe_payloads(payloads, is_response=header.is_response)
     facts: tuple[Fact, ...] = (
         ("exchange", name),
         ("message_id", header.message_id),

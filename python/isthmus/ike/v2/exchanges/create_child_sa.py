@@ -11,7 +11,6 @@ from isthmus.ike.core.context import Context, Failed
 from isthmus.ike.core.effects import Agree, MakeKey, MakeKeyAndAgree
 from isthmus.ike.core.events import ComputeFinished
 from isthmus.ike.v2 import children, closing, look
-from isthmus.ike.v2.closing import child_owner
 from isthmus.ike.v2.exchanges.ike_sa_init import NONCE_SIZE, ROUNDS_MAX
 from isthmus.ike.v2.purposes import ForChild
 from isthmus.ike.v2.sa import SaV2
@@ -275,7 +274,7 @@ def _failed(ctx: Context, sa: SaV2, offer: ChildOffer, old: ChildSa | None, fail
             return
         old.move(ChildState.INSTALLED)
         pause = RETRY_S * (1 + ctx.chance())
-        ctx.agenda.arm(child_owner(old), TimerKind.CHILD_REKEY, ctx.later(pause))
+        ctx.agenda.arm(old.owner, TimerKind.CHILD_REKEY, ctx.later(pause))
     ctx.lifecycle.phase2_failed(ctx, sa, offer.rule, failed)
 
 

@@ -24,7 +24,6 @@ from isthmus.ike.v2.states import (
 )
 from isthmus.ike.v2.transport import (
     notify,
-    owner,
     record_received,
     send_reply,
     send_request,
@@ -361,7 +360,7 @@ def _establish(ctx: Context, sa: SaV2) -> None:
     sa.heard_at = ctx.now
     sa.candidates = ()
     sa.first_request = b""
-    ctx.agenda.disarm(owner(sa), TimerKind.HALF_OPEN)
+    ctx.agenda.disarm(sa.owner, TimerKind.HALF_OPEN)
     standing(ctx, sa)
     ctx.lifecycle.phase1_up(ctx, sa)
 
@@ -370,9 +369,9 @@ def standing(ctx: Context, sa: SaV2) -> None:
     """Arm the timers of an IKE SA that stands, fresh or after a rekey."""
     lifetimes = sa.connection.phase1_lifetimes
     sa.expires_at = ctx.later(lifetimes.lifetime_s)
-    ctx.agenda.arm(owner(sa), TimerKind.IKE_REKEY, ctx.later(renewal(lifetimes, ctx.chance())))
-    ctx.agenda.arm(owner(sa), TimerKind.IKE_EXPIRE, sa.expires_at)
-    ctx.agenda.arm(owner(sa), TimerKind.LIVENESS, ctx.later(sa.connection.liveness.every_s))
+    ctx.agenda.arm(sa.owner, TimerKind.IKE_REKEY, ctx.later(renewal(lifetimes, ctx.chance())))
+    ctx.agenda.arm(sa.owner, TimerKind.IKE_EXPIRE, sa.expires_at)
+    ctx.agenda.arm(sa.owner, TimerKind.LIVENESS, ctx.later(sa.connection.liveness.every_s))
     if sa.nat.local:
         ctx.emit(Keepalive(sa.local, sa.remote, KEEPALIVE_S))
 

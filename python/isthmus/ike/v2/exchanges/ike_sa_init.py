@@ -22,7 +22,7 @@ from isthmus.ike.v2.states import (
     AwaitInitReply,
     Preparing,
 )
-from isthmus.ike.v2.transport import owner, record_received, send_reply, send_request
+from isthmus.ike.v2.transport import record_received, send_reply, send_request
 from isthmus.policy.connection import Connection
 from isthmus.policy.negotiate import accepts, choose, difference
 from isthmus.values.address import IKE_PORT, NAT_T_PORT, Endpoint
@@ -186,7 +186,7 @@ def reply_received(
         raise Malformed("the responder's KE payload is of another group than ours")
     request = sa.window.outstanding.octets
     _end_grace(ctx, sa)
-    ctx.agenda.disarm(owner(sa), TimerKind.RETRANSMIT)
+    ctx.agenda.disarm(sa.owner, TimerKind.RETRANSMIT)
     sa.window.settled()
     sa.spi_r = IkeSpi(header.spi_r)
     sa.suite = suite
@@ -242,7 +242,7 @@ def _obey_invalid_ke(ctx: Context, sa: SaV2, state: AwaitInitReply, refusal: Not
 def _resend(ctx: Context, sa: SaV2) -> None:
     """The first message is not done: message ID 0 is used again (RFC 7296 §2.6)."""
     _end_grace(ctx, sa)
-    ctx.agenda.disarm(owner(sa), TimerKind.RETRANSMIT)
+    ctx.agenda.disarm(sa.owner, TimerKind.RETRANSMIT)
     sa.window.outstanding = None
 
 
@@ -268,7 +268,7 @@ def _hear_refusal(
         state.rounds,
         f"{code} {text}",
     )
-    ctx.agenda.arm(owner(sa), TimerKind.GRACE, ctx.later(GRACE_S))
+    ctx.agenda.arm(sa.owner, TimerKind.GRACE, ctx.later(GRACE_S))
 
 
 def grace_over(ctx: Context, sa: SaV2) -> None:
@@ -290,7 +290,7 @@ def grace_over(ctx: Context, sa: SaV2) -> None:
 
 
 def _end_grace(ctx: Context, sa: SaV2) -> None:
-    ctx.agenda.disarm(owner(sa), TimerKind.GRACE)
+    ctx.agenda.disarm(sa.owner, TimerKind.GRACE)
 
 
 # --- responder ------------------------------------------------------------------------------
@@ -354,7 +354,7 @@ def answer(
     nonce_r = ctx.entropy.octets(NONCE_SIZE)
     sa.state = AgreeingInit(nonce_i, nonce_r)
     ctx.registry.add(sa)
-    ctx.agenda.arm(owner(sa), TimerKind.HALF_OPEN, ctx.later(HALF_OPEN_S))
+    ctx.agenda.arm(sa.owner, TimerKind.HALF_OPEN, ctx.later(HALF_OPEN_S))
     record_received(ctx, sa, header, payloads, len(octets))
     ctx.record(
         "proposal.chosen",

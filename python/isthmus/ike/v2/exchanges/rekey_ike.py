@@ -19,7 +19,7 @@ from isthmus.ike.v2.protect import Protector
 from isthmus.ike.v2.purposes import ForChild, ForDeleteChild, ForIkeRekey
 from isthmus.ike.v2.sa import SaV2
 from isthmus.ike.v2.states import Established, Replaced
-from isthmus.ike.v2.transport import notify, owner, send_reply, send_request, settle
+from isthmus.ike.v2.transport import notify, send_reply, send_request, settle
 from isthmus.ike.v2.wishes import WantDeleteIke
 from isthmus.policy.negotiate import accepts, choose
 from isthmus.values.address import Endpoint
@@ -146,7 +146,7 @@ def _decide(ctx: Context, sa: SaV2, new: SaV2, our_lowest: bytes) -> None:
         )
         if theirs.is_open:
             theirs.state = Replaced()
-            ctx.agenda.arm(owner(theirs), TimerKind.RETIRE, ctx.later(ABANDONED_S))
+            ctx.agenda.arm(theirs.owner, TimerKind.RETIRE, ctx.later(ABANDONED_S))
     _replace(ctx, sa, new, ours=True)
 
 
@@ -177,7 +177,7 @@ def _later(ctx: Context, sa: SaV2, why: str) -> None:
         return
     ctx.record("phase1.rekey_failed", why, connection=sa.connection, code="E125")
     pause = RETRY_S * (1 + ctx.chance())
-    ctx.agenda.arm(owner(sa), TimerKind.IKE_REKEY, ctx.later(pause))
+    ctx.agenda.arm(sa.owner, TimerKind.IKE_REKEY, ctx.later(pause))
 
 
 # --- responder ------------------------------------------------------------------------------
@@ -303,5 +303,5 @@ def _replace(ctx: Context, old: SaV2, new: SaV2, *, ours: bool) -> None:
     if ours:
         old.wishes.append(WantDeleteIke("phase 1 was renewed"))
     else:
-        ctx.agenda.arm(owner(old), TimerKind.RETIRE, ctx.later(ABANDONED_S))
+        ctx.agenda.arm(old.owner, TimerKind.RETIRE, ctx.later(ABANDONED_S))
     ctx.lifecycle.phase1_replaced(ctx, old, new)
