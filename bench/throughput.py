@@ -128,7 +128,7 @@ def table(results: dict[str, dict[int, list[float]]]) -> str:
     names = list(results)
     lines = [
         f"{'Mbit/s: median (range)':28}"
-        + "".join(f"{_streams(n):>22}{'/no VPN':>9}{'/sS':>7}" for n in STREAMS),
+        + "".join(f"{_streams(n):>22}{'/no VPN':>9}{'/strongSwan':>13}" for n in STREAMS),
     ]
     for name in names:
         cells = []
@@ -139,7 +139,7 @@ def table(results: dict[str, dict[int, list[float]]]) -> str:
             other = results.get("strongSwan kernel-libipsec")
             ratio = f"{middle / statistics.median(other[streams]):.2f}" if other else "-"
             spread = f"{middle:.0f} ({min(found):.0f}-{max(found):.0f})"
-            cells.append(f"{spread:>22}{middle / clear:>9.3f}{ratio:>7}")
+            cells.append(f"{spread:>22}{middle / clear:>9.3f}{ratio:>13}")
         lines.append(f"{name:28}" + "".join(cells))
     return "\n".join(lines)
 
