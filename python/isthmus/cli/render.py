@@ -26,6 +26,9 @@ ROLES = {
 }
 """The colour of each state word."""
 
+_DULL = ("exchange", "payloads", "message_id", "direction", "tries", "spi_i", "spi_r")
+"""Facts that a human has in the message already, or seldom wants; `--json` has them."""
+
 _EVENT_KEYS = ("v", "ts", "event", "tunnel", "rule", "message", "code", "ticket", "fix")
 
 
@@ -275,7 +278,12 @@ def event_line(event: Mapping[str, api.Fact], paint: Paint, elapsed_s: float | N
         parts.append(where)
     if said:
         parts.append(safe(said))
-    facts = " ".join(f"{k}={safe(str(v))}" for k, v in event.items() if k not in _EVENT_KEYS)
+    facts = " ".join(
+        f"{key}={safe(str(value))}"
+        for key, value in event.items()
+        # What the sentence says already is not said again.
+        if key not in (*_EVENT_KEYS, *_DULL) and not (isinstance(value, str) and value in said)
+    )
     if facts:
         parts.append(paint("dim", facts))
     if event.get("fix"):

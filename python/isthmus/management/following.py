@@ -182,7 +182,7 @@ class Follower:
 
     def _note(self, happening: Happening) -> None:
         """Remember what a timeout will want to say."""
-        if happening.event == "exchange.sent":
+        if happening.event in ("exchange.sent", "exchange.repeated"):
             self._sent += 1
         elif happening.event == "exchange.received":
             self._received += 1

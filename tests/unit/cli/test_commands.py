@@ -90,13 +90,13 @@ def test_every_refusal_of_the_daemon_has_an_exit_code() -> None:
 
 def test_a_new_key_is_one_that_every_vendor_takes(capsys: pytest.CaptureFixture[str]) -> None:
     keys = set()
-    for _ in range(20):
+    for _ in range(500):
         assert run(["psk", "new"]) == 0
         key = capsys.readouterr().out.removesuffix("\n")
         assert len(key) == 32 and set(key) <= set(ALPHABET) and key[0] != "0"
         assert findings(key.encode()) == []
         keys.add(key)
-    assert len(keys) == 20
+    assert len(keys) == 500
 
 
 def test_a_new_key_file_is_private_and_never_overwritten(

@@ -42,7 +42,7 @@ def new(output: str | None) -> int:
     \b
     isthmus psk new -o /etc/isthmus/secrets/office.psk
     """
-    key = generate(SystemEntropy()).reveal().decode("ascii")
+    key = new_key()
     if output is None:
         # The one place where a secret is printed: it is what was asked for.
         print_lines([as_json({"schema": SCHEMA, "psk": key}) if settings().json else key])
@@ -85,6 +85,16 @@ def check(file: str | None) -> int:
     elif not given.quiet:
         print_lines(finding_lines(found, Paint(given.colour)))
     return Exit.OK if ok else Exit.FAILED
+
+
+def new_key() -> str:
+    """A random key in which the daemon finds nothing. By chance one in some hundreds reads like a
+    word, and a warning about a key that we made ourselves would help nobody."""
+    entropy = SystemEntropy()
+    while True:
+        key = generate(entropy).reveal()
+        if not findings(key):
+            return key.decode("ascii")
 
 
 def findings(octets: bytes) -> list[tuple[str, str]]:
