@@ -81,11 +81,9 @@ class SimulatedPlane:
     def install_sa(self, sa: SaSpec) -> Awaitable[None]:
         if (sa.direction, sa.spi) in self._sas:
             return _refused(f"SPI 0x{sa.spi:08x} is taken")
-        policy = self._policies.get(sa.policy)
-        if policy is None:
-            return _refused(f"policy {sa.policy} is unknown")
         self._sas[sa.direction, sa.spi] = sa
-        if sa.direction == "out":
+        policy = self._policies.get(sa.policy)
+        if sa.direction == "out" and policy is not None:
             self.released += policy.held
             policy.held.clear()
         return _done(None)

@@ -10,13 +10,16 @@ import asyncio
 import os
 import socket
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 from isthmus.config.errors import ConfigErrors
 from isthmus.config.load import load
 from isthmus.crypto.entropy import SystemEntropy
+from isthmus.crypto.selftest import supported
 from isthmus.daemon import channel
 from isthmus.daemon.application import Application, Arguments
+from isthmus.daemon.capabilities import without_withdrawn
 from isthmus.daemon.channel import Fatal
 from isthmus.daemon.labkeys import VARIABLE, LabKeys
 from isthmus.daemon.process import die_with_parent, drop_privileges, keep_memory_private
@@ -41,6 +44,7 @@ def main(arguments: list[str]) -> int:
         loaded = load(said.config)
         directory = os.environ.get(VARIABLE)
         lab_keys = LabKeys.open(directory) if directory else None
+        configuration, withdrawn = without_withdrawn(loaded.configuration, supported())
     except ConfigErrors as errors:
         channel.send(end, Fatal(str(errors)))
         return EXIT_CONFIG
@@ -52,7 +56,8 @@ def main(arguments: list[str]) -> int:
     die_with_parent(said.parent)
     entropy = SystemEntropy()
     engine = IkeEngine(entropy, loaded.credentials)
-    asked = Arguments(said.plane, said.socket, loaded.configuration, lab_keys, end)
+    configuration = replace(configuration, warnings=(*configuration.warnings, *withdrawn))
+    asked = Arguments(said.plane, said.socket, configuration, lab_keys, end)
     return asyncio.run(Application(asked, engine, entropy).run())
 
 

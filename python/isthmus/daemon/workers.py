@@ -4,6 +4,7 @@ import asyncio
 import socket
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
+from ipaddress import ip_address
 from typing import assert_never
 
 from isthmus.crypto import agreement
@@ -83,12 +84,7 @@ class Workers:
 
     async def _resolve(self, job: Resolve) -> Answer:
         """Raises OSError for a name that has no address, or an address that has no route."""
-        async with asyncio.timeout(RESOLVE_TIMEOUT_S):
-            try:
-                found = await self._loop.getaddrinfo(job.peer, 0, type=socket.SOCK_DGRAM)
-            except socket.gaierror as error:
-                raise OSError(f"{job.peer} has no address: {error.strerror}") from None
-        remotes = [str(address[0]) for *_, address in found]
+        remotes = [job.peer] if _is_address(job.peer) else await self._look_up(job.peer)
         if job.local is not None:
             return job.local.encode(), remotes[0].encode()
         for remote in dict.fromkeys(remotes):
@@ -96,6 +92,22 @@ class Workers:
             if local is not None:
                 return local.encode(), remote.encode()
         raise OSError(f"there is no route to {remotes[0]}")
+
+    async def _look_up(self, name: str) -> list[str]:
+        async with asyncio.timeout(RESOLVE_TIMEOUT_S):
+            try:
+                found = await self._loop.getaddrinfo(name, 0, type=socket.SOCK_DGRAM)
+            except socket.gaierror as error:
+                raise OSError(f"{name} has no address: {error.strerror}") from None
+        return [str(address[0]) for *_, address in found]
+
+
+def _is_address(text: str) -> bool:
+    try:
+        ip_address(text)
+    except ValueError:
+        return False
+    return True
 
 
 def agree(job: MakeKey | Agree | MakeKeyAndAgree, entropy: Entropy) -> Answer:

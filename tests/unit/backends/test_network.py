@@ -1,0 +1,240 @@
+"""The machine's network is brought to a wished state, in a namespace of the test's own."""
+
+import ctypes
+import os
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from isthmus.backends.wishes import (
+    MAIN_TABLE,
+    TABLE,
+    InterfaceWish,
+    NetworkWish,
+    RouteWish,
+    RuleWish,
+)
+from isthmus.values.errors import LocalFault
+
+CLONE_NEWNET = 0x4000_0000
+MARK = 0x77
+
+WISH = NetworkWish(
+    (InterfaceWish("isthmus0", 1400, ("169.254.9.1/30", "fd09::1/64")),),
+    (
+        RouteWish("10.2.0.0/24", TABLE, 100, "isthmus0", ("10.1.0.0/24",)),
+        RouteWish("10.2.0.0/24", TABLE, 4_000_000),
+        RouteWish("fd02::/64", TABLE, 100, "isthmus0", ("fd01::/64",)),
+        RouteWish("fd02::/64", TABLE, 4_000_000),
+        RouteWish("10.3.0.0/24", MAIN_TABLE, 100, "isthmus0"),
+    ),
+    (
+        RuleWish(priority=4500, version=4, action="goto", target=4504, mark=MARK),
+        RuleWish(
+            priority=4502, version=4, table=TABLE, source="10.1.0.0/24", destination="10.2.0.0/24"
+        ),
+        RuleWish(
+            priority=4502,
+            version=4,
+            table=TABLE,
+            destination="10.2.0.0/24",
+            input_interface="lo",
+            needs_address_within=("10.1.0.0/24",),
+        ),
+        RuleWish(
+            priority=4503,
+            version=4,
+            action="blackhole",
+            source="10.2.0.0/24",
+            destination="10.1.0.0/24",
+        ),
+        RuleWish(priority=4504, version=4, action="nop"),
+        RuleWish(
+            priority=4502, version=6, table=TABLE, source="fd01::/64", destination="fd02::/64"
+        ),
+    ),
+)
+
+
+def why_not() -> str | None:
+    """Why these tests cannot run here."""
+    if os.geteuid() != 0:
+        return "network namespaces and TUN devices need root"
+    if not os.access("/dev/net/tun", os.W_OK):
+        return "there is no /dev/net/tun"
+    return None
+
+
+@pytest.fixture
+def network() -> Iterator[ModuleType]:
+    """The module under test, with this thread in a fresh namespace that has a LAN."""
+    reason = why_not()
+    if reason is not None:
+        if os.environ.get("CI", "").lower() in ("1", "true", "yes"):
+            pytest.fail(reason, pytrace=False)
+        pytest.skip(reason)
+    from isthmus.backends import network as module
+
+    libc = ctypes.CDLL(None, use_errno=True)
+    home = os.open("/proc/self/ns/net", os.O_RDONLY)
+    try:
+        assert libc.unshare(CLONE_NEWNET) == 0, os.strerror(ctypes.get_errno())
+        for words in (
+            "link set lo up",
+            "link add lan type veth peer name far",
+            "addr add 10.1.0.1/24 dev lan",
+            "-6 addr add fd01::1/64 dev lan nodad",
+            "link set lan up",
+            "link set far up",
+        ):
+            ip(*words.split())
+        yield module
+    finally:
+        assert libc.setns(home, CLONE_NEWNET) == 0
+        os.close(home)
+
+
+def ip(*words: str) -> str:
+    """What the ip command says."""
+    done = subprocess.run(["ip", *words], check=True, capture_output=True, text=True)
+    return done.stdout
+
+
+def everything() -> str:
+    """Whatever of ours the machine has."""
+    commands = ("rule", "-6 rule", "route show table all", "-6 route show table all")
+    lines = "".join(ip(*command.split()) for command in commands).splitlines()
+    ours = [line for line in lines if "proto 145" in line]
+    return "\n".join([*ours, *ip("-o", "link", "show", "type", "tun").splitlines()])
+
+
+@pytest.mark.root
+def test_a_wish_is_met_and_taken_back(network: ModuleType) -> None:
+    before = ip("rule") + ip("-6", "rule") + ip("route", "show", "table", "all")
+    ours = network.Network()
+    assert ours.apply(WISH) == ()
+    assert "dev isthmus0 table 4500 src 10.1.0.1" in ip("route", "get", "10.2.0.9")
+    assert "src fd01::1" in ip("-6", "route", "get", "fd02::9", "from", "fd01::1")
+    assert "dev isthmus0 src" in ip("route", "get", "10.3.0.9")
+    shown = ip("-d", "link", "show", "isthmus0")
+    assert "mtu 1400" in shown and "multi_queue" in shown and "persist on" in shown
+    assert "169.254.9.1/30" in ip("addr", "show", "isthmus0")
+    assert Path("/proc/sys/net/ipv4/conf/isthmus0/rp_filter").read_text().strip() == "2"
+    ours.remove()
+    assert everything() == ""
+    assert before == ip("rule") + ip("-6", "rule") + ip("route", "show", "table", "all")
+    ours.close()
+
+
+@pytest.mark.root
+def test_marked_packets_jump_over_the_rules(network: ModuleType) -> None:
+    ours = network.Network()
+    ours.apply(WISH)
+    ip("route", "add", "default", "via", "10.1.0.254")
+    assert "dev isthmus0" in ip("route", "get", "10.2.0.9")
+    assert "via 10.1.0.254" in ip("route", "get", "10.2.0.9", "mark", str(MARK))
+    ours.close()
+
+
+@pytest.mark.root
+def test_nothing_leaks_when_the_device_is_gone(network: ModuleType) -> None:
+    ours = network.Network()
+    ours.apply(WISH)
+    ip("route", "add", "default", "via", "10.1.0.254")
+    ip("link", "del", "isthmus0")
+    asked = subprocess.run(
+        ["ip", "route", "get", "10.2.0.9", "from", "10.1.0.1"], capture_output=True, text=True
+    )
+    assert "No route to host" in asked.stderr  # EHOSTUNREACH of the fallback route
+    ours.apply(WISH)
+    assert "dev isthmus0" in ip("route", "get", "10.2.0.9", "from", "10.1.0.1")
+    ours.close()
+
+
+@pytest.mark.root
+def test_doing_it_twice_changes_nothing(network: ModuleType) -> None:
+    ours = network.Network()
+    ours.apply(WISH)
+    first = everything()
+    watched = subprocess.Popen(
+        ["ip", "monitor", "route", "rule", "link", "address"], stdout=subprocess.PIPE, text=True
+    )
+    ours.apply(WISH)
+    watched.terminate()
+    said, _ = watched.communicate(timeout=5)
+    assert "4500" not in said and "isthmus0" not in said
+    assert everything() == first
+    ours.close()
+
+
+@pytest.mark.root
+def test_a_later_run_finds_what_an_earlier_one_left(network: ModuleType) -> None:
+    first = network.Network()
+    first.apply(WISH)
+    first.close()
+    second = network.Network()
+    less = NetworkWish(
+        (InterfaceWish("office", 1300),),
+        (RouteWish("10.2.0.0/24", MAIN_TABLE, 100, "office"),),
+    )
+    second.apply(less)
+    shown = everything()
+    assert "isthmus0" not in shown and "4502" not in shown and "office" in shown
+    second.remove()
+    assert everything() == ""
+    second.close()
+
+
+@pytest.mark.root
+def test_strangers_are_left_alone(network: ModuleType) -> None:
+    ip("tuntap", "add", "mode", "tun", "isthmus0")
+    ip("rule", "add", "from", "10.9.0.0/24", "lookup", "4500", "prio", "4502")
+    ip("route", "add", "10.9.0.0/24", "dev", "lan", "table", "4500")
+    ours = network.Network()
+    with pytest.raises(LocalFault, match="is not ours"):
+        ours.apply(WISH)
+    ours.remove()
+    assert "isthmus0" in ip("link")
+    assert "10.9.0.0/24" in ip("rule") and "10.9.0.0/24" in ip("route", "show", "table", "4500")
+    ours.close()
+
+
+@pytest.mark.root
+def test_a_hint_follows_the_machines_addresses(network: ModuleType) -> None:
+    """Without an address inside the local networks there is no source to suggest."""
+    ip("addr", "del", "10.1.0.1/24", "dev", "lan")
+    ours = network.Network()
+    ours.apply(WISH)
+    assert "iif lo" not in ip("rule")
+    ip("addr", "add", "10.1.0.77/24", "dev", "lan")
+    ours.apply(WISH)
+    assert "src 10.1.0.77" in ip("route", "get", "10.2.0.9")
+    ours.close()
+
+
+@pytest.mark.root
+@pytest.mark.parametrize(
+    ("wish", "reason"),
+    [
+        (NetworkWish((InterfaceWish("../../etc", 1400),)), "cannot be the name"),
+        (NetworkWish((InterfaceWish("x" * 16, 1400),)), "cannot be the name"),
+        (NetworkWish((InterfaceWish("isthmus0", 10),)), "no MTU"),
+        (NetworkWish((InterfaceWish("isthmus0", 1400, ("10.1.0.1/99",)),)), "cannot be read"),
+        (NetworkWish((), (RouteWish("10.0.0.0/8", MAIN_TABLE, 1, "lan"),)), "not ours"),
+        (NetworkWish((), (RouteWish("10.0.0.0/8", 255, 1),)), "not ours"),
+        (NetworkWish((), (RouteWish("10.0.0.1/8", TABLE, 1),)), "cannot be read"),
+        (NetworkWish((), (), (RuleWish(priority=1, version=5),)), "no action"),
+        (NetworkWish((), (), (RuleWish(priority=1, version=4, source="x"),)), "cannot be read"),
+        (NetworkWish((), (RouteWish("10.0.0.0/8", TABLE, 1),) * 5000), "more than"),
+    ],
+)
+def test_a_bad_wish_is_refused_whole(network: ModuleType, wish: NetworkWish, reason: str) -> None:
+    """The IKE process asks; the supervisor does not believe it."""
+    ours = network.Network()
+    with pytest.raises(LocalFault, match=reason):
+        ours.apply(wish)
+    assert everything() == ""
+    ours.close()
