@@ -65,15 +65,12 @@ def compile_sources(sources: Sequence[Source], report: Report) -> Compiled:
     if daemon is not None:
         Section(daemon.value, "daemon", "[daemon]", (), report).refuse_others()
     listen = _listen(section, report)
-    tunnels = [
-        compiled
-        for name, node in section.children(schema.TUNNEL)
-        if (compiled := compile_tunnel(name, node, report)) is not None
-    ]
-    check_together(tunnels, report)
-    _warn_unheard(tunnels, listen, report)
+    tunnels = [compile_tunnel(name, node, report) for name, node in section.children(schema.TUNNEL)]
+    whole = [tunnel for tunnel in tunnels if tunnel.is_whole]
+    check_together(whole, report)
+    _warn_unheard(whole, listen, report)
     configuration = Configuration(
-        connections=tuple(most_specific_first(tunnel.connection) for tunnel in tunnels),
+        connections=tuple(most_specific_first(tunnel.connection) for tunnel in whole),
         listen=listen,
     )
     secrets = tuple(tunnel.secret for tunnel in tunnels if tunnel.secret is not None)

@@ -257,18 +257,24 @@ def size_or_never(lowest: int, example: str) -> Read[Limit]:
     return read
 
 
-def members(cell: Cell, what: str, example: str) -> tuple[Cell, ...]:
-    """The members of a list of text; one text alone counts as a list of one."""
+def members(cell: Cell, what: str, example: str, *, may_be_empty: bool = False) -> tuple[Cell, ...]:
+    """The members of a list; one text alone counts as a list of one."""
     value = cell.node.value
     if isinstance(value, str):
         return (cell,)
     if not isinstance(value, tuple):
         raise cell.wrong_type(f"{what} or a list of them", f"[{example}]")
-    if not value or len(value) > MEMBERS_MAX:
+    if not value and not may_be_empty:
         raise cell.refuse(
-            "is an empty list" if not value else f"has more than {MEMBERS_MAX} members",
-            "nothing would match" if not value else "lists are bounded",
+            "is an empty list",
+            "nothing would match",
             f"write {cell.key} = [{example}], or leave {cell.key} out",
+        )
+    if len(value) > MEMBERS_MAX:
+        raise cell.refuse(
+            f"has {len(value)} members",
+            f"a list has at most {MEMBERS_MAX}",
+            "use wider networks, or split it over several rules or tunnels",
         )
     return tuple(cell.beside(node) for node in value)
 

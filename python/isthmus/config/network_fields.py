@@ -147,8 +147,18 @@ def network(cell: Cell) -> PlacedNetwork:
 
 
 def networks(cell: Cell) -> tuple[PlacedNetwork, ...]:
-    """A list of networks, each once."""
-    found = each(members(cell, "a network", '"10.1.0.0/24"'), network)
+    """A list of at least one network, each once."""
+    return _networks(cell, may_be_empty=False)
+
+
+def routes(cell: Cell) -> tuple[PlacedNetwork, ...]:
+    """A list of networks, each once; it may be empty."""
+    return _networks(cell, may_be_empty=True)
+
+
+def _networks(cell: Cell, *, may_be_empty: bool) -> tuple[PlacedNetwork, ...]:
+    cells = members(cell, "a network", '"10.1.0.0/24"', may_be_empty=may_be_empty)
+    found = each(cells, network)
     seen: set[IpNetwork] = set()
     for placed in found:
         if placed.network in seen:
@@ -194,7 +204,8 @@ def inside_address(cell: Cell) -> IPv4Interface | IPv6Interface:
 
 def inside_addresses(cell: Cell) -> tuple[IPv4Interface | IPv6Interface, ...]:
     """A list of inside addresses."""
-    return each(members(cell, "an address", '"169.254.10.1/30"'), inside_address)
+    cells = members(cell, "an address", '"169.254.10.1/30"', may_be_empty=True)
+    return each(cells, inside_address)
 
 
 def identity(cell: Cell) -> Identity:

@@ -151,7 +151,7 @@ INSIDE = Key(
 )
 ROUTES: Key[tuple[PlacedNetwork, ...]] = Key(
     "routes",
-    network_fields.networks,
+    network_fields.routes,
     _NET,
     "[]",
     "Networks behind the peer, put into the routing table. Route mode.",

@@ -114,10 +114,10 @@ class Section:
             f"[{title}]" for title, keys in SECTIONS if any(key.name == name for key in keys)
         ]
         meant = get_close_matches(name.lower().replace("-", "_"), names, n=1, cutoff=0.6)
-        if meant:
-            hint = f"did you mean {meant[0]}?"
-        elif elsewhere:
+        if elsewhere:
             hint = f"move it to {elsewhere[0]}, where it belongs"
+        elif meant:
+            hint = f"did you mean {meant[0]}?"
         elif names:
             hint = f"take it out; the keys here are {', '.join(sorted(names))}"
         else:

@@ -55,14 +55,15 @@ class SyntaxFault(Exception):
 
 def parse(text: str, file: str) -> Node:
     """The root table of a TOML text. Raises SyntaxFault."""
-    text = text.removeprefix("\ufeff").replace("\r\n", "\n")
+    source = text.removeprefix("\ufeff")
+    text = source.replace("\r\n", "\n")
     lines = _Lines(file, text)
     start = lines.position(0)
     too_deep = SyntaxFault(start, f"tables or arrays are nested more than {DEPTH_MAX} deep")
     if len(text) > TEXT_MAX:
         raise SyntaxFault(start, f"the file has more than {TEXT_MAX} characters")
     try:
-        data = tomllib.loads(text)
+        data = tomllib.loads(source)
     except RecursionError:
         raise too_deep from None
     except ValueError as error:

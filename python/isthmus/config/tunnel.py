@@ -41,13 +41,15 @@ class CompiledTunnel:
     """A tunnel, and what else must be known to judge it."""
 
     connection: Connection
+    is_whole: bool
+    """False: its name or peer was refused, so that it is not to be compared with others."""
     at: Position
     rules_at: dict[str, Position]
     secret: WantedSecret | None
 
 
-def compile_tunnel(name: str, node: Node, report: Report) -> CompiledTunnel | None:
-    """One tunnel. None, with errors reported, when no value can be made of it."""
+def compile_tunnel(name: str, node: Node, report: Report) -> CompiledTunnel:
+    """One tunnel. Where something was refused the default stands in, and the report has errors."""
     section = Section(node, "tunnel", f"[tunnel.{_printed(name)}]", schema.TUNNEL_KEYS, report)
     section.refuse_others()
     is_named = _check_name(name, "tunnel", node.key_at, report)
@@ -101,9 +103,8 @@ def compile_tunnel(name: str, node: Node, report: Report) -> CompiledTunnel | No
         origin=str(section.at),
         phase1_idle_s=phase1_idle.value.seconds if phase1_idle else None,
     )
-    if not is_named or not remote.is_known:
-        return None
-    return CompiledTunnel(connection, section.at, rules_at, secret)
+    is_whole = is_named and remote.is_known
+    return CompiledTunnel(connection, is_whole, section.at, rules_at, secret)
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,7 +184,10 @@ def _secret(name: str, section: Section, allow_weak: bool, report: Report) -> Wa
     psk = section.get(schema.PSK)
     if psk is not None:
         return WantedSecret(name, psk.value.reference, psk.at, allow_weak, _is_aws(section))
-    if not section.has(schema.PSK):
+    # Whoever asked for certificates was told that they are not there yet.
+    if not section.has(schema.PSK) and (
+        not section.has(schema.AUTH) or section.get(schema.AUTH) is not None
+    ):
         report.error(
             section.at,
             f"{section.title} has no psk",

@@ -76,7 +76,7 @@ def read_file(path: str, octets_max: int) -> FileContent:
         raise Unavailable(
             "the file's name holds a NUL character", "no file has such a name", "correct the name"
         ) from None
-    with os.fdopen(descriptor, "rb") as file:
+    try:
         facts = os.fstat(descriptor)
         if not stat.S_ISREG(facts.st_mode):
             raise Unavailable(
@@ -84,10 +84,13 @@ def read_file(path: str, octets_max: int) -> FileContent:
                 "directories, pipes and devices are not read",
                 "name a regular file",
             )
-        try:
-            octets = file.read(octets_max + 1)
-        except OSError as error:
-            raise _unopened(path, error) from None
+        octets = b""
+        while len(octets) <= octets_max and (piece := os.read(descriptor, octets_max + 1)):
+            octets += piece
+    except OSError as error:
+        raise _unopened(path, error) from None
+    finally:
+        os.close(descriptor)
     if len(octets) > octets_max:
         raise Unavailable(
             f"{path} has more than {octets_max} octets",
