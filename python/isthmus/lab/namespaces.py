@@ -12,6 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Final
@@ -50,13 +51,19 @@ def start_ticks(pid: int) -> int | None:
 
     Together with the pid it names a process for ever, also after the pid is used again.
     """
+    fields = _stat(pid)
+    return None if fields is None else int(fields[19])
+
+
+def _stat(pid: int) -> list[str] | None:
+    """/proc/PID/stat from the state on (field 3); None when the process has ended."""
     try:
         text = Path(f"/proc/{pid}/stat").read_text(encoding="ascii", errors="replace")
     except OSError:
         return None
-    # The second field is the name in brackets and may hold blanks; field 22 counts from there.
+    # The second field is the name in brackets and may hold blanks.
     fields = text.rpartition(")")[2].split()
-    return None if fields[0] in ("Z", "X") else int(fields[19])
+    return None if fields[0] in ("Z", "X") else fields
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,14 +215,14 @@ class World:
 def end(process: "subprocess.Popen[str]", *, grace_s: float = 3.0) -> None:
     """End a program started by `World.start` and its children: politely, then not.
 
-    Returns when the last of them is gone: `nsenter`, which leads the group, dies before the program
-    inside has cleaned up.
+    Returns when the last of them is gone.
     """
     for sent, wait_s in ((signal.SIGTERM, grace_s), (signal.SIGKILL, 10.0)):
-        try:
-            os.killpg(process.pid, sent)
-        except ProcessLookupError:
-            break
+        # The leader, nsenter, waits for the program inside and ends with it. Killed first, it would
+        # leave a zombie to whoever inherits orphans on this machine.
+        for pid in _group(process.pid) - ({process.pid} if sent == signal.SIGTERM else set()):
+            with suppress(ProcessLookupError):
+                os.kill(pid, sent)
         if _gone(process, wait_s):
             break
     for stream in (process.stdin, process.stdout, process.stderr):
@@ -225,14 +232,22 @@ def end(process: "subprocess.Popen[str]", *, grace_s: float = 3.0) -> None:
 
 def _gone(process: "subprocess.Popen[str]", wait_s: float) -> bool:
     deadline = time.monotonic() + wait_s
-    while time.monotonic() < deadline:
-        process.poll()
-        try:
-            os.killpg(process.pid, 0)
-        except ProcessLookupError:
-            return True
+    while process.poll() is None or _group(process.pid):
+        if time.monotonic() > deadline:
+            return False
         time.sleep(0.005)
-    return False
+    return True
+
+
+def _group(leader: int) -> set[int]:
+    """The living processes of a process group."""
+    found = set()
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            fields = _stat(int(entry.name))
+            if fields is not None and int(fields[2]) == leader:
+                found.add(int(entry.name))
+    return found
 
 
 def _environment(extra: Mapping[str, str] | None) -> dict[str, str]:
