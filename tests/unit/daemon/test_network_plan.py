@@ -1,0 +1,162 @@
+"""A configuration becomes interfaces, routes and rules."""
+
+from dataclasses import replace
+
+import pytest
+
+from isthmus.backends.wishes import MAIN_TABLE, TABLE, RouteWish, RuleWish
+from isthmus.daemon.network_plan import (
+    FALLBACK_METRIC,
+    GUARD_PRIORITY,
+    KEEP_PRIORITY,
+    LAND_PRIORITY,
+    MARK,
+    MATCH_PRIORITY,
+    ROUTE_METRIC,
+    SKIP_PRIORITY,
+    AttachedInterface,
+    plan,
+)
+from isthmus.policy.connection import Configuration, Interface
+from isthmus.values.proposal import parse_proposal
+from isthmus.values.registry.ikev2 import SecurityProtocol
+
+from .samples import CONFIGURATION, OFFICE, network, routed, rule, tunnel
+
+
+def rules_of(configuration: Configuration, priority: int) -> list[RuleWish]:
+    """The rules of one priority."""
+    return [r for r in plan(configuration).wish.rules if r.priority == priority]
+
+
+def test_a_rule_leads_its_traffic_and_nothing_else_to_the_plane() -> None:
+    made = plan(CONFIGURATION)
+    assert made.interfaces == (AttachedInterface("isthmus0", 1438, MARK),)
+    assert made.wish.routes == (
+        RouteWish("10.2.0.0/24", TABLE, ROUTE_METRIC, "isthmus0", ("10.1.0.0/24",)),
+        RouteWish("10.2.0.0/24", TABLE, FALLBACK_METRIC),
+    )
+    assert rules_of(CONFIGURATION, MATCH_PRIORITY) == [
+        RuleWish(
+            priority=MATCH_PRIORITY,
+            version=4,
+            table=TABLE,
+            source="10.1.0.0/24",
+            destination="10.2.0.0/24",
+        ),
+        RuleWish(
+            priority=MATCH_PRIORITY,
+            version=4,
+            table=TABLE,
+            destination="10.2.0.0/24",
+            input_interface="lo",
+            needs_address_within=("10.1.0.0/24",),
+        ),
+    ]
+
+
+def test_what_the_plane_sends_jumps_over_our_rules() -> None:
+    (skip,) = rules_of(CONFIGURATION, SKIP_PRIORITY)
+    assert (skip.action, skip.mark, skip.target) == ("goto", MARK, LAND_PRIORITY)
+    (land,) = rules_of(CONFIGURATION, LAND_PRIORITY)
+    assert land.action == "nop"
+    ours = [r.priority for r in plan(CONFIGURATION).wish.rules]
+    assert min(ours) == SKIP_PRIORITY and max(ours) == LAND_PRIORITY
+
+
+def test_clear_text_from_the_far_network_is_not_let_past_the_tunnel() -> None:
+    """RFC 4301 §5.2: inbound clear text that a rule protects is discarded."""
+    (guard,) = rules_of(CONFIGURATION, GUARD_PRIORITY)
+    assert (guard.action, guard.source, guard.destination) == (
+        "blackhole",
+        "10.2.0.0/24",
+        "10.1.0.0/24",
+    )
+    (keep,) = rules_of(CONFIGURATION, KEEP_PRIORITY)
+    assert (keep.input_interface, keep.table) == ("isthmus0", MAIN_TABLE)
+
+
+def test_a_rule_of_one_port_does_not_block_the_other_ports() -> None:
+    some = rule("web", "10.1.0.0/24", network("10.2.0.0/24", 6, 443))
+    configuration = Configuration((tunnel("office", some),))
+    assert rules_of(configuration, GUARD_PRIORITY) == []
+    assert len(rules_of(configuration, MATCH_PRIORITY)) == 2
+
+
+def test_a_remote_of_everything_leaves_the_local_network_local() -> None:
+    whole = rule("all", "10.1.0.0/24", "0.0.0.0/0")
+    configuration = Configuration((tunnel("office", whole),))
+    assert RuleWish(
+        priority=KEEP_PRIORITY, version=4, table=MAIN_TABLE, destination="10.1.0.0/24"
+    ) in rules_of(configuration, KEEP_PRIORITY)
+    assert all(r.input_interface != "lo" for r in rules_of(configuration, MATCH_PRIORITY))
+
+
+def test_families_do_not_mix() -> None:
+    both = replace(
+        rule("net", "10.1.0.0/24", "10.2.0.0/24"),
+        local=(network("10.1.0.0/24"), network("fd01::/64")),
+        remote=(network("10.2.0.0/24"), network("fd02::/64")),
+    )
+    wish = plan(Configuration((tunnel("office", both),))).wish
+    for found in wish.rules:
+        texts = [t for t in (found.source, found.destination) if t is not None]
+        assert all((":" in t) == (found.version == 6) for t in texts)
+    assert {r.version for r in wish.rules if r.action == "goto"} == {4, 6}
+
+
+def test_the_same_networks_twice_are_wished_once() -> None:
+    twice = tunnel("office", *(rule(n, "10.1.0.0/24", "10.2.0.0/24") for n in ("a", "b")))
+    assert plan(Configuration((twice,))).wish == plan(CONFIGURATION).wish
+
+
+def test_a_routed_tunnel_has_a_device_of_its_own_and_routes_in_the_main_table() -> None:
+    made = plan(Configuration((routed("branch", "10.20.0.0/16"),)))
+    assert made.interfaces == (AttachedInterface("branch", 1438, 0),)
+    assert made.wish.interfaces[0].addresses == ("169.254.10.1/30",)
+    assert made.wish.routes == (RouteWish("10.20.0.0/16", MAIN_TABLE, ROUTE_METRIC, "branch"),)
+    assert made.wish.rules == ()
+
+
+@pytest.mark.parametrize("peer", ["192.0.2.2", None, "vpn.example.net"])
+def test_a_route_that_holds_the_peer_does_not_catch_the_tunnels_own_packets(
+    peer: str | None,
+) -> None:
+    wish = plan(Configuration((routed("branch", "0.0.0.0/0", peer=peer),))).wish
+    assert [(r.table, r.destination) for r in wish.routes] == [(TABLE, "0.0.0.0/0")]
+    assert [r.action for r in wish.rules] == ["goto", "nop", "lookup"]
+
+
+@pytest.mark.parametrize(
+    ("peer", "proposal", "octets"),
+    [
+        ("192.0.2.2", "aes256gcm16", 1438),
+        ("192.0.2.2", "chacha20poly1305", 1438),
+        ("192.0.2.2", "aes256-sha256", 1422),
+        ("192.0.2.2", "aes256-sha512", 1406),
+        ("2001:db8::2", "aes256gcm16", 1418),
+        (None, "aes256gcm16", 1418),
+    ],
+)
+def test_the_mtu_fits_whatever_is_agreed_on(peer: str | None, proposal: str, octets: int) -> None:
+    """Outer 1500 less IP, UDP and ESP headers, IV, padding to a block, trailer and ICV."""
+    esp = parse_proposal(proposal, SecurityProtocol.ESP)
+    net = rule("net", "10.1.0.0/24", "10.2.0.0/24", (esp,))
+    made = plan(Configuration((tunnel("office", net, peer=peer),)))
+    assert made.interfaces[0].mtu == octets
+
+
+def test_an_mtu_that_the_user_gave_is_taken() -> None:
+    given = replace(routed("branch"), interface=Interface("branch", mtu=1300))
+    assert plan(Configuration((given,))).interfaces[0].mtu == 1300
+
+
+def test_no_tunnels_no_wishes() -> None:
+    made = plan(Configuration())
+    assert made.interfaces == () and made.wish.rules == () and made.wish.interfaces == ()
+
+
+def test_one_device_serves_all_policy_based_tunnels() -> None:
+    other = tunnel("lab", rule("net", "10.1.0.0/24", "10.3.0.0/24"), peer="2001:db8::2")
+    assert [i.name for i in plan(Configuration((OFFICE, other))).interfaces] == ["isthmus0"]
+    assert plan(Configuration((OFFICE, other))).interfaces[0].mtu == 1418
