@@ -5,7 +5,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-
 from tests.plane.support import Pair, pair_of_planes, why_not
 
 

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import msgspec
 import pytest
-
 from tests.plane.client import PlaneClient, Refused, endpoint
 from tests.plane.support import Pair, mirrored, outbound_sa
 
@@ -140,7 +139,11 @@ def test_commands_that_cannot_be_are_refused_with_a_sentence(pair: Pair) -> None
         ("update_sa", {"direction": "in", "spi": 0x9999, "standby": True}, "no SA"),
         ("detach_interface", {"interface": 9}, "no interface"),
         ("attach_interface", {"interface": 1, "name": "a/b", "mtu": 1, "bypass_mark": 0}, "TUN"),
-        ("listen", {"ports": [{"address": "203.0.113.9", "port": 1, "nat_t": True}], "mark": 0}, "UDP"),
+        (
+            "listen",
+            {"ports": [{"address": "203.0.113.9", "port": 1, "nat_t": True}], "mark": 0},
+            "UDP",
+        ),
         ("resolve_local", {"remote": "nowhere"}, "address"),
     ]
     for kind, fields, text in bad:

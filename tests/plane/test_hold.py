@@ -1,9 +1,8 @@
-"""Packets that want an SA that is not there: held within bounds, released in order, aged, counted."""
+"""Packets that want an SA that is not there: held within bounds, released in order, aged."""
 
 import time
 
 import pytest
-
 from tests.plane.support import Pair, Site, mirrored, outbound_sa
 
 pytestmark = pytest.mark.root

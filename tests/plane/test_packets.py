@@ -1,7 +1,6 @@
 """Packets between two planes with SAs put in by hand."""
 
 import pytest
-
 from tests.plane.support import (
     AES_CBC,
     CHACHA20_POLY1305,

@@ -82,7 +82,10 @@ pub struct Counters {
 
 impl Default for Counters {
     fn default() -> Self {
-        Self { refusals: Refusals::default(), events: std::array::from_fn(|_| AtomicU64::new(0)) }
+        Self {
+            refusals: Refusals::default(),
+            events: std::array::from_fn(|_| AtomicU64::new(0)),
+        }
     }
 }
 
@@ -103,13 +106,20 @@ impl Counters {
     }
 
     pub fn refused_many(&self, reason: Reason, packets: usize) {
-        self.refusals.add(reason, u64::try_from(packets).unwrap_or(u64::MAX));
+        self.refusals
+            .add(reason, u64::try_from(packets).unwrap_or(u64::MAX));
     }
 
     /// Every counter by name, zeros too.
     pub fn named(&self) -> BTreeMap<&'static str, u64> {
-        let refusals = self.refusals.iter().map(|(reason, count)| (reason.name(), count));
-        let events = Event::NAMES.iter().zip(&self.events).map(|(name, count)| (*name, count.load(Ordering::Relaxed)));
+        let refusals = self
+            .refusals
+            .iter()
+            .map(|(reason, count)| (reason.name(), count));
+        let events = Event::NAMES
+            .iter()
+            .zip(&self.events)
+            .map(|(name, count)| (*name, count.load(Ordering::Relaxed)));
         refusals.chain(events).collect()
     }
 }
@@ -125,6 +135,13 @@ mod tests {
         counters.refused(Reason::Icv);
         let named = counters.named();
         assert_eq!(named.len(), Event::NAMES.len() + Reason::ALL.len());
-        assert_eq!((named["connections_refused"], named["drop_icv"], named["drop_send_buffer"]), (1, 1, 0));
+        assert_eq!(
+            (
+                named["connections_refused"],
+                named["drop_icv"],
+                named["drop_send_buffer"]
+            ),
+            (1, 1, 0)
+        );
     }
 }

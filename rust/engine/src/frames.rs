@@ -1,7 +1,9 @@
-//! Frames of the control socket (plane protocol, version 1): MessagePack maps with string keys, "type" being the tag.
+//! Frames of the control socket (plane protocol, version 1): MessagePack maps with string keys,
+//! "type" being the tag.
 //!
-//! A command is decoded in two steps: first its type and ticket, then its body straight from the same octets. Key octets are borrowed
-//! from the receive buffer and never copied on the way, so wiping that buffer wipes what the decoder saw.
+//! A command is decoded in two steps: first its type and ticket, then its body straight from the
+//! same octets. Key octets are borrowed from the receive buffer and never copied on the way, so
+//! wiping that buffer wipes what the decoder saw.
 
 use serde::{Deserialize, Serialize};
 use serde_bytes::{ByteBuf, Bytes};
@@ -251,12 +253,17 @@ pub struct Unreadable {
 
 /// Decodes one frame to its ticket (0 for `datagram`, which has none) and its command.
 pub fn decode(octets: &[u8]) -> Result<(u32, Command<'_>), Unreadable> {
-    let envelope: Envelope<'_> = rmp_serde::from_slice(octets)
-        .map_err(|_| Unreadable { ticket: 0, reason: "the frame is not a map with a type".to_owned() })?;
+    let envelope: Envelope<'_> = rmp_serde::from_slice(octets).map_err(|_| Unreadable {
+        ticket: 0,
+        reason: "the frame is not a map with a type".to_owned(),
+    })?;
     let kind = envelope.kind;
     let ticket = envelope.ticket.unwrap_or(0);
     if envelope.ticket.is_none() && kind != "datagram" {
-        return Err(Unreadable { ticket: 0, reason: "the command has no ticket".to_owned() });
+        return Err(Unreadable {
+            ticket: 0,
+            reason: "the command has no ticket".to_owned(),
+        });
     }
     let command = match kind {
         "hello" => body(octets, ticket).map(Command::Hello),
@@ -272,22 +279,34 @@ pub fn decode(octets: &[u8]) -> Result<(u32, Command<'_>), Unreadable> {
         "datagram" => body(octets, ticket).map(Command::Datagram),
         "resolve_local" => body(octets, ticket).map(Command::ResolveLocal),
         "keepalive" => body(octets, ticket).map(Command::Keepalive),
-        _ => Err(Unreadable { ticket, reason: "unknown command type".to_owned() }),
+        _ => Err(Unreadable {
+            ticket,
+            reason: "unknown command type".to_owned(),
+        }),
     }?;
     Ok((ticket, command))
 }
 
 fn body<'a, T: Deserialize<'a>>(octets: &'a [u8], ticket: u32) -> Result<T, Unreadable> {
-    rmp_serde::from_slice(octets).map_err(|error| Unreadable { ticket, reason: sentence(&error) })
+    rmp_serde::from_slice(octets).map_err(|error| Unreadable {
+        ticket,
+        reason: sentence(&error),
+    })
 }
 
-/// The decoder's complaint about names and types. It quotes a wrong value only when that is a number or short text of a plain field;
-/// octets (keys) are described by their kind, so that no key can be in it.
+/// The decoder's complaint about names and types. It quotes a wrong value only when that is a
+/// number or short text of a plain field; octets (keys) are described by their kind, so that no key
+/// can be in it.
 fn sentence(error: &rmp_serde::decode::Error) -> String {
     match error {
         rmp_serde::decode::Error::Syntax(text) => {
-            let kind_only = text.starts_with("missing field") || text.starts_with("unknown variant");
-            if kind_only { text.clone() } else { "a field has a wrong type or value".to_owned() }
+            let kind_only =
+                text.starts_with("missing field") || text.starts_with("unknown variant");
+            if kind_only {
+                text.clone()
+            } else {
+                "a field has a wrong type or value".to_owned()
+            }
         }
         _ => "the frame is not well-formed MessagePack".to_owned(),
     }
@@ -344,15 +363,45 @@ pub struct InterfaceView {
 #[derive(Clone, Debug, Serialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum Outgoing {
-    Hello { ticket: u32, version: u32, pid: u32 },
-    Done { ticket: u32 },
-    Refused { ticket: u32, reason: String },
-    Sas { ticket: u32, more: bool, sas: Vec<SaView> },
-    Policies { ticket: u32, more: bool, policies: Vec<PolicyView> },
-    Interfaces { ticket: u32, interfaces: Vec<InterfaceView> },
-    Counters { ticket: u32, counters: std::collections::BTreeMap<&'static str, u64> },
-    LocalAddress { ticket: u32, address: Option<String> },
-    Datagram { local: Endpoint, remote: Endpoint, octets: ByteBuf },
+    Hello {
+        ticket: u32,
+        version: u32,
+        pid: u32,
+    },
+    Done {
+        ticket: u32,
+    },
+    Refused {
+        ticket: u32,
+        reason: String,
+    },
+    Sas {
+        ticket: u32,
+        more: bool,
+        sas: Vec<SaView>,
+    },
+    Policies {
+        ticket: u32,
+        more: bool,
+        policies: Vec<PolicyView>,
+    },
+    Interfaces {
+        ticket: u32,
+        interfaces: Vec<InterfaceView>,
+    },
+    Counters {
+        ticket: u32,
+        counters: std::collections::BTreeMap<&'static str, u64>,
+    },
+    LocalAddress {
+        ticket: u32,
+        address: Option<String>,
+    },
+    Datagram {
+        local: Endpoint,
+        remote: Endpoint,
+        octets: ByteBuf,
+    },
     PacketWanted {
         policy: u32,
         source: String,
@@ -362,23 +411,45 @@ pub enum Outgoing {
         destination_port: u16,
         held: u32,
     },
-    Lifetime { direction: Direction, spi: u32, which: &'static str, unit: &'static str },
-    PeerMoved { spi: u32, remote: Endpoint },
-    FirstPacket { spi: u32 },
-    UnknownSpi { spi: u32, remote: Endpoint },
-    SendFailed { remote: Endpoint, errno: i32 },
-    NoticesLost { count: u64 },
+    Lifetime {
+        direction: Direction,
+        spi: u32,
+        which: &'static str,
+        unit: &'static str,
+    },
+    PeerMoved {
+        spi: u32,
+        remote: Endpoint,
+    },
+    FirstPacket {
+        spi: u32,
+    },
+    UnknownSpi {
+        spi: u32,
+        remote: Endpoint,
+    },
+    SendFailed {
+        remote: Endpoint,
+        errno: i32,
+    },
+    NoticesLost {
+        count: u64,
+    },
 }
 
 /// One frame.
 pub fn encode(message: &Outgoing) -> Vec<u8> {
-    // Writing to a vector fails only when a value has no MessagePack form; none of these types does.
+    // Writing to a vector fails only when a value has no MessagePack form; none of these types
+    // does.
     rmp_serde::to_vec_named(message).unwrap_or_default()
 }
 
 impl From<std::net::SocketAddr> for Endpoint {
     fn from(address: std::net::SocketAddr) -> Self {
-        Self { address: address.ip().to_string(), port: address.port() }
+        Self {
+            address: address.ip().to_string(),
+            port: address.port(),
+        }
     }
 }
 
@@ -392,7 +463,8 @@ impl Endpoint {
 
 /// An IP address from text.
 pub fn parse_address(text: &str) -> Result<std::net::IpAddr, String> {
-    text.parse().map_err(|_| "an address is not an IPv4 or IPv6 address".to_owned())
+    text.parse()
+        .map_err(|_| "an address is not an IPv4 or IPv6 address".to_owned())
 }
 
 #[cfg(test)]
@@ -410,7 +482,13 @@ mod tests {
     }
 
     fn probe(kind: &str, ticket: Option<u32>) -> Vec<u8> {
-        rmp_serde::to_vec_named(&Probe { kind, ticket, version: 1, extra: ByteBuf::from(vec![1, 2]) }).unwrap()
+        rmp_serde::to_vec_named(&Probe {
+            kind,
+            ticket,
+            version: 1,
+            extra: ByteBuf::from(vec![1, 2]),
+        })
+        .unwrap()
     }
 
     #[test]
@@ -423,9 +501,15 @@ mod tests {
     #[test]
     fn an_unknown_type_and_a_missing_field_keep_the_ticket() {
         let unknown = decode(&probe("fly", Some(9))).err().unwrap();
-        assert_eq!((unknown.ticket, unknown.reason.as_str()), (9, "unknown command type"));
+        assert_eq!(
+            (unknown.ticket, unknown.reason.as_str()),
+            (9, "unknown command type")
+        );
         let missing = decode(&probe("listen", Some(10))).err().unwrap();
-        assert_eq!((missing.ticket, missing.reason.as_str()), (10, "missing field `ports`"));
+        assert_eq!(
+            (missing.ticket, missing.reason.as_str()),
+            (10, "missing field `ports`")
+        );
         assert_eq!(decode(&probe("flush", None)).err().unwrap().ticket, 0);
     }
 
@@ -445,15 +529,25 @@ mod tests {
             }
             let _ = decode(&octets);
         }
-        // A claimed array of four thousand million entries in a few octets must not reserve memory for them.
-        let _ = decode(&[0x82, 0xa4, b't', b'y', b'p', b'e', 0xa3, b'a', b'b', b'c', 0xa1, b'p', 0xdd, 0xff, 0xff, 0xff, 0xff]);
+        // A claimed array of four thousand million entries in a few octets must not reserve memory
+        // for them.
+        let _ = decode(&[
+            0x82, 0xa4, b't', b'y', b'p', b'e', 0xa3, b'a', b'b', b'c', 0xa1, b'p', 0xdd, 0xff,
+            0xff, 0xff, 0xff,
+        ]);
     }
 
     #[test]
     fn an_outgoing_frame_is_a_map_with_its_tag_and_octets_as_bin() {
         let octets = encode(&Outgoing::Datagram {
-            local: Endpoint { address: "192.0.2.1".to_owned(), port: 500 },
-            remote: Endpoint { address: "::1".to_owned(), port: 4500 },
+            local: Endpoint {
+                address: "192.0.2.1".to_owned(),
+                port: 500,
+            },
+            remote: Endpoint {
+                address: "::1".to_owned(),
+                port: 4500,
+            },
             octets: ByteBuf::from(vec![0xde, 0xad]),
         });
         assert_eq!(octets[0] & 0xf0, 0x80);

@@ -1,4 +1,5 @@
-//! Packets that wait for an SA: taking in, letting go, forgetting. Every function wants the lock of the queue.
+//! Packets that wait for an SA: taking in, letting go, forgetting. Every function wants the lock of
+//! the queue.
 
 use std::sync::atomic::Ordering;
 
@@ -32,7 +33,10 @@ pub fn take_in(
     }
     let was_empty = state.hold.packets() == 0;
     expire(shared, queue, state, entry, now_ms);
-    match state.hold.push(&policy.hold, now_ms, octets.len(), octets.to_vec()) {
+    match state
+        .hold
+        .push(&policy.hold, now_ms, octets.len(), octets.to_vec())
+    {
         Ok(()) => {
             added(shared, queue);
             shared.counters.event(Event::Held);
@@ -42,7 +46,9 @@ pub fn take_in(
     }
     if policy.on_no_sa == OnNoSa::Hold {
         let held = u32::try_from(state.hold.packets()).unwrap_or(u32::MAX);
-        let due = state.wanted_at_ms.is_none_or(|at| now_ms.saturating_sub(at) >= WANTED_EVERY_MS);
+        let due = state
+            .wanted_at_ms
+            .is_none_or(|at| now_ms.saturating_sub(at) >= WANTED_EVERY_MS);
         if due {
             let notice = wanted(policy.id, packet, held);
             state.wanted_at_ms = Some(now_ms);
@@ -64,7 +70,13 @@ pub fn take_out(shared: &Shared, queue: &HoldQueue, state: &mut HoldState) -> Op
 }
 
 /// Drops what is too old.
-pub fn expire(shared: &Shared, queue: &HoldQueue, state: &mut HoldState, entry: &Entry, now_ms: u64) {
+pub fn expire(
+    shared: &Shared,
+    queue: &HoldQueue,
+    state: &mut HoldState,
+    entry: &Entry,
+    now_ms: u64,
+) {
     let count = state.hold.expire(&entry.policy.hold, now_ms);
     gone(shared, queue, count);
     shared.counters.refused_many(Reason::HoldExpired, count);
@@ -91,7 +103,10 @@ fn gone(shared: &Shared, queue: &HoldQueue, count: usize) {
 
 fn wanted(policy: u32, packet: &Packet, held: u32) -> Outgoing {
     let (source_port, destination_port) = match packet.ports {
-        Ports::Pair { source, destination } => (source, destination),
+        Ports::Pair {
+            source,
+            destination,
+        } => (source, destination),
         // Type and code, as a traffic selector holds them.
         Ports::Kind(kind) => (kind, kind),
         Ports::Opaque | Ports::None => (0, 0),

@@ -1,4 +1,5 @@
-//! The inbound worker: reads all sockets in batches; ESP is opened and written into a TUN device, the rest goes to IKE.
+//! The inbound worker: reads all sockets in batches; ESP is opened and written into a TUN device,
+//! the rest goes to IKE.
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -64,7 +65,9 @@ pub fn run(shared: &Arc<Shared>, waker: &Waker) {
 fn read_socket(shared: &Arc<Shared>, receiver: &mut Receiver, moved: &mut Moved, token: u64) {
     for _ in 0..BATCHES_MAX {
         let table = shared.table.load();
-        let Some(exit) = table.exit(token) else { return };
+        let Some(exit) = table.exit(token) else {
+            return;
+        };
         let count = match receiver.receive(exit.pair.df_set.as_fd()) {
             Ok(count) => count,
             Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => return,
@@ -78,12 +81,18 @@ fn read_socket(shared: &Arc<Shared>, receiver: &mut Receiver, moved: &mut Moved,
         let mut tally = Tally::default();
         for index in 0..count {
             match receiver.datagram(index) {
-                Some((octets, facts)) => arrived(shared, &table, exit, octets, facts, moved, &mut tally, now_ms),
+                Some((octets, facts)) => arrived(
+                    shared, &table, exit, octets, facts, moved, &mut tally, now_ms,
+                ),
                 None => shared.counters.event(Event::DropTruncated),
             }
         }
-        shared.counters.events_add(Event::EspReceived, tally.packets);
-        shared.counters.events_add(Event::EspOctetsReceived, tally.octets);
+        shared
+            .counters
+            .events_add(Event::EspReceived, tally.packets);
+        shared
+            .counters
+            .events_add(Event::EspOctetsReceived, tally.octets);
         settle(&mut tally);
         if count < crate::sys::batch::BATCH {
             return;
@@ -91,7 +100,8 @@ fn read_socket(shared: &Arc<Shared>, receiver: &mut Receiver, moved: &mut Moved,
     }
 }
 
-#[allow(clippy::too_many_arguments)] // One datagram's whole context; a struct for it would be built once and taken apart once.
+// One packet's whole context: a struct for it would be built once and taken apart once.
+#[allow(clippy::too_many_arguments)]
 fn arrived(
     shared: &Shared,
     table: &Table,
@@ -103,10 +113,15 @@ fn arrived(
     now_ms: u64,
 ) {
     match exit.kind {
-        ExitKind::Udp { bound, nat_t: false } => to_ike(shared, bound, facts, octets),
+        ExitKind::Udp {
+            bound,
+            nat_t: false,
+        } => to_ike(shared, bound, facts, octets),
         ExitKind::Udp { bound, nat_t: true } => match classify(octets) {
             Ok(Datagram::Keepalive) => shared.counters.event(Event::KeepalivesReceived),
-            Ok(Datagram::Ike { offset }) => to_ike(shared, bound, facts, octets.get(offset..).unwrap_or(&[])),
+            Ok(Datagram::Ike { offset }) => {
+                to_ike(shared, bound, facts, octets.get(offset..).unwrap_or(&[]))
+            }
             Ok(Datagram::Esp { spi }) => {
                 let seen = open(shared, table, spi, octets, &facts, tally, now_ms);
                 if seen == Some(Place::Highest) {
@@ -118,7 +133,9 @@ fn arrived(
         ExitKind::Esp { version } => {
             // A raw IPv4 socket gives the IP header too, a raw IPv6 socket does not.
             let start = match version {
-                Version::V4 => octets.first().map_or(0, |first| usize::from(first & 0x0f) * 4),
+                Version::V4 => octets
+                    .first()
+                    .map_or(0, |first| usize::from(first & 0x0f) * 4),
                 Version::V6 => 0,
             };
             let esp = octets.get_mut(start..).unwrap_or_default();
@@ -143,7 +160,8 @@ fn to_ike(shared: &Shared, bound: SocketAddr, facts: Facts, message: &[u8]) {
     }
 }
 
-/// Opens an ESP packet and writes what is in it to its interface. Gives its place in the window if it was authentic.
+/// Opens an ESP packet and writes what is in it to its interface. Gives its place in the window if
+/// it was authentic.
 fn open(
     shared: &Shared,
     table: &Table,
@@ -171,8 +189,10 @@ fn open(
     }
     tell_limit(shared, Direction::In, spi, opened.notice);
     let fixed = sa.parameters();
-    let Some((entry, interface)) =
-        table.spd.get(fixed.policy).and_then(|entry| Some((entry, table.interface(entry.policy.interface)?)))
+    let Some((entry, interface)) = table
+        .spd
+        .get(fixed.policy)
+        .and_then(|entry| Some((entry, table.interface(entry.policy.interface)?)))
     else {
         shared.counters.event(Event::DropNoInterface);
         return Some(opened.place);
@@ -189,7 +209,10 @@ fn open(
 fn clamp(shared: &Shared, table: &Table, entry: &Entry, packet: &Packet, inner: &mut [u8]) {
     if entry.policy.clamp_mss && packet.protocol == protocol::TCP {
         // Looked up only for TCP segments that can carry the option.
-        if let Some(sa) = is_syn(packet, inner).then(|| table.sad.outbound(entry.policy.id)).flatten() {
+        if let Some(sa) = is_syn(packet, inner)
+            .then(|| table.sad.outbound(entry.policy.id))
+            .flatten()
+        {
             if pmtu::clamp_mss(inner, packet, table.inner_mtu(sa.parameters())) {
                 shared.counters.event(Event::MssClamped);
             }
@@ -200,13 +223,26 @@ fn clamp(shared: &Shared, table: &Table, entry: &Entry, packet: &Packet, inner: 
 fn is_syn(packet: &Packet, inner: &[u8]) -> bool {
     const FLAGS: usize = 13;
     const SYN: u8 = 0x02;
-    inner.get(packet.upper_offset + FLAGS).is_some_and(|flags| flags & SYN != 0)
+    inner
+        .get(packet.upper_offset + FLAGS)
+        .is_some_and(|flags| flags & SYN != 0)
 }
 
-fn write_tun(shared: &Shared, interface: &Arc<Interface>, packet: &Packet, inner: &[u8], tally: &mut Tally) {
+fn write_tun(
+    shared: &Shared,
+    interface: &Arc<Interface>,
+    packet: &Packet,
+    inner: &[u8],
+    tally: &mut Tally,
+) {
     let queues = &interface.device.queues;
-    // The kernel sends a flow's answers to the queue that the flow was written to: writing by flow spreads outbound work.
-    let index = if queues.len() > 1 { flow_hash(packet) % queues.len() } else { 0 };
+    // The kernel sends a flow's answers to the queue that the flow was written to: writing by flow
+    // spreads outbound work.
+    let index = if queues.len() > 1 {
+        flow_hash(packet) % queues.len()
+    } else {
+        0
+    };
     let Some(queue) = queues.get(index) else {
         return shared.counters.event(Event::DropTunWrite);
     };
@@ -225,7 +261,10 @@ fn write_tun(shared: &Shared, interface: &Arc<Interface>, packet: &Packet, inner
 /// Adds the packets written to the interface's own counter.
 fn settle(tally: &mut Tally) {
     if let Some((interface, count)) = tally.written.take() {
-        interface.device.tx_packets.fetch_add(count, Ordering::Relaxed);
+        interface
+            .device
+            .tx_packets
+            .fetch_add(count, Ordering::Relaxed);
     }
 }
 
@@ -233,30 +272,50 @@ fn settle(tally: &mut Tally) {
 fn flow_hash(packet: &Packet) -> usize {
     let fold = |address: &std::net::IpAddr| match address {
         std::net::IpAddr::V4(v4) => v4.to_bits(),
-        std::net::IpAddr::V6(v6) => {
-            v6.segments().iter().fold(0_u32, |sum, part| sum.rotate_left(5) ^ u32::from(*part))
-        }
+        std::net::IpAddr::V6(v6) => v6
+            .segments()
+            .iter()
+            .fold(0_u32, |sum, part| sum.rotate_left(5) ^ u32::from(*part)),
     };
     let ports = match packet.ports {
-        Ports::Pair { source, destination } => u32::from(source) << 16 | u32::from(destination),
+        Ports::Pair {
+            source,
+            destination,
+        } => u32::from(source) << 16 | u32::from(destination),
         _ => 0,
     };
-    let mixed = (fold(&packet.source) ^ fold(&packet.destination).rotate_left(16) ^ ports).wrapping_mul(0x9e37_79b1);
+    let mixed = (fold(&packet.source) ^ fold(&packet.destination).rotate_left(16) ^ ports)
+        .wrapping_mul(0x9e37_79b1);
     usize::try_from(mixed >> 16).unwrap_or(0)
 }
 
-/// Tells IKE that an authentic packet, the newest so far, came from somewhere else than the SA says (RFC 3948 §7).
-fn notice_move(shared: &Shared, table: &Table, spi: u32, from: SocketAddr, moved: &mut Moved, now_ms: u64) {
-    let Some(sa) = table.sad.inbound(spi) else { return };
+/// Tells IKE that an authentic packet, the newest so far, came from somewhere else than the SA says
+/// (RFC 3948 §7).
+fn notice_move(
+    shared: &Shared,
+    table: &Table,
+    spi: u32,
+    from: SocketAddr,
+    moved: &mut Moved,
+    now_ms: u64,
+) {
+    let Some(sa) = table.sad.inbound(spi) else {
+        return;
+    };
     if sa.parameters().path.remote == from {
         return;
     }
-    let told = moved.get(&spi).is_some_and(|(to, at)| *to == from && now_ms.saturating_sub(*at) < MOVED_EVERY_MS);
+    let told = moved
+        .get(&spi)
+        .is_some_and(|(to, at)| *to == from && now_ms.saturating_sub(*at) < MOVED_EVERY_MS);
     if !told {
         if moved.len() >= MOVED_MAX {
             moved.clear();
         }
         moved.insert(spi, (from, now_ms));
-        shared.notices.push(Outgoing::PeerMoved { spi, remote: from.into() });
+        shared.notices.push(Outgoing::PeerMoved {
+            spi,
+            remote: from.into(),
+        });
     }
 }

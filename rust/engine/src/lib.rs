@@ -1,7 +1,9 @@
-//! The data plane on Linux: packets from a TUN device leave as ESP, ESP comes in and its packets go into a TUN device.
+//! The data plane on Linux: packets from a TUN device leave as ESP, ESP comes in and its packets go
+//! into a TUN device.
 //!
-//! Threads: one worker for each TUN queue number (outbound), one for all sockets (inbound), one for the control socket, timers and
-//! notices. Packet threads read a published [`table::Table`]; they never wait for the control thread. Start at [`plane::Plane`].
+//! Threads: one worker for each TUN queue number (outbound), one for all sockets (inbound), one for
+//! the control socket, timers and notices. Packet threads read a published [`table::Table`]; they
+//! never wait for the control thread. Start at [`plane::Plane`].
 //!
 //! All `unsafe` is in [`sys`].
 

@@ -1,6 +1,7 @@
 //! Notices on their way to the IKE process: a bounded queue with one wake-up descriptor.
 //!
-//! Packet threads push, the control thread pops. Nothing here waits for IKE: what does not fit is dropped and counted.
+//! Packet threads push, the control thread pops. Nothing here waits for IKE: what does not fit is
+//! dropped and counted.
 
 use std::collections::VecDeque;
 use std::io;
@@ -54,7 +55,12 @@ impl Notices {
     }
 
     /// An IKE datagram; refused when the queue holds its most.
-    pub fn datagram(&self, local: SocketAddr, remote: SocketAddr, octets: &[u8]) -> Result<(), Full> {
+    pub fn datagram(
+        &self,
+        local: SocketAddr,
+        remote: SocketAddr,
+        octets: &[u8],
+    ) -> Result<(), Full> {
         let mut queue = self.lock();
         if queue.datagrams >= DATAGRAMS_MAX {
             queue.lost = queue.lost.saturating_add(1);
@@ -62,7 +68,11 @@ impl Notices {
         }
         queue.datagrams += 1;
         let octets = ByteBuf::from(octets.to_vec());
-        queue.items.push_back(Outgoing::Datagram { local: local.into(), remote: remote.into(), octets });
+        queue.items.push_back(Outgoing::Datagram {
+            local: local.into(),
+            remote: remote.into(),
+            octets,
+        });
         drop(queue);
         self.waker.wake();
         Ok(())
@@ -84,8 +94,11 @@ impl Notices {
     /// A wanted SA; at most one waits for each policy.
     pub fn packet_wanted(&self, wanted: Outgoing) -> bool {
         if let Outgoing::PacketWanted { policy, .. } = &wanted {
-            let same = |item: &Outgoing| matches!(item, Outgoing::PacketWanted { policy: other, .. } if other == policy);
-            if self.lock().items.iter().any(same) {
+            let is_same = |item: &Outgoing| match item {
+                Outgoing::PacketWanted { policy: other, .. } => other == policy,
+                _ => false,
+            };
+            if self.lock().items.iter().any(is_same) {
                 return true;
             }
         }
@@ -95,14 +108,20 @@ impl Notices {
     /// ESP for an SPI that nobody has; at most one a second.
     pub fn unknown_spi(&self, spi: u32, remote: SocketAddr, now_ms: u64) {
         if due(&self.unknown_spi_at_ms, now_ms) {
-            self.push(Outgoing::UnknownSpi { spi, remote: remote.into() });
+            self.push(Outgoing::UnknownSpi {
+                spi,
+                remote: remote.into(),
+            });
         }
     }
 
     /// A datagram or ESP packet that the kernel refused; at most one a second.
     pub fn send_failed(&self, remote: SocketAddr, errno: i32, now_ms: u64) {
         if due(&self.send_failed_at_ms, now_ms) {
-            self.push(Outgoing::SendFailed { remote: Endpoint::from(remote), errno });
+            self.push(Outgoing::SendFailed {
+                remote: Endpoint::from(remote),
+                errno,
+            });
         }
     }
 
@@ -126,7 +145,9 @@ fn due(last_ms: &AtomicU64, now_ms: u64) -> bool {
     let last = last_ms.load(Ordering::Relaxed);
     // Zero means never, also in the first second of the clock.
     (last == 0 || now_ms.saturating_sub(last) >= STRANGER_EVERY_MS)
-        && last_ms.compare_exchange(last, now_ms.max(1), Ordering::Relaxed, Ordering::Relaxed).is_ok()
+        && last_ms
+            .compare_exchange(last, now_ms.max(1), Ordering::Relaxed, Ordering::Relaxed)
+            .is_ok()
 }
 
 #[cfg(test)]
@@ -154,9 +175,15 @@ mod tests {
     fn datagrams_beyond_the_limit_are_counted_as_lost_and_told_first() {
         let notices = Notices::new().unwrap();
         for index in 0..DATAGRAMS_MAX + 3 {
-            assert_eq!(notices.datagram(address(), address(), b"ike").is_ok(), index < DATAGRAMS_MAX);
+            assert_eq!(
+                notices.datagram(address(), address(), b"ike").is_ok(),
+                index < DATAGRAMS_MAX
+            );
         }
-        assert!(matches!(notices.pop(), Some(Outgoing::NoticesLost { count: 3 })));
+        assert!(matches!(
+            notices.pop(),
+            Some(Outgoing::NoticesLost { count: 3 })
+        ));
         let kept = std::iter::from_fn(|| notices.pop()).count();
         assert_eq!(kept, DATAGRAMS_MAX);
         assert!(notices.datagram(address(), address(), b"ike").is_ok());

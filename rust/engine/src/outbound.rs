@@ -1,4 +1,5 @@
-//! The outbound worker: reads its queue of every TUN device until it is empty, in batches, and sends what comes of it.
+//! The outbound worker: reads its queue of every TUN device until it is empty, in batches, and
+//! sends what comes of it.
 
 use std::sync::atomic::Ordering;
 use std::sync::Arc;
@@ -11,7 +12,9 @@ use crate::table::{Shared, TOKEN_WAKE};
 
 /// Runs until the plane stops.
 pub fn run(shared: &Arc<Shared>, worker: usize, waker: &Waker) {
-    let Some(poller) = shared.outbound_pollers.get(worker) else { return };
+    let Some(poller) = shared.outbound_pollers.get(worker) else {
+        return;
+    };
     let mut pipeline = Pipeline::new();
     let mut events = Vec::new();
     while !shared.stopping.load(Ordering::Relaxed) {
@@ -29,12 +32,17 @@ pub fn run(shared: &Arc<Shared>, worker: usize, waker: &Waker) {
     }
 }
 
-/// Takes up to one batch from the queue that `token` names. What is left makes the poller ready again.
+/// Takes up to one batch from the queue that `token` names. What is left makes the poller ready
+/// again.
 fn read_batch(shared: &Arc<Shared>, pipeline: &mut Pipeline, worker: usize, token: u64) {
     let table = shared.table.load();
     // A queue that was detached after the poller spoke is not in the table any more.
-    let Some((interface, index)) = table.queue(token) else { return };
-    let Some(queue) = interface.device.queues.get(index) else { return };
+    let Some((interface, index)) = table.queue(token) else {
+        return;
+    };
+    let Some(queue) = interface.device.queues.get(index) else {
+        return;
+    };
     let now_ms = now_ms();
     let mut packets = 0_u64;
     for _ in 0..BATCH {
@@ -58,5 +66,8 @@ fn read_batch(shared: &Arc<Shared>, pipeline: &mut Pipeline, worker: usize, toke
         }
     }
     pipeline.flush(shared, now_ms);
-    interface.device.rx_packets.fetch_add(packets, Ordering::Relaxed);
+    interface
+        .device
+        .rx_packets
+        .fetch_add(packets, Ordering::Relaxed);
 }

@@ -1,8 +1,10 @@
-//! Outbound packets: policy, SA, seal, and a batch of datagrams to the kernel. One pipeline for each thread that sends.
+//! Outbound packets: policy, SA, seal, and a batch of datagrams to the kernel. One pipeline for
+//! each thread that sends.
 //!
-//! The DF bit (RFC 4301 §8.1) follows the SA's policy. An IPv4 packet that does not fit and may be fragmented leaves by the socket that
-//! clears DF, so the kernel fragments the outer packet: the receiver then judges whole inner packets by its selectors. The same way out
-//! is taken by an IPv6 packet of at most 1280 octets, which no answer could make smaller (RFC 2473 §7.1).
+//! The DF bit (RFC 4301 §8.1) follows the SA's policy. An IPv4 packet that does not fit and may be
+//! fragmented leaves by the socket that clears DF, so the kernel fragments the outer packet: the
+//! receiver then judges whole inner packets by its selectors. The same way out is taken by an IPv6
+//! packet of at most 1280 octets, which no answer could make smaller (RFC 8200 §5).
 
 use std::net::{IpAddr, SocketAddr};
 use std::ops::Range;
@@ -12,8 +14,8 @@ use std::sync::Arc;
 
 use ipsec::esp::{HEADROOM, TAILROOM};
 use ipsec::lifetime::{LimitNotice, Unit, Which};
-use ipsec::packet::{protocol, Packet, Version};
-use ipsec::pmtu::{self, Fit, ANSWER_MAX, IPV6_MTU_MIN};
+use ipsec::packet::{protocol, Packet};
+use ipsec::pmtu::{self, Fit, ANSWER_MAX};
 use ipsec::sa::OutboundSa;
 use ipsec::spd::{Entry, Verdict};
 use ipsec::stats::Reason;
@@ -75,9 +77,12 @@ impl Pipeline {
         }
     }
 
-    /// Where the next packet goes, with room before and after it. Sends the batch first if there is no room.
+    /// Where the next packet goes, with room before and after it. Sends the batch first if there is
+    /// no room.
     pub fn slot(&mut self, shared: &Shared, now_ms: u64) -> &mut [u8] {
-        if self.pending.len() >= BATCH || self.used + HEADROOM + PACKET_MAX + TAILROOM > self.arena.len() {
+        if self.pending.len() >= BATCH
+            || self.used + HEADROOM + PACKET_MAX + TAILROOM > self.arena.len()
+        {
             self.flush(shared, now_ms);
         }
         let start = self.used + HEADROOM;
@@ -85,7 +90,14 @@ impl Pipeline {
     }
 
     /// Judges the packet of `length` octets in the slot and does what its policy says.
-    pub fn process(&mut self, shared: &Shared, table: &Table, interface: &Interface, length: usize, now_ms: u64) {
+    pub fn process(
+        &mut self,
+        shared: &Shared,
+        table: &Table,
+        interface: &Interface,
+        length: usize,
+        now_ms: u64,
+    ) {
         let start = self.used + HEADROOM;
         let inner = start..start + length.min(PACKET_MAX);
         let packet = match Packet::parse(&self.arena[inner.clone()]) {
@@ -93,15 +105,20 @@ impl Pipeline {
             Err(reason) => return shared.counters.refused(reason),
         };
         match table.spd.decide(interface.id, &packet) {
-            Verdict::Protect(entry) => self.protect(shared, table, interface, entry, inner, &packet, now_ms),
+            Verdict::Protect(entry) => {
+                self.protect(shared, table, interface, entry, inner, &packet, now_ms)
+            }
             Verdict::Bypass(_) => self.bypass(shared, interface, inner, &packet),
             Verdict::Discard(_) => shared.counters.refused(Reason::PolicyDiscard),
-            Verdict::NoPolicy if interface.bypass_mark != 0 => self.bypass(shared, interface, inner, &packet),
+            Verdict::NoPolicy if interface.bypass_mark != 0 => {
+                self.bypass(shared, interface, inner, &packet)
+            }
             Verdict::NoPolicy => shared.counters.refused(Reason::NoPolicy),
         }
     }
 
-    #[allow(clippy::too_many_arguments)] // One packet's whole context; a struct for it would be built once and taken apart once.
+    // One packet's whole context: a struct for it would be built once and taken apart once.
+    #[allow(clippy::too_many_arguments)]
     fn protect(
         &mut self,
         shared: &Shared,
@@ -115,13 +132,17 @@ impl Pipeline {
         let id = entry.policy.id;
         if let Some(sa) = table.sad.outbound(id) {
             let none_held = shared.held_total.load(Ordering::Acquire) == 0
-                || table.holds.get(&id).is_none_or(|queue| queue.held.load(Ordering::Acquire) == 0);
+                || table
+                    .holds
+                    .get(&id)
+                    .is_none_or(|queue| queue.held.load(Ordering::Acquire) == 0);
             if none_held {
                 return self.seal(shared, table, interface, entry, sa, inner, packet, now_ms);
             }
         }
-        // The slow path: packets of this policy are held, or there is no SA. It reads the newest table under the lock of the queue, so
-        // that a packet is either held before an SA is published (and released by who published it) or goes after those held.
+        // The slow path: packets of this policy are held, or there is no SA. It reads the newest
+        // table under the lock of the queue, so that a packet is either held before an SA is
+        // published (and released by who published it) or goes after those held.
         let Some(queue) = table.holds.get(&id) else {
             return shared.counters.refused(Reason::NoSaOutbound);
         };
@@ -136,11 +157,20 @@ impl Pipeline {
             self.arena[inner.clone()].copy_from_slice(&saved);
             return self.seal(shared, &fresh, interface, entry, sa, inner, packet, now_ms);
         }
-        hold::take_in(shared, queue, &mut state, entry, &self.arena[inner], packet, now_ms);
+        hold::take_in(
+            shared,
+            queue,
+            &mut state,
+            entry,
+            &self.arena[inner],
+            packet,
+            now_ms,
+        );
     }
 
-    /// Sends the held packets of a policy in order and gives them to the kernel before it returns. The caller holds the lock.
-    #[allow(clippy::too_many_arguments)] // As `protect`.
+    /// Sends the held packets of a policy in order and gives them to the kernel before it returns.
+    /// The caller holds the lock.
+    #[allow(clippy::too_many_arguments)]
     pub fn release(
         &mut self,
         shared: &Shared,
@@ -153,7 +183,9 @@ impl Pipeline {
     ) {
         self.flush(shared, now_ms);
         while let Some(octets) = hold::take_out(shared, queue, state) {
-            let Some(sa) = table.sad.outbound(entry.policy.id) else { return };
+            let Some(sa) = table.sad.outbound(entry.policy.id) else {
+                return;
+            };
             let slot = self.slot(shared, now_ms);
             let length = octets.len().min(slot.len());
             slot[..length].copy_from_slice(&octets[..length]);
@@ -170,7 +202,7 @@ impl Pipeline {
         self.flush(shared, now_ms);
     }
 
-    #[allow(clippy::too_many_arguments)] // As `protect`.
+    #[allow(clippy::too_many_arguments)]
     fn seal(
         &mut self,
         shared: &Shared,
@@ -184,23 +216,28 @@ impl Pipeline {
     ) {
         let fixed = sa.parameters();
         let (exit, mtu) = match &self.route {
-            Some(route) if route.spi == fixed.spi && route.policy == fixed.policy => (route.exit, route.mtu),
+            Some(route) if route.spi == fixed.spi && route.policy == fixed.policy => {
+                (route.exit, route.mtu)
+            }
             _ => {
                 let Some(index) = table.exit_for(&fixed.path) else {
                     return shared.counters.event(Event::DropNoPort);
                 };
                 let exit = self.note_exit(&table.exits[index]);
                 let mtu = table.inner_mtu(fixed);
-                self.route = Some(Route { policy: fixed.policy, spi: fixed.spi, exit, mtu });
+                self.route = Some(Route {
+                    policy: fixed.policy,
+                    spi: fixed.spi,
+                    exit,
+                    mtu,
+                });
                 (exit, mtu)
             }
         };
-        let may_fragment_outer = match pmtu::fit(packet, mtu) {
-            Fit::Fits => false,
-            Fit::TooBig if packet.version() == Version::V6 && packet.length <= IPV6_MTU_MIN => true,
-            Fit::TooBig => return self.answer_too_big(shared, interface, inner, packet, mtu),
-            Fit::Fragment => true,
-        };
+        if pmtu::fit(packet, mtu) == Fit::TooBig {
+            return self.answer_too_big(shared, interface, inner, packet, mtu);
+        }
+        let may_fragment_outer = packet.length > mtu;
         if entry.policy.clamp_mss
             && packet.protocol == protocol::TCP
             && pmtu::clamp_mss(&mut self.arena[inner.clone()], packet, mtu)
@@ -228,13 +265,21 @@ impl Pipeline {
             traffic_class: sealed.tos,
         });
         let df = sealed.dont_fragment && !may_fragment_outer;
-        self.pending.push(Pending { exit, df, inner_octets: packet.length });
+        self.pending.push(Pending {
+            exit,
+            df,
+            inner_octets: packet.length,
+        });
         // The next packet starts on a cache line of its own.
         self.used = sealed.esp.end.next_multiple_of(64);
     }
 
     fn note_exit(&mut self, exit: &Exit) -> usize {
-        match self.exits.iter().position(|(token, _)| *token == exit.token) {
+        match self
+            .exits
+            .iter()
+            .position(|(token, _)| *token == exit.token)
+        {
             Some(index) => index,
             None => {
                 self.exits.push((exit.token, Arc::clone(&exit.pair)));
@@ -249,16 +294,21 @@ impl Pipeline {
         let (mut packets, mut octets) = (0_u64, 0_u64);
         while let Some(head) = self.pending.get(first) {
             let (exit, df) = (head.exit, head.df);
-            let run = self.pending[first..].iter().take_while(|p| p.exit == exit && p.df == df).count();
+            let run = self.pending[first..]
+                .iter()
+                .take_while(|p| p.exit == exit && p.df == df)
+                .count();
             let items = &self.transmits[first..first + run];
             let pair = &self.exits[exit].1;
             let socket = if df { &pair.df_set } else { &pair.df_clear };
             let mut failed_octets = 0;
             let pending = &self.pending[first..first + run];
-            let sent = self.sender.send(socket.as_fd(), &self.arena, items, |index, errno| {
-                failed_octets += pending[index].inner_octets;
-                count_refusal(shared, items[index].remote, errno, now_ms);
-            });
+            let sent = self
+                .sender
+                .send(socket.as_fd(), &self.arena, items, |index, errno| {
+                    failed_octets += pending[index].inner_octets;
+                    count_refusal(shared, items[index].remote, errno, now_ms);
+                });
             let all: usize = pending.iter().map(|p| p.inner_octets).sum();
             packets += u64::try_from(sent).unwrap_or(0);
             octets += u64::try_from(all - failed_octets).unwrap_or(0);
@@ -282,11 +332,21 @@ impl Pipeline {
         mtu: usize,
     ) {
         shared.counters.refused(Reason::TooBig);
-        // From the packet's own destination: it routes through this device, so a reverse-path filter is content.
-        let answer =
-            pmtu::too_big(&self.arena[inner], packet, mtu, packet.destination, &mut self.answer);
+        // From the packet's own destination: it routes through this device, so a reverse-path
+        // filter is content.
+        let answer = pmtu::too_big(
+            &self.arena[inner],
+            packet,
+            mtu,
+            packet.destination,
+            &mut self.answer,
+        );
         let Some(length) = answer else { return };
-        let written = interface.device.queues.first().map(|queue| queue.write(&self.answer[..length]));
+        let written = interface
+            .device
+            .queues
+            .first()
+            .map(|queue| queue.write(&self.answer[..length]));
         match written {
             Some(Ok(_)) => shared.counters.event(Event::TooBigAnswers),
             _ => shared.counters.event(Event::DropTunWrite),
@@ -294,7 +354,13 @@ impl Pipeline {
     }
 
     /// Sends a packet in clear, by a raw socket whose mark keeps it out of our own routes.
-    fn bypass(&mut self, shared: &Shared, interface: &Interface, inner: Range<usize>, packet: &Packet) {
+    fn bypass(
+        &mut self,
+        shared: &Shared,
+        interface: &Interface,
+        inner: Range<usize>,
+        packet: &Packet,
+    ) {
         let sockets = interface.bypass.as_ref();
         let socket = match packet.destination {
             IpAddr::V4(_) => sockets.map(|s| &s.v4),
@@ -311,7 +377,10 @@ impl Pipeline {
             traffic_class: 0,
         };
         let mut error = None;
-        self.sender.send(socket.as_fd(), &self.arena, &[item], |_, errno| error = Some(errno));
+        self.sender
+            .send(socket.as_fd(), &self.arena, &[item], |_, errno| {
+                error = Some(errno)
+            });
         match error {
             None => shared.counters.event(Event::Bypassed),
             Some(libc::EMSGSIZE) if packet.dont_fragment => {
@@ -333,7 +402,10 @@ fn count_refusal(shared: &Shared, remote: SocketAddr, errno: i32, now_ms: u64) {
         libc::EMSGSIZE => {
             shared.counters.event(Event::DropPathMtu);
             let table = shared.table.load();
-            if let (Some(path), Some(mtu)) = (table.paths.get(&remote.ip()), path_mtu(remote.ip(), table.mark)) {
+            if let (Some(path), Some(mtu)) = (
+                table.paths.get(&remote.ip()),
+                path_mtu(remote.ip(), table.mark),
+            ) {
                 path.set(mtu);
             }
         }
@@ -356,5 +428,10 @@ pub fn tell_limit(shared: &Shared, direction: Direction, spi: u32, notice: Optio
         Unit::Packets => "packets",
         Unit::Sequence => "sequence",
     };
-    shared.notices.push(Outgoing::Lifetime { direction, spi, which, unit });
+    shared.notices.push(Outgoing::Lifetime {
+        direction,
+        spi,
+        which,
+        unit,
+    });
 }

@@ -28,11 +28,14 @@ pub struct Plane {
 }
 
 impl Plane {
-    /// Listens on the control socket `path` and starts the threads. `workers` 0 means one for each CPU, at most four.
+    /// Listens on the control socket `path` and starts the threads. `workers` 0 means one for each
+    /// CPU, at most four.
     pub fn start(path: &str, workers: usize) -> io::Result<Self> {
         harden()?;
         let workers = match workers {
-            0 => std::thread::available_parallelism().map_or(1, |n| n.get().min(WORKERS_DEFAULT_MAX)),
+            0 => {
+                std::thread::available_parallelism().map_or(1, |n| n.get().min(WORKERS_DEFAULT_MAX))
+            }
             n => n.min(WORKERS_MAX),
         };
         let listener = Listener::bind(path)?;
@@ -41,18 +44,31 @@ impl Plane {
             shared: Arc::clone(&shared),
             wakers: Vec::new(),
             threads: Mutex::new(Vec::new()),
-            ended: Arc::new(rustix::event::eventfd(0, rustix::event::EventfdFlags::CLOEXEC)?),
+            ended: Arc::new(rustix::event::eventfd(
+                0,
+                rustix::event::EventfdFlags::CLOEXEC,
+            )?),
         };
         let waker = plane.add_waker(&shared.inbound_poller)?;
-        plane.add_thread(worker::spawn("inbound".to_owned(), Arc::clone(&shared), move |shared| {
-            inbound::run(shared, &waker);
-        })?);
+        plane.add_thread(worker::spawn(
+            "inbound".to_owned(),
+            Arc::clone(&shared),
+            move |shared| {
+                inbound::run(shared, &waker);
+            },
+        )?);
         for index in 0..workers {
-            let Some(poller) = shared.outbound_pollers.get(index) else { continue };
+            let Some(poller) = shared.outbound_pollers.get(index) else {
+                continue;
+            };
             let waker = plane.add_waker(poller)?;
-            plane.add_thread(worker::spawn(format!("outbound-{index}"), Arc::clone(&shared), move |shared| {
-                outbound::run(shared, index, &waker);
-            })?);
+            plane.add_thread(worker::spawn(
+                format!("outbound-{index}"),
+                Arc::clone(&shared),
+                move |shared| {
+                    outbound::run(shared, index, &waker);
+                },
+            )?);
         }
         let mut control = Control::new(Arc::clone(&shared), listener)?;
         let waker = plane.add_waker(control.poller())?;
@@ -73,16 +89,22 @@ impl Plane {
     }
 
     fn add_thread(&self, thread: JoinHandle<()>) {
-        self.threads.lock().unwrap_or_else(PoisonError::into_inner).push(thread);
+        self.threads
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(thread);
     }
 
-    /// Asks all threads to end and waits for them. Keys are wiped with the tables. May be called again.
+    /// Asks all threads to end and waits for them. Keys are wiped with the tables. May be called
+    /// again.
     pub fn stop(&self) {
         self.shared.stopping.store(true, Ordering::Relaxed);
         self.wakers.iter().for_each(|waker| waker.wake());
-        let threads = std::mem::take(&mut *self.threads.lock().unwrap_or_else(PoisonError::into_inner));
+        let threads =
+            std::mem::take(&mut *self.threads.lock().unwrap_or_else(PoisonError::into_inner));
         for thread in threads {
-            // A worker's panics are caught inside; a thread that ended otherwise has nothing to hand back.
+            // A worker's panics are caught inside; a thread that ended otherwise has nothing to
+            // hand back.
             let _ = thread.join();
         }
     }
@@ -92,9 +114,13 @@ impl Plane {
         &self.ended
     }
 
-    /// Waits until the plane has ended or the time is over; true when it has. `Interrupted` when a signal came.
+    /// Waits until the plane has ended or the time is over; true when it has. `Interrupted` when a
+    /// signal came.
     pub fn wait(&self, timeout: Option<Duration>) -> io::Result<bool> {
-        Ok(wait_readable(&[&self.ended], timeout)?.first().copied().unwrap_or(false))
+        Ok(wait_readable(&[&self.ended], timeout)?
+            .first()
+            .copied()
+            .unwrap_or(false))
     }
 }
 

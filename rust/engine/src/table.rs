@@ -1,6 +1,7 @@
 //! What the packet threads read: a published snapshot of policies, SAs, interfaces and sockets.
 //!
-//! The control thread builds a new table and swaps it in; a packet thread loads it once for each batch, without a lock.
+//! The control thread builds a new table and swaps it in; a packet thread loads it once for each
+//! batch, without a lock.
 
 use std::collections::HashMap;
 use std::io;
@@ -108,11 +109,15 @@ pub struct HoldState {
 
 impl HoldQueue {
     pub fn new() -> Self {
-        Self { inner: Mutex::new(HoldState::default()), held: AtomicUsize::new(0) }
+        Self {
+            inner: Mutex::new(HoldState::default()),
+            held: AtomicUsize::new(0),
+        }
     }
 
     pub fn lock(&self) -> MutexGuard<'_, HoldState> {
-        // A queue is whole between any two statements; a worker that panicked while sealing lost at most its own packet.
+        // A queue is whole between any two statements; a worker that panicked while sealing lost at
+        // most its own packet.
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -130,7 +135,9 @@ pub struct PathMtu {
 
 impl PathMtu {
     pub fn new(mtu: u32) -> Self {
-        Self { mtu: AtomicU32::new(mtu) }
+        Self {
+            mtu: AtomicU32::new(mtu),
+        }
     }
 
     pub fn get(&self) -> usize {
@@ -196,7 +203,10 @@ impl Table {
     /// The largest inner packet of an SA that fits its path.
     pub fn inner_mtu(&self, sa: &Fixed) -> usize {
         let remote = sa.path.remote.ip();
-        let outer = self.paths.get(&remote).map_or(PATH_MTU_DEFAULT, |path| path.get());
+        let outer = self
+            .paths
+            .get(&remote)
+            .map_or(PATH_MTU_DEFAULT, |path| path.get());
         ipsec::pmtu::inner_mtu(outer, Version::of(&remote), sa.path.encap, &sa.suite)
     }
 }
@@ -226,7 +236,9 @@ impl Shared {
             notices: Notices::new()?,
             held_total: AtomicUsize::new(0),
             stopping: AtomicBool::new(false),
-            outbound_pollers: (0..workers).map(|_| Poller::new()).collect::<io::Result<_>>()?,
+            outbound_pollers: (0..workers)
+                .map(|_| Poller::new())
+                .collect::<io::Result<_>>()?,
             inbound_poller: Poller::new()?,
             next_token: AtomicU64::new(QUEUES_MAX),
         })

@@ -13,7 +13,8 @@ use crate::table::Shared;
 /// Between a panic and the next start, so that a fault that repeats does not burn a CPU.
 const PAUSE_AFTER_PANIC: Duration = Duration::from_millis(10);
 
-/// Runs `body` on a thread of its own until it returns; a panic is counted and `body` is called again.
+/// Runs `body` on a thread of its own until it returns; a panic is counted and `body` is called
+/// again.
 pub fn spawn(
     name: String,
     shared: Arc<Shared>,
@@ -21,8 +22,9 @@ pub fn spawn(
 ) -> std::io::Result<JoinHandle<()>> {
     Builder::new().name(name).spawn(move || {
         block_all_signals();
-        // What a panic can leave half-done is the batch in the body's own buffers, which it makes anew; everything shared is atomic,
-        // or behind a lock whose contents are whole between any two statements.
+        // What a panic can leave half-done is the batch in the body's own buffers, which it makes
+        // anew; everything shared is atomic, or behind a lock whose contents are whole between any
+        // two statements.
         while catch_unwind(AssertUnwindSafe(|| body(&shared))).is_err() {
             shared.counters.event(Event::WorkerPanics);
             if shared.stopping.load(Ordering::Relaxed) {

@@ -26,8 +26,12 @@ pub struct EspSa {
 #[pymethods]
 impl EspSa {
     #[new]
-    #[pyo3(signature = (direction, spi, encr, key_bits, integ, encr_key, integ_key = None, *, esn = false, replay_window = 1024))]
-    #[allow(clippy::too_many_arguments)] // They are keyword arguments in Python.
+    #[pyo3(signature = (
+        direction, spi, encr, key_bits, integ, encr_key, integ_key = None, *,
+        esn = false, replay_window = 1024
+    ))]
+    // They are keyword arguments in Python.
+    #[allow(clippy::too_many_arguments)]
     fn new(
         direction: &str,
         spi: u32,
@@ -50,7 +54,12 @@ impl EspSa {
             integ_key: KeyOctets::from(integ_key.unwrap_or_default().to_vec()),
             esn,
             replay_window,
-            path: Path { local: nowhere, remote: nowhere, encap: false, df: DfPolicy::Copy },
+            path: Path {
+                local: nowhere,
+                remote: nowhere,
+                encap: false,
+                df: DfPolicy::Copy,
+            },
             selectors: Selectors::new(any(), any()).map_err(refused)?,
             limits: Limits::default(),
             standby: false,
@@ -71,14 +80,25 @@ impl EspSa {
         };
         let packet = Packet::parse(inner).map_err(|reason| PyValueError::new_err(reason.name()))?;
         let mut buffer = [&[0; HEADROOM][..], inner, &[0; TAILROOM][..]].concat();
-        let sealed = sa.seal(&mut buffer, HEADROOM..HEADROOM + inner.len(), &packet, 0, &mut SystemEntropy);
+        let sealed = sa.seal(
+            &mut buffer,
+            HEADROOM..HEADROOM + inner.len(),
+            &packet,
+            0,
+            &mut SystemEntropy,
+        );
         let sealed = sealed.map_err(|error| PyValueError::new_err(error.reason.name()))?;
         Ok(PyBytes::new(py, buffer.get(sealed.esp).unwrap_or_default()))
     }
 
     /// The IP packet inside the ESP packet `esp` (from SPI to ICV).
     #[pyo3(signature = (esp, *, outer_tos = 0))]
-    fn open<'py>(&self, py: Python<'py>, esp: &[u8], outer_tos: u8) -> PyResult<Bound<'py, PyBytes>> {
+    fn open<'py>(
+        &self,
+        py: Python<'py>,
+        esp: &[u8],
+        outer_tos: u8,
+    ) -> PyResult<Bound<'py, PyBytes>> {
         let Side::In(sa) = &self.side else {
             return Err(PyValueError::new_err("an outbound SA does not open"));
         };
@@ -88,7 +108,10 @@ impl EspSa {
         }
         let opened = sa.open(&mut buffer, outer_tos, 0);
         let opened = opened.map_err(|error| PyValueError::new_err(error.reason.name()))?;
-        Ok(PyBytes::new(py, buffer.get(opened.inner).unwrap_or_default()))
+        Ok(PyBytes::new(
+            py,
+            buffer.get(opened.inner).unwrap_or_default(),
+        ))
     }
 
     /// The sequence number given last (out) or the highest accepted (in).

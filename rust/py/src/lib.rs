@@ -1,4 +1,5 @@
-//! `isthmus._dataplane`: the data plane for Python. Conversions only; the contract is `python/isthmus/_dataplane.pyi`.
+//! `isthmus._dataplane`: the data plane for Python. Conversions only; the contract is
+//! `python/isthmus/_dataplane.pyi`.
 
 #![deny(unsafe_code)]
 
@@ -18,14 +19,23 @@ fn version() -> &'static str {
 /// 2 to the power of `private` modulo the prime of a MODP group.
 #[pyfunction]
 fn modp_public<'py>(py: Python<'py>, group: u16, private: &[u8]) -> PyResult<Bound<'py, PyBytes>> {
-    let value = py.detach(|| engine::sys::modp::public_value(group, private)).map_err(modp_error)?;
+    let value = py
+        .detach(|| engine::sys::modp::public_value(group, private))
+        .map_err(modp_error)?;
     Ok(PyBytes::new(py, &value))
 }
 
 /// `peer` to the power of `private` modulo the prime of a MODP group.
 #[pyfunction]
-fn modp_shared<'py>(py: Python<'py>, group: u16, private: &[u8], peer: &[u8]) -> PyResult<Bound<'py, PyBytes>> {
-    let value = py.detach(|| engine::sys::modp::shared_secret(group, private, peer)).map_err(modp_error)?;
+fn modp_shared<'py>(
+    py: Python<'py>,
+    group: u16,
+    private: &[u8],
+    peer: &[u8],
+) -> PyResult<Bound<'py, PyBytes>> {
+    let value = py
+        .detach(|| engine::sys::modp::shared_secret(group, private, peer))
+        .map_err(modp_error)?;
     Ok(PyBytes::new(py, &value))
 }
 

@@ -1,4 +1,5 @@
-//! Commands of the IKE process: each builds a new table and publishes it, or changes nothing and says why.
+//! Commands of the IKE process: each builds a new table and publishes it, or changes nothing and
+//! says why.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -19,9 +20,12 @@ use crate::sys::batch::{Sender, Transmit};
 use crate::sys::poll::{now_ms, Interest};
 use crate::sys::socket::{self, is_any};
 use crate::sys::tun;
-use crate::table::{Bypass, Device, Exit, ExitKind, HoldQueue, Interface, PathMtu, Table, QUEUES_MAX};
+use crate::table::{
+    Bypass, Device, Exit, ExitKind, HoldQueue, Interface, PathMtu, Table, QUEUES_MAX,
+};
 
-/// Most UDP ports, policies, interfaces: far above any use, so that a confused client cannot exhaust the process.
+/// Most UDP ports, policies, interfaces: far above any use, so that a confused client cannot
+/// exhaust the process.
 const PORTS_MAX: usize = 64;
 const INTERFACES_MAX: usize = 256;
 const KEEPALIVES_MAX: usize = 65_536;
@@ -46,18 +50,24 @@ impl Control {
             Command::ResolveLocal(resolve) => {
                 let remote = parse_address(&resolve.remote)?;
                 let mark = self.shared.table.load().mark;
-                let address = socket::resolve_local(remote, mark).map(|address| address.to_string());
+                let address =
+                    socket::resolve_local(remote, mark).map(|address| address.to_string());
                 Ok(Outgoing::LocalAddress { ticket, address })
             }
             Command::Keepalive(keepalive) => {
                 if self.keepalives.len() >= KEEPALIVES_MAX && keepalive.every_ms > 0 {
                     return Err("too many keepalives".to_owned());
                 }
-                let (local, remote) = (keepalive.local.socket_address()?, keepalive.remote.socket_address()?);
+                let (local, remote) = (
+                    keepalive.local.socket_address()?,
+                    keepalive.remote.socket_address()?,
+                );
                 self.set_keepalive(local, remote, keepalive.every_ms);
                 done
             }
-            Command::Hello(_) | Command::Query(_) | Command::Datagram(_) => Err("not expected here".to_owned()),
+            Command::Hello(_) | Command::Query(_) | Command::Datagram(_) => {
+                Err("not expected here".to_owned())
+            }
         }
     }
 
@@ -81,7 +91,9 @@ impl Control {
         // Only what is wanted no longer is closed, and only after everything new could be opened.
         for port in &listen.ports {
             let bound = SocketAddr::new(parse_address(&port.address)?, port.port);
-            let same = old.iter().find(|exit| matches!(exit.kind, ExitKind::Udp { bound: b, .. } if b == bound));
+            let same = old
+                .iter()
+                .find(|exit| matches!(exit.kind, ExitKind::Udp { bound: b, .. } if b == bound));
             let (token, pair) = match same {
                 Some(exit) => (exit.token, Arc::clone(&exit.pair)),
                 None => {
@@ -91,12 +103,20 @@ impl Control {
                 }
             };
             if !table.exits.iter().any(|exit| exit.token == token) {
-                table.exits.push(Exit { token, kind: ExitKind::Udp { bound, nat_t: port.nat_t }, pair });
+                table.exits.push(Exit {
+                    token,
+                    kind: ExitKind::Udp {
+                        bound,
+                        nat_t: port.nat_t,
+                    },
+                    pair,
+                });
             }
         }
-        for (version, any) in
-            [(Version::V4, IpAddr::V4(Ipv4Addr::UNSPECIFIED)), (Version::V6, IpAddr::V6(Ipv6Addr::UNSPECIFIED))]
-        {
+        for (version, any) in [
+            (Version::V4, IpAddr::V4(Ipv4Addr::UNSPECIFIED)),
+            (Version::V6, IpAddr::V6(Ipv6Addr::UNSPECIFIED)),
+        ] {
             let kind = ExitKind::Esp { version };
             if let Some(exit) = old.iter().find(|exit| exit.kind == kind) {
                 table.exits.push(exit.clone());
@@ -104,28 +124,43 @@ impl Control {
             }
             match socket::esp_pair(any, listen.mark) {
                 Ok(pair) => {
-                    table.exits.push(Exit { token: self.shared.take_token(), kind, pair: Arc::new(pair) });
+                    table.exits.push(Exit {
+                        token: self.shared.take_token(),
+                        kind,
+                        pair: Arc::new(pair),
+                    });
                 }
                 // A system without IPv6 has IPv4 all the same.
-                Err(error) if version == Version::V6 && error.raw_os_error() == Some(libc::EAFNOSUPPORT) => {}
-                Err(error) => return Err(format!("a raw socket for ESP cannot be opened: {error}")),
+                Err(error)
+                    if version == Version::V6
+                        && error.raw_os_error() == Some(libc::EAFNOSUPPORT) => {}
+                Err(error) => {
+                    return Err(format!("a raw socket for ESP cannot be opened: {error}"))
+                }
             }
         }
         if listen.mark != table.mark {
             for exit in &table.exits {
                 for one in [&exit.pair.df_set, &exit.pair.df_clear] {
-                    socket::set_mark(one, listen.mark).map_err(|error| format!("the mark cannot be set: {error}"))?;
+                    socket::set_mark(one, listen.mark)
+                        .map_err(|error| format!("the mark cannot be set: {error}"))?;
                 }
             }
         }
         table.mark = listen.mark;
         let new = table.exits.clone();
         self.publish(table);
-        for exit in old.iter().filter(|exit| !new.iter().any(|kept| kept.token == exit.token)) {
+        for exit in old
+            .iter()
+            .filter(|exit| !new.iter().any(|kept| kept.token == exit.token))
+        {
             // Closing follows with the last snapshot; no event may come for it before that.
             let _ = self.shared.inbound_poller.remove(&exit.pair.df_set);
         }
-        for exit in new.iter().filter(|exit| !old.iter().any(|before| before.token == exit.token)) {
+        for exit in new
+            .iter()
+            .filter(|exit| !old.iter().any(|before| before.token == exit.token))
+        {
             self.shared
                 .inbound_poller
                 .add(&exit.pair.df_set, exit.token, Interest::Read)
@@ -136,13 +171,22 @@ impl Control {
 
     pub(super) fn send_datagram(&mut self, datagram: &frames::Datagram<'_>) {
         let now_ms = now_ms();
-        let (Ok(local), Ok(remote)) = (datagram.local.socket_address(), datagram.remote.socket_address()) else {
+        let (Ok(local), Ok(remote)) = (
+            datagram.local.socket_address(),
+            datagram.remote.socket_address(),
+        ) else {
             return self.shared.counters.event(Event::FramesRefused);
         };
         let table = self.shared.table.load();
-        let Some(exit) = table.exit_for_ike(local).and_then(|index| table.exits.get(index)) else {
+        let Some(exit) = table
+            .exit_for_ike(local)
+            .and_then(|index| table.exits.get(index))
+        else {
             self.shared.counters.event(Event::DropNoPort);
-            return self.shared.notices.send_failed(remote, libc::EADDRNOTAVAIL, now_ms);
+            return self
+                .shared
+                .notices
+                .send_failed(remote, libc::EADDRNOTAVAIL, now_ms);
         };
         let marker: &[u8] = match exit.kind {
             ExitKind::Udp { nat_t: true, .. } => &NON_ESP_MARKER,
@@ -156,9 +200,15 @@ impl Control {
             local: (!is_any(local.ip())).then_some(local.ip()),
             traffic_class: 0,
         };
-        let socket = if datagram.df { &exit.pair.df_set } else { &exit.pair.df_clear };
+        let socket = if datagram.df {
+            &exit.pair.df_set
+        } else {
+            &exit.pair.df_clear
+        };
         let mut failure = None;
-        Sender::new().send(socket.as_fd(), &octets, &[item], |_, errno| failure = Some(errno));
+        Sender::new().send(socket.as_fd(), &octets, &[item], |_, errno| {
+            failure = Some(errno)
+        });
         match failure {
             None => self.shared.counters.event(Event::IkeSent),
             Some(errno) => self.shared.notices.send_failed(remote, errno, now_ms),
@@ -173,16 +223,23 @@ impl Control {
         if old.is_none() && table.interfaces.len() >= INTERFACES_MAX {
             return Err(format!("at most {INTERFACES_MAX} interfaces"));
         }
-        let other = |interface: &&Arc<Interface>| interface.id != attach.interface && interface.name == attach.name;
+        let other = |interface: &&Arc<Interface>| {
+            interface.id != attach.interface && interface.name == attach.name
+        };
         if table.interfaces.iter().find(other).is_some() {
-            return Err(format!("the device {} is attached as another interface", attach.name));
+            return Err(format!(
+                "the device {} is attached as another interface",
+                attach.name
+            ));
         }
         let bypass = match (attach.bypass_mark, &old) {
             (0, _) => None,
             (mark, Some(old)) if mark == old.bypass_mark => old.bypass.clone(),
             (mark, _) => Some(open_bypass(mark)?),
         };
-        let kept = old.as_ref().filter(|o| o.name == attach.name && !o.device.dead.load(Ordering::Relaxed));
+        let kept = old
+            .as_ref()
+            .filter(|o| o.name == attach.name && !o.device.dead.load(Ordering::Relaxed));
         let device = match kept {
             Some(old) => Arc::clone(&old.device),
             None => Arc::new(self.open_device(&attach.name)?),
@@ -209,8 +266,13 @@ impl Control {
     }
 
     fn open_device(&self, name: &str) -> Result<Device, String> {
-        let queues = self.shared.outbound_pollers.len().min(usize::try_from(QUEUES_MAX).unwrap_or(1));
-        let queues = tun::open(name, queues).map_err(|error| format!("the TUN device {name} cannot be opened: {error}"))?;
+        let queues = self
+            .shared
+            .outbound_pollers
+            .len()
+            .min(usize::try_from(QUEUES_MAX).unwrap_or(1));
+        let queues = tun::open(name, queues)
+            .map_err(|error| format!("the TUN device {name} cannot be opened: {error}"))?;
         Ok(Device {
             token: self.shared.take_token(),
             queues,
@@ -221,7 +283,12 @@ impl Control {
     }
 
     fn watch(&self, device: &Device) -> Result<(), String> {
-        for ((queue, poller), token) in device.queues.iter().zip(&self.shared.outbound_pollers).zip(device.token..) {
+        for ((queue, poller), token) in device
+            .queues
+            .iter()
+            .zip(&self.shared.outbound_pollers)
+            .zip(device.token..)
+        {
             poller
                 .add(queue, token, Interest::Read)
                 .map_err(|error| format!("a TUN queue cannot be watched: {error}"))?;
@@ -250,13 +317,22 @@ impl Control {
     // Policies.
 
     fn set_policies(&mut self, policies: Vec<frames::Policy>) -> Result<(), String> {
-        let policies = policies.into_iter().map(convert::policy).collect::<Result<Vec<_>, String>>()?;
+        let policies = policies
+            .into_iter()
+            .map(convert::policy)
+            .collect::<Result<Vec<_>, String>>()?;
         let mut table = self.draft();
-        let spd = table.spd.replaced(policies).map_err(|error| error.to_string())?;
+        let spd = table
+            .spd
+            .replaced(policies)
+            .map_err(|error| error.to_string())?;
         let mut holds = HashMap::new();
         for entry in spd.entries() {
             let id = entry.policy.id;
-            let queue = table.holds.remove(&id).unwrap_or_else(|| Arc::new(HoldQueue::new()));
+            let queue = table
+                .holds
+                .remove(&id)
+                .unwrap_or_else(|| Arc::new(HoldQueue::new()));
             holds.insert(id, queue);
         }
         let gone = std::mem::replace(&mut table.holds, holds);
@@ -306,11 +382,21 @@ impl Control {
         let table = self.shared.table.load_full();
         let parts = table.spd.get(policy).zip(table.holds.get(&policy));
         let Some((entry, queue)) = parts else { return };
-        let Some(interface) = table.interface(entry.policy.interface) else { return };
+        let Some(interface) = table.interface(entry.policy.interface) else {
+            return;
+        };
         let mut state = queue.lock();
         state.wanted_at_ms = None;
         state.wanted = None;
-        self.pipeline.release(&self.shared, &table, queue, &mut state, interface, entry, now_ms());
+        self.pipeline.release(
+            &self.shared,
+            &table,
+            queue,
+            &mut state,
+            interface,
+            entry,
+            now_ms(),
+        );
     }
 
     fn update(&mut self, update: &frames::UpdateSa) -> Result<(), String> {
@@ -319,7 +405,9 @@ impl Control {
         let mut sad = Sad::clone(&table.sad);
         match update.direction {
             Direction::In => sad.update_inbound(update.spi, &change).map_err(sad_error)?,
-            Direction::Out => sad.update_outbound(None, update.spi, &change).map_err(sad_error)?,
+            Direction::Out => sad
+                .update_outbound(None, update.spi, &change)
+                .map_err(sad_error)?,
         }
         table.sad = Arc::new(sad);
         if let (Direction::Out, Some(remote)) = (update.direction, change.remote) {
@@ -354,7 +442,8 @@ impl Control {
         }
     }
 
-    /// Tells a new client about packets that wait: the notices for them may have gone to one that is dead.
+    /// Tells a new client about packets that wait: the notices for them may have gone to one that
+    /// is dead.
     pub(super) fn repeat_wanted(&self) {
         let table = self.shared.table.load();
         for queue in table.holds.values() {
@@ -377,21 +466,30 @@ fn open_bypass(mark: u32) -> Result<Bypass, String> {
     let v4 = socket::bypass(IpAddr::V4(Ipv4Addr::UNSPECIFIED), mark)
         .map_err(|error| format!("a raw socket for bypass cannot be opened: {error}"))?;
     let v6 = socket::bypass(IpAddr::V6(Ipv6Addr::UNSPECIFIED), mark).ok();
-    Ok(Bypass { v4: Arc::new(v4), v6: v6.map(Arc::new) })
+    Ok(Bypass {
+        v4: Arc::new(v4),
+        v6: v6.map(Arc::new),
+    })
 }
 
-/// Asks the kernel about the path to a peer, unless that was asked before.
+/// Asks the kernel about the path to a peer.
 fn learn_path(table: &mut Table, remote: IpAddr) {
-    if table.paths.contains_key(&remote) {
+    let Some(mtu) = socket::path_mtu(remote, table.mark) else {
         return;
-    }
-    if let Some(mtu) = socket::path_mtu(remote, table.mark) {
-        table.paths.insert(remote, Arc::new(PathMtu::new(mtu)));
+    };
+    match table.paths.get(&remote) {
+        Some(path) => path.set(mtu),
+        None => {
+            table.paths.insert(remote, Arc::new(PathMtu::new(mtu)));
+        }
     }
 }
 
 /// Forgets paths that no outbound SA uses.
 fn forget_paths(table: &mut Table) {
     let sad = Arc::clone(&table.sad);
-    table.paths.retain(|remote, _| sad.outbounds().any(|sa| sa.parameters().path.remote.ip() == *remote));
+    table.paths.retain(|remote, _| {
+        sad.outbounds()
+            .any(|sa| sa.parameters().path.remote.ip() == *remote)
+    });
 }

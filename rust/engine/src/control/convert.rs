@@ -1,4 +1,5 @@
-//! Frames to the values of the `ipsec` crate, and back. A refusal is a sentence for the log of the IKE process.
+//! Frames to the values of the `ipsec` crate, and back. A refusal is a sentence for the log of the
+//! IKE process.
 
 use std::net::SocketAddr;
 
@@ -18,7 +19,11 @@ const NAME_MAX: usize = 256;
 const TAG_MAX: usize = 4096;
 
 pub fn selectors(from: &frames::Selectors) -> Result<Selectors, String> {
-    let side = |list: &[frames::Ts]| list.iter().map(traffic_selector).collect::<Result<Vec<_>, String>>();
+    let side = |list: &[frames::Ts]| {
+        list.iter()
+            .map(traffic_selector)
+            .collect::<Result<Vec<_>, String>>()
+    };
     Selectors::new(side(&from.local)?, side(&from.remote)?).map_err(|error| error.to_string())
 }
 
@@ -43,7 +48,10 @@ pub fn selectors_back(from: &Selectors) -> frames::Selectors {
         };
         list.iter().map(back).collect()
     };
-    frames::Selectors { local: side(from.local()), remote: side(from.remote()) }
+    frames::Selectors {
+        local: side(from.local()),
+        remote: side(from.remote()),
+    }
 }
 
 pub fn policy(from: frames::Policy) -> Result<Policy, String> {
@@ -104,7 +112,8 @@ pub fn sa(from: frames::Sa<'_>) -> Result<SaParameters, String> {
         spi: from.spi,
         policy: from.policy,
         name: name(from.name)?,
-        suite: Suite::new(from.encr, from.key_bits, from.integ).map_err(|error| error.to_string())?,
+        suite: Suite::new(from.encr, from.key_bits, from.integ)
+            .map_err(|error| error.to_string())?,
         encr_key: KeyOctets::from(from.encr_key.to_vec()),
         integ_key: KeyOctets::from(from.integ_key.to_vec()),
         esn: from.esn,
@@ -127,8 +136,10 @@ pub fn sa(from: frames::Sa<'_>) -> Result<SaParameters, String> {
 }
 
 pub fn update(from: &frames::UpdateSa) -> Result<SaUpdate, String> {
-    let endpoint = |e: &Option<frames::Endpoint>| e.as_ref().map(frames::Endpoint::socket_address).transpose();
-    let (local, remote): (Option<SocketAddr>, Option<SocketAddr>) = (endpoint(&from.local)?, endpoint(&from.remote)?);
+    let endpoint =
+        |e: &Option<frames::Endpoint>| e.as_ref().map(frames::Endpoint::socket_address).transpose();
+    let (local, remote): (Option<SocketAddr>, Option<SocketAddr>) =
+        (endpoint(&from.local)?, endpoint(&from.remote)?);
     Ok(SaUpdate {
         standby: from.standby,
         local,

@@ -1,6 +1,8 @@
-//! The control thread: one IKE client, its commands, the notices for it, and the timers of the plane.
+//! The control thread: one IKE client, its commands, the notices for it, and the timers of the
+//! plane.
 //!
-//! The client may die at any time; the plane forwards on and waits for the next one, which replaces the first also while that lives.
+//! The client may die at any time; the plane forwards on and waits for the next one, which replaces
+//! the first also while that lives.
 
 mod apply;
 mod convert;
@@ -25,7 +27,8 @@ use crate::table::{Shared, TOKEN_WAKE};
 const TOKEN_LISTENER: u64 = 1;
 const TOKEN_NOTICES: u64 = 2;
 const TOKEN_ALARM: u64 = 3;
-/// Each client has a token of its own from here on, so that an event of an old one is not taken for the new one's.
+/// Each client has a token of its own from here on, so that an event of an old one is not taken for
+/// the new one's.
 const TOKEN_CLIENTS: u64 = 16;
 
 /// Frames read from the client before other events are looked at.
@@ -35,8 +38,8 @@ struct Client {
     connection: Connection,
     token: u64,
     greeted: bool,
-    /// Frames that the client has not taken yet. While there are any, no command is read and no notice is added, so this holds at most
-    /// the answer to one command.
+    /// Frames that the client has not taken yet. While there are any, no command is read and no
+    /// notice is added, so this holds at most the answer to one command.
     unsent: VecDeque<Vec<u8>>,
 }
 
@@ -99,7 +102,12 @@ impl Control {
                     TOKEN_LISTENER => self.accept(),
                     TOKEN_NOTICES => self.shared.notices.waker.clear(),
                     TOKEN_ALARM => self.alarm.clear(),
-                    token if self.client.as_ref().is_some_and(|client| client.token == token) => {
+                    token
+                        if self
+                            .client
+                            .as_ref()
+                            .is_some_and(|client| client.token == token) =>
+                    {
                         if event.writable {
                             self.send_unsent();
                         }
@@ -115,7 +123,9 @@ impl Control {
     }
 
     fn accept(&mut self) {
-        let Ok((connection, uid)) = self.listener.accept() else { return };
+        let Ok((connection, uid)) = self.listener.accept() else {
+            return;
+        };
         if uid != 0 && uid != rustix::process::geteuid().as_raw() {
             return self.shared.counters.event(Event::ConnectionsRefused);
         }
@@ -125,7 +135,12 @@ impl Control {
         if self.poller.add(&connection, token, Interest::Read).is_err() {
             return self.shared.counters.event(Event::DescriptorErrors);
         }
-        self.client = Some(Client { connection, token, greeted: false, unsent: VecDeque::new() });
+        self.client = Some(Client {
+            connection,
+            token,
+            greeted: false,
+            unsent: VecDeque::new(),
+        });
     }
 
     fn drop_client(&mut self) {
@@ -137,7 +152,13 @@ impl Control {
 
     fn read_frames(&mut self) {
         for _ in 0..FRAMES_AT_ONCE {
-            let Some(client) = self.client.as_ref().filter(|client| client.unsent.is_empty()) else { return };
+            let Some(client) = self
+                .client
+                .as_ref()
+                .filter(|client| client.unsent.is_empty())
+            else {
+                return;
+            };
             match client.connection.receive(&mut self.buffer) {
                 Ok(0) => return self.drop_client(),
                 Ok(length) => {
@@ -182,7 +203,11 @@ impl Control {
             return self.refuse(ticket, format!("this plane speaks version {VERSION}"));
         }
         let pid = std::process::id();
-        self.send(&Outgoing::Hello { ticket, version: VERSION, pid });
+        self.send(&Outgoing::Hello {
+            ticket,
+            version: VERSION,
+            pid,
+        });
         if let Some(client) = self.client.as_mut() {
             client.greeted = true;
         }
@@ -196,13 +221,17 @@ impl Control {
 
     /// Sends one frame, or keeps it until the client takes it.
     fn send(&mut self, message: &Outgoing) {
-        let Some(client) = self.client.as_mut() else { return };
+        let Some(client) = self.client.as_mut() else {
+            return;
+        };
         client.unsent.push_back(encode(message));
         self.send_unsent();
     }
 
     fn send_unsent(&mut self) {
-        let Some(client) = self.client.as_mut() else { return };
+        let Some(client) = self.client.as_mut() else {
+            return;
+        };
         while let Some(frame) = client.unsent.front() {
             match client.connection.send(frame) {
                 Ok(()) => {
@@ -214,16 +243,30 @@ impl Control {
             }
         }
         // A client that does not take its answers is not read from either.
-        let interest = if client.unsent.is_empty() { Interest::Read } else { Interest::Write };
-        if self.poller.modify(&client.connection, client.token, interest).is_err() {
+        let interest = if client.unsent.is_empty() {
+            Interest::Read
+        } else {
+            Interest::Write
+        };
+        if self
+            .poller
+            .modify(&client.connection, client.token, interest)
+            .is_err()
+        {
             self.drop_client();
         }
     }
 
     /// Hands waiting notices to a client that keeps up.
     fn send_notices(&mut self) {
-        while self.client.as_ref().is_some_and(|client| client.greeted && client.unsent.is_empty()) {
-            let Some(notice) = self.shared.notices.pop() else { return };
+        while self
+            .client
+            .as_ref()
+            .is_some_and(|client| client.greeted && client.unsent.is_empty())
+        {
+            let Some(notice) = self.shared.notices.pop() else {
+                return;
+            };
             if let Outgoing::NoticesLost { count } = &notice {
                 self.shared.counters.events_add(Event::NoticesLost, *count);
             }

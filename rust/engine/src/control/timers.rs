@@ -1,4 +1,5 @@
-//! What the control thread does by the clock: NAT keepalives, ageing of held packets, asking again about narrow paths.
+//! What the control thread does by the clock: NAT keepalives, ageing of held packets, asking again
+//! about narrow paths.
 
 use std::net::SocketAddr;
 use std::os::fd::AsFd;
@@ -15,7 +16,8 @@ use crate::sys::socket::{is_any, path_mtu};
 
 /// Shortest period of NAT keepalives that is honoured, in milliseconds.
 const KEEPALIVE_EVERY_MS_MIN: u64 = 1000;
-/// A path that ICMP made narrow is asked about again after this long (RFC 1191 §6.3 says ten minutes).
+/// A path that ICMP made narrow is asked about again after this long (RFC 1191 §6.3 says ten
+/// minutes).
 pub const PATHS_AGAIN_MS: u64 = 600_000;
 
 /// One asked-for stream of NAT keepalives (RFC 3948 §4).
@@ -29,17 +31,30 @@ pub struct Keepalive {
 impl Control {
     /// Starts, changes or (with 0) stops keepalives between two endpoints.
     pub fn set_keepalive(&mut self, local: SocketAddr, remote: SocketAddr, every_ms: u32) {
-        self.keepalives.retain(|k| (k.local, k.remote) != (local, remote));
+        self.keepalives
+            .retain(|k| (k.local, k.remote) != (local, remote));
         if every_ms > 0 {
             let every_ms = u64::from(every_ms).max(KEEPALIVE_EVERY_MS_MIN);
-            self.keepalives.push(Keepalive { local, remote, every_ms, next_ms: now_ms().saturating_add(every_ms) });
+            self.keepalives.push(Keepalive {
+                local,
+                remote,
+                every_ms,
+                next_ms: now_ms().saturating_add(every_ms),
+            });
         }
     }
 
     /// Does what is due and sets the alarm for what comes next.
     pub fn run_timers(&mut self) {
         let now_ms = now_ms();
-        let next = [self.send_keepalives(now_ms), self.age_held(now_ms), self.ask_paths(now_ms)].into_iter().flatten().min();
+        let next = [
+            self.send_keepalives(now_ms),
+            self.age_held(now_ms),
+            self.ask_paths(now_ms),
+        ]
+        .into_iter()
+        .flatten()
+        .min();
         let delay = next.map(|at| Duration::from_millis(at.saturating_sub(now_ms).max(1)));
         if self.alarm.set(delay).is_err() {
             self.shared.counters.event(Event::DescriptorErrors);
@@ -53,7 +68,9 @@ impl Control {
                 continue;
             }
             keepalive.next_ms = now_ms.saturating_add(keepalive.every_ms);
-            let exit = table.exit_for_ike(keepalive.local).and_then(|index| table.exits.get(index));
+            let exit = table
+                .exit_for_ike(keepalive.local)
+                .and_then(|index| table.exits.get(index));
             let Some(exit) = exit else {
                 self.shared.counters.event(Event::DropNoPort);
                 continue;
@@ -66,9 +83,16 @@ impl Control {
                 local: (!is_any(local)).then_some(local),
                 traffic_class: 0,
             };
-            let sent = Sender::new().send(exit.pair.df_clear.as_fd(), &KEEPALIVE, &[item], |_, errno| {
-                self.shared.notices.send_failed(keepalive.remote, errno, now_ms);
-            });
+            let sent = Sender::new().send(
+                exit.pair.df_clear.as_fd(),
+                &KEEPALIVE,
+                &[item],
+                |_, errno| {
+                    self.shared
+                        .notices
+                        .send_failed(keepalive.remote, errno, now_ms);
+                },
+            );
             if sent > 0 {
                 self.shared.counters.event(Event::KeepalivesSent);
             }
@@ -78,17 +102,26 @@ impl Control {
 
     /// Drops held packets that are too old; gives when the next one will be.
     fn age_held(&self, now_ms: u64) -> Option<u64> {
-        if self.shared.held_total.load(std::sync::atomic::Ordering::Acquire) == 0 {
+        if self
+            .shared
+            .held_total
+            .load(std::sync::atomic::Ordering::Acquire)
+            == 0
+        {
             return None;
         }
         let table = self.shared.table.load();
         let mut next: Option<u64> = None;
         for (id, queue) in &table.holds {
-            let Some(entry) = table.spd.get(*id) else { continue };
+            let Some(entry) = table.spd.get(*id) else {
+                continue;
+            };
             let mut state = queue.lock();
             hold::expire(&self.shared, queue, &mut state, entry, now_ms);
             if let Some(since_ms) = state.hold.oldest_ms() {
-                let at = since_ms.saturating_add(u64::from(entry.policy.hold.age_ms)).saturating_add(1);
+                let at = since_ms
+                    .saturating_add(u64::from(entry.policy.hold.age_ms))
+                    .saturating_add(1);
                 next = Some(next.map_or(at, |other| other.min(at)));
             }
         }
@@ -102,7 +135,9 @@ impl Control {
             self.paths_again_ms = None;
             return None;
         }
-        let due = *self.paths_again_ms.get_or_insert(now_ms.saturating_add(PATHS_AGAIN_MS));
+        let due = *self
+            .paths_again_ms
+            .get_or_insert(now_ms.saturating_add(PATHS_AGAIN_MS));
         if due > now_ms {
             return Some(due);
         }

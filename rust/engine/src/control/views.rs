@@ -6,7 +6,9 @@ use ipsec::sa::{Fixed, Shared as SaShared};
 use serde_bytes::ByteBuf;
 
 use super::convert;
-use crate::frames::{Direction, Endpoint, InterfaceView, Outgoing, PolicyView, SaView, Selectors, What};
+use crate::frames::{
+    Direction, Endpoint, InterfaceView, Outgoing, PolicyView, SaView, Selectors, What,
+};
 use crate::sys::poll::now_ms;
 use crate::table::{Shared, Table};
 
@@ -22,11 +24,23 @@ pub fn answer(shared: &Shared, ticket: u32, what: What) -> Vec<Outgoing> {
             numbered(parts, |sas, more| Outgoing::Sas { ticket, more, sas })
         }
         What::Policies => {
-            let parts = parts(policies(&table), |policy| 512 + policy.name.len() + selectors_size(&policy.selectors));
-            numbered(parts, |policies, more| Outgoing::Policies { ticket, more, policies })
+            let parts = parts(policies(&table), |policy| {
+                512 + policy.name.len() + selectors_size(&policy.selectors)
+            });
+            numbered(parts, |policies, more| Outgoing::Policies {
+                ticket,
+                more,
+                policies,
+            })
         }
-        What::Interfaces => vec![Outgoing::Interfaces { ticket, interfaces: interfaces(&table) }],
-        What::Counters => vec![Outgoing::Counters { ticket, counters: shared.counters.named() }],
+        What::Interfaces => vec![Outgoing::Interfaces {
+            ticket,
+            interfaces: interfaces(&table),
+        }],
+        What::Counters => vec![Outgoing::Counters {
+            ticket,
+            counters: shared.counters.named(),
+        }],
     }
 }
 
@@ -55,18 +69,43 @@ fn parts<T>(items: Vec<T>, size: impl Fn(&T) -> usize) -> Vec<Vec<T>> {
 
 fn numbered<T>(parts: Vec<Vec<T>>, frame: impl Fn(Vec<T>, bool) -> Outgoing) -> Vec<Outgoing> {
     let last = parts.len().saturating_sub(1);
-    parts.into_iter().enumerate().map(|(index, part)| frame(part, index < last)).collect()
+    parts
+        .into_iter()
+        .enumerate()
+        .map(|(index, part)| frame(part, index < last))
+        .collect()
 }
 
 fn sas(table: &Table) -> Vec<SaView> {
     let now_ms = now_ms();
-    let inbound = table.sad.inbounds().map(|sa| view(Direction::In, sa.parameters(), sa.shared(), sa.sequence(), now_ms));
-    let outbound =
-        table.sad.outbounds().map(|sa| view(Direction::Out, sa.parameters(), sa.shared(), sa.sequence(), now_ms));
+    let inbound = table.sad.inbounds().map(|sa| {
+        view(
+            Direction::In,
+            sa.parameters(),
+            sa.shared(),
+            sa.sequence(),
+            now_ms,
+        )
+    });
+    let outbound = table.sad.outbounds().map(|sa| {
+        view(
+            Direction::Out,
+            sa.parameters(),
+            sa.shared(),
+            sa.sequence(),
+            now_ms,
+        )
+    });
     inbound.chain(outbound).collect()
 }
 
-fn view(direction: Direction, fixed: &Fixed, shared: &SaShared, sequence: u64, now_ms: u64) -> SaView {
+fn view(
+    direction: Direction,
+    fixed: &Fixed,
+    shared: &SaShared,
+    sequence: u64,
+    now_ms: u64,
+) -> SaView {
     let drops = shared.drops.iter().filter(|(_, count)| *count > 0);
     SaView {
         direction,
@@ -88,7 +127,9 @@ fn view(direction: Direction, fixed: &Fixed, shared: &SaShared, sequence: u64, n
         age_ms: now_ms.saturating_sub(fixed.installed_ms),
         idle_ms: shared.last_used_ms().map(|at| now_ms.saturating_sub(at)),
         replay_window: fixed.replay_window,
-        drops: drops.map(|(reason, count)| (reason.name(), count)).collect(),
+        drops: drops
+            .map(|(reason, count)| (reason.name(), count))
+            .collect(),
     }
 }
 
@@ -108,7 +149,12 @@ fn policies(table: &Table) -> Vec<PolicyView> {
             held_octets: octets,
             matched_packets: entry.matched_packets(),
             selectors: convert::selectors_back(&policy.selectors),
-            outbound_spis: table.sad.outbound_of(policy.id).iter().map(|sa| sa.parameters().spi).collect(),
+            outbound_spis: table
+                .sad
+                .outbound_of(policy.id)
+                .iter()
+                .map(|sa| sa.parameters().spi)
+                .collect(),
         }
     };
     table.spd.entries().iter().map(view).collect()
@@ -126,9 +172,15 @@ fn interfaces(table: &Table) -> Vec<InterfaceView> {
     table.interfaces.iter().map(view).collect()
 }
 
-/// The largest inner packet that every SA of the interface can carry, or the device's own MTU if that is less.
+/// The largest inner packet that every SA of the interface can carry, or the device's own MTU if
+/// that is less.
 fn effective_mtu(table: &Table, interface: u32, mtu: u32) -> u32 {
-    let of_this = |policy: u32| table.spd.get(policy).is_some_and(|entry| entry.policy.interface == interface);
+    let of_this = |policy: u32| {
+        table
+            .spd
+            .get(policy)
+            .is_some_and(|entry| entry.policy.interface == interface)
+    };
     table
         .sad
         .outbounds()
@@ -143,12 +195,21 @@ mod tests {
 
     #[test]
     fn a_long_list_is_cut_and_only_the_last_frame_says_that_no_more_comes() {
-        let frames = numbered(parts((0..100).collect(), |_| 1000), |part: Vec<i32>, more| {
-            let interfaces = Vec::new();
-            assert!(!part.is_empty());
-            Outgoing::Interfaces { ticket: u32::from(more), interfaces }
-        });
-        let flags: Vec<bool> = frames.iter().map(|f| matches!(f, Outgoing::Interfaces { ticket: 1, .. })).collect();
+        let frames = numbered(
+            parts((0..100).collect(), |_| 1000),
+            |part: Vec<i32>, more| {
+                let interfaces = Vec::new();
+                assert!(!part.is_empty());
+                Outgoing::Interfaces {
+                    ticket: u32::from(more),
+                    interfaces,
+                }
+            },
+        );
+        let flags: Vec<bool> = frames
+            .iter()
+            .map(|f| matches!(f, Outgoing::Interfaces { ticket: 1, .. }))
+            .collect();
         assert_eq!(flags, [true, false]);
         assert_eq!(parts(Vec::<i32>::new(), |_| 1).len(), 1);
     }

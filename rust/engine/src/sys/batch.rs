@@ -1,4 +1,5 @@
-//! Many datagrams per system call: recvmmsg and sendmmsg with the local address and the traffic class as control messages.
+//! Many datagrams per system call: recvmmsg and sendmmsg with the local address and the traffic
+//! class as control messages.
 
 use std::io;
 use std::mem::{size_of, zeroed};
@@ -7,7 +8,8 @@ use std::os::fd::{AsRawFd, BorrowedFd};
 
 /// Datagrams taken or given by one system call.
 pub const BATCH: usize = 64;
-/// Room for the control messages of one datagram: packet information and traffic class of either family.
+/// Room for the control messages of one datagram: packet information and traffic class of either
+/// family.
 const CONTROL_OCTETS: usize = 128;
 /// Longest datagram, and a little so that slots do not all start in the same cache set.
 const SLOT_OCTETS: usize = 65_535 + 193;
@@ -38,9 +40,14 @@ pub struct Receiver {
 
 impl Receiver {
     pub fn new() -> Self {
-        // SAFETY: mmsghdr, iovec and sockaddr_storage are plain data for which all zeros is a valid value.
+        // SAFETY: mmsghdr, iovec and sockaddr_storage are plain data for which all zeros is a valid
+        // value.
         let (header, vector, name) = unsafe {
-            (zeroed::<libc::mmsghdr>(), zeroed::<libc::iovec>(), zeroed::<libc::sockaddr_storage>())
+            (
+                zeroed::<libc::mmsghdr>(),
+                zeroed::<libc::iovec>(),
+                zeroed::<libc::sockaddr_storage>(),
+            )
         };
         Self {
             octets: vec![0; BATCH * SLOT_OCTETS],
@@ -52,11 +59,15 @@ impl Receiver {
         }
     }
 
-    /// Takes what is there, up to a batch; an error when there is nothing or the socket has a pending error.
+    /// Takes what is there, up to a batch; an error when there is nothing or the socket has a
+    /// pending error.
     pub fn receive(&mut self, socket: BorrowedFd<'_>) -> io::Result<usize> {
         self.received = 0;
         for (index, slot) in self.octets.chunks_exact_mut(SLOT_OCTETS).enumerate() {
-            self.vectors[index] = libc::iovec { iov_base: slot.as_mut_ptr().cast(), iov_len: SLOT_OCTETS };
+            self.vectors[index] = libc::iovec {
+                iov_base: slot.as_mut_ptr().cast(),
+                iov_len: SLOT_OCTETS,
+            };
             let header = &mut self.headers[index].msg_hdr;
             header.msg_name = (&raw mut self.names[index]).cast();
             header.msg_namelen = storage_octets();
@@ -67,10 +78,17 @@ impl Receiver {
             header.msg_flags = 0;
         }
         let count = libc::c_uint::try_from(BATCH).unwrap_or(1);
-        // SAFETY: each header points to a slot, a name and a control buffer of its own, all owned by `self`, alive across the call
-        // and as long as the lengths given; no Rust reference to them is used during the call.
+        // SAFETY: each header points to a slot, a name and a control buffer of its own, all owned
+        // by `self`, alive across the call and as long as the lengths given; no Rust reference to
+        // them is used during the call.
         let taken = unsafe {
-            libc::recvmmsg(socket.as_raw_fd(), self.headers.as_mut_ptr(), count, libc::MSG_DONTWAIT, std::ptr::null_mut())
+            libc::recvmmsg(
+                socket.as_raw_fd(),
+                self.headers.as_mut_ptr(),
+                count,
+                libc::MSG_DONTWAIT,
+                std::ptr::null_mut(),
+            )
         };
         if taken < 0 {
             return Err(io::Error::last_os_error());
@@ -79,7 +97,8 @@ impl Receiver {
         Ok(self.received)
     }
 
-    /// The datagram at `index` of the last batch. None if it was cut, or its sender is no IP address.
+    /// The datagram at `index` of the last batch. None if it was cut, or its sender is no IP
+    /// address.
     pub fn datagram(&mut self, index: usize) -> Option<(&mut [u8], Facts)> {
         if index >= self.received {
             return None;
@@ -93,7 +112,14 @@ impl Receiver {
         let length = usize::try_from(header.msg_len).ok()?;
         let start = index.checked_mul(SLOT_OCTETS)?;
         let octets = self.octets.get_mut(start..start.checked_add(length)?)?;
-        Some((octets, Facts { remote, local, traffic_class }))
+        Some((
+            octets,
+            Facts {
+                remote,
+                local,
+                traffic_class,
+            },
+        ))
     }
 }
 
@@ -107,19 +133,26 @@ impl Default for Receiver {
 fn read_control(header: &libc::msghdr) -> (Option<IpAddr>, u8) {
     let mut local = None;
     let mut traffic_class = 0;
-    // SAFETY: the kernel has filled msg_control up to msg_controllen with well-formed messages; CMSG_FIRSTHDR and CMSG_NXTHDR stay
-    // inside that length, and every data type is read unaligned after its level, type and length were checked.
+    // SAFETY: the kernel has filled msg_control up to msg_controllen with well-formed messages;
+    // CMSG_FIRSTHDR and CMSG_NXTHDR stay inside that length, and every data type is read unaligned
+    // after its level, type and length were checked.
     unsafe {
         let mut message = libc::CMSG_FIRSTHDR(header);
         while !message.is_null() {
             let data = libc::CMSG_DATA(message);
             let length = (*message).cmsg_len;
             match ((*message).cmsg_level, (*message).cmsg_type) {
-                (libc::IPPROTO_IP, libc::IP_PKTINFO) if length >= control_length::<libc::in_pktinfo>() => {
+                (libc::IPPROTO_IP, libc::IP_PKTINFO)
+                    if length >= control_length::<libc::in_pktinfo>() =>
+                {
                     let info = data.cast::<libc::in_pktinfo>().read_unaligned();
-                    local = Some(IpAddr::V4(Ipv4Addr::from(info.ipi_addr.s_addr.to_ne_bytes())));
+                    local = Some(IpAddr::V4(Ipv4Addr::from(
+                        info.ipi_addr.s_addr.to_ne_bytes(),
+                    )));
                 }
-                (libc::IPPROTO_IPV6, libc::IPV6_PKTINFO) if length >= control_length::<libc::in6_pktinfo>() => {
+                (libc::IPPROTO_IPV6, libc::IPV6_PKTINFO)
+                    if length >= control_length::<libc::in6_pktinfo>() =>
+                {
                     let info = data.cast::<libc::in6_pktinfo>().read_unaligned();
                     local = Some(IpAddr::V6(Ipv6Addr::from(info.ipi6_addr.s6_addr)));
                 }
@@ -127,7 +160,9 @@ fn read_control(header: &libc::msghdr) -> (Option<IpAddr>, u8) {
                 (libc::IPPROTO_IP, libc::IP_TOS) if length >= control_length::<u8>() => {
                     traffic_class = data.read();
                 }
-                (libc::IPPROTO_IPV6, libc::IPV6_TCLASS) if length >= control_length::<libc::c_int>() => {
+                (libc::IPPROTO_IPV6, libc::IPV6_TCLASS)
+                    if length >= control_length::<libc::c_int>() =>
+                {
                     traffic_class = data.cast::<libc::c_int>().read_unaligned().to_le_bytes()[0];
                 }
                 _ => {}
@@ -166,9 +201,14 @@ pub struct Sender {
 
 impl Sender {
     pub fn new() -> Self {
-        // SAFETY: mmsghdr, iovec and sockaddr_storage are plain data for which all zeros is a valid value.
+        // SAFETY: mmsghdr, iovec and sockaddr_storage are plain data for which all zeros is a valid
+        // value.
         let (header, vector, name) = unsafe {
-            (zeroed::<libc::mmsghdr>(), zeroed::<libc::iovec>(), zeroed::<libc::sockaddr_storage>())
+            (
+                zeroed::<libc::mmsghdr>(),
+                zeroed::<libc::iovec>(),
+                zeroed::<libc::sockaddr_storage>(),
+            )
         };
         Self {
             headers: vec![header; BATCH],
@@ -178,8 +218,9 @@ impl Sender {
         }
     }
 
-    /// Sends the items in order. Each one that the kernel refuses is reported with its index and error number and skipped; when the
-    /// send buffer is full, all that remain are reported with EAGAIN. Gives the number sent.
+    /// Sends the items in order. Each one that the kernel refuses is reported with its index and
+    /// error number and skipped; when the send buffer is full, all that remain are reported with
+    /// EAGAIN. Gives the number sent.
     pub fn send(
         &mut self,
         socket: BorrowedFd<'_>,
@@ -193,8 +234,9 @@ impl Sender {
             let chunk = &items[done..items.len().min(done + BATCH)];
             self.fill(arena, chunk);
             let count = libc::c_uint::try_from(chunk.len()).unwrap_or(1);
-            // SAFETY: the first `count` headers point to names, vectors and control buffers owned by `self` and to octets of `arena`,
-            // all alive across the call; the kernel only reads them (and writes msg_len).
+            // SAFETY: the first `count` headers point to names, vectors and control buffers owned
+            // by `self` and to octets of `arena`, all alive across the call; the kernel only reads
+            // them (and writes msg_len).
             let result = unsafe {
                 libc::sendmmsg(
                     socket.as_raw_fd(),
@@ -209,7 +251,9 @@ impl Sender {
                     done += taken.max(1);
                 }
                 Err(_) => {
-                    let number = io::Error::last_os_error().raw_os_error().unwrap_or(libc::EIO);
+                    let number = io::Error::last_os_error()
+                        .raw_os_error()
+                        .unwrap_or(libc::EIO);
                     match number {
                         libc::EINTR => {}
                         // ENOBUFS is a full queue of the device: as good as a full send buffer.
@@ -232,8 +276,10 @@ impl Sender {
         for (index, item) in items.iter().enumerate() {
             let octets = arena.get(item.start..item.end).unwrap_or(&[]);
             // The kernel does not write through an outgoing vector; the type has no const form.
-            self.vectors[index] =
-                libc::iovec { iov_base: octets.as_ptr().cast_mut().cast(), iov_len: octets.len() };
+            self.vectors[index] = libc::iovec {
+                iov_base: octets.as_ptr().cast_mut().cast(),
+                iov_len: octets.len(),
+            };
             let name_length = encode_name(item.remote, &mut self.names[index]);
             let header = &mut self.headers[index].msg_hdr;
             header.msg_name = (&raw mut self.names[index]).cast();
@@ -252,8 +298,9 @@ impl Sender {
     }
 }
 
-// SAFETY: the raw pointers in the header arrays are written and used within one call of `send`, which holds `&mut self`; between calls they
-// are never followed, so another thread may own the value.
+// SAFETY: the raw pointers in the header arrays are written and used within one call of `send`,
+// which holds `&mut self`; between calls they are never followed, so another thread may own the
+// value.
 unsafe impl Send for Sender {}
 
 impl Default for Sender {
@@ -265,9 +312,10 @@ impl Default for Sender {
 /// Writes the control messages of one datagram; gives their length.
 fn write_control(header: &libc::msghdr, item: &Transmit) -> usize {
     let mut used = 0_usize;
-    // SAFETY: msg_control points to CONTROL_OCTETS octets, aligned for cmsghdr, and msg_controllen says so; at most one packet
-    // information (40 octets with its header) and one traffic class (24) are written, which fits; CMSG_NXTHDR reads the next header's
-    // length only inside that room, and every message written carries its own length.
+    // SAFETY: msg_control points to CONTROL_OCTETS octets, aligned for cmsghdr, and msg_controllen
+    // says so; at most one packet information (40 octets with its header) and one traffic class
+    // (24) are written, which fits; CMSG_NXTHDR reads the next header's length only inside that
+    // room, and every message written carries its own length.
     unsafe {
         std::ptr::write_bytes(header.msg_control.cast::<u8>(), 0, CONTROL_OCTETS);
         let mut message = libc::CMSG_FIRSTHDR(header);
@@ -301,7 +349,12 @@ fn write_control(header: &libc::msghdr, item: &Transmit) -> usize {
 ///
 /// # Safety
 /// `message` must point to a cmsghdr with CMSG_SPACE(size_of::<T>()) writable octets.
-unsafe fn put<T>(message: *mut libc::cmsghdr, level: libc::c_int, kind: libc::c_int, value: T) -> usize {
+unsafe fn put<T>(
+    message: *mut libc::cmsghdr,
+    level: libc::c_int,
+    kind: libc::c_int,
+    value: T,
+) -> usize {
     let octets = libc::c_uint::try_from(size_of::<T>()).unwrap_or(0);
     // SAFETY: the caller promises the room; the data is written unaligned.
     unsafe {
@@ -321,7 +374,8 @@ fn encode_name(address: SocketAddr, storage: &mut libc::sockaddr_storage) -> lib
     let place: *mut libc::sockaddr_storage = storage;
     match address {
         SocketAddr::V4(v4) => {
-            // SAFETY: sockaddr_storage is at least as large and as strictly aligned as sockaddr_in, which is plain data.
+            // SAFETY: sockaddr_storage is at least as large and as strictly aligned as sockaddr_in,
+            // which is plain data.
             unsafe {
                 let name = place.cast::<libc::sockaddr_in>();
                 (*name).sin_family = family_number(libc::AF_INET);
@@ -331,7 +385,8 @@ fn encode_name(address: SocketAddr, storage: &mut libc::sockaddr_storage) -> lib
             libc::socklen_t::try_from(size_of::<libc::sockaddr_in>()).unwrap_or(16)
         }
         SocketAddr::V6(v6) => {
-            // SAFETY: sockaddr_storage is at least as large and as strictly aligned as sockaddr_in6, which is plain data.
+            // SAFETY: sockaddr_storage is at least as large and as strictly aligned as
+            // sockaddr_in6, which is plain data.
             unsafe {
                 let name = place.cast::<libc::sockaddr_in6>();
                 (*name).sin6_family = family_number(libc::AF_INET6);
@@ -353,17 +408,27 @@ fn decode_name(storage: &libc::sockaddr_storage) -> Option<SocketAddr> {
     let place: *const libc::sockaddr_storage = storage;
     match libc::c_int::from(storage.ss_family) {
         libc::AF_INET => {
-            // SAFETY: the family says sockaddr_in, which fits inside sockaddr_storage and is plain data.
+            // SAFETY: the family says sockaddr_in, which fits inside sockaddr_storage and is plain
+            // data.
             let name = unsafe { place.cast::<libc::sockaddr_in>().read() };
             let address = Ipv4Addr::from(name.sin_addr.s_addr.to_ne_bytes());
-            Some(SocketAddr::V4(SocketAddrV4::new(address, u16::from_be(name.sin_port))))
+            Some(SocketAddr::V4(SocketAddrV4::new(
+                address,
+                u16::from_be(name.sin_port),
+            )))
         }
         libc::AF_INET6 => {
-            // SAFETY: the family says sockaddr_in6, which fits inside sockaddr_storage and is plain data.
+            // SAFETY: the family says sockaddr_in6, which fits inside sockaddr_storage and is plain
+            // data.
             let name = unsafe { place.cast::<libc::sockaddr_in6>().read() };
             let address = Ipv6Addr::from(name.sin6_addr.s6_addr);
             let port = u16::from_be(name.sin6_port);
-            Some(SocketAddr::V6(SocketAddrV6::new(address, port, 0, name.sin6_scope_id)))
+            Some(SocketAddr::V6(SocketAddrV6::new(
+                address,
+                port,
+                0,
+                name.sin6_scope_id,
+            )))
         }
         _ => None,
     }
@@ -385,9 +450,17 @@ mod tests {
         let to = bound(&right);
         let arena: Vec<u8> = (0..=255).collect();
         let items: Vec<Transmit> = (0..100)
-            .map(|i| Transmit { start: i, end: i + 10, remote: to, local: Some(to.ip()), traffic_class: 0x2a })
+            .map(|i| Transmit {
+                start: i,
+                end: i + 10,
+                remote: to,
+                local: Some(to.ip()),
+                traffic_class: 0x2a,
+            })
             .collect();
-        let sent = Sender::new().send(left.df_set.as_fd(), &arena, &items, |i, e| panic!("{i} refused: {e}"));
+        let sent = Sender::new().send(left.df_set.as_fd(), &arena, &items, |i, e| {
+            panic!("{i} refused: {e}")
+        });
         assert_eq!(sent, 100);
         let mut receiver = Receiver::new();
         let mut seen = 0_usize;
@@ -419,11 +492,24 @@ mod tests {
         let pair = udp_pair("127.0.0.1:0".parse().unwrap(), 0).unwrap();
         let to = bound(&pair);
         let arena = vec![0_u8; 70_000];
-        let short = Transmit { start: 0, end: 4, remote: to, local: None, traffic_class: 0 };
-        let long = Transmit { end: 70_000, ..short };
+        let short = Transmit {
+            start: 0,
+            end: 4,
+            remote: to,
+            local: None,
+            traffic_class: 0,
+        };
+        let long = Transmit {
+            end: 70_000,
+            ..short
+        };
         let mut refusals = Vec::new();
-        let sent =
-            Sender::new().send(pair.df_set.as_fd(), &arena, &[short, long, short], |i, e| refusals.push((i, e)));
+        let sent = Sender::new().send(
+            pair.df_set.as_fd(),
+            &arena,
+            &[short, long, short],
+            |i, e| refusals.push((i, e)),
+        );
         assert_eq!((sent, refusals), (2, vec![(1, libc::EMSGSIZE)]));
     }
 }

@@ -1,18 +1,22 @@
-//! Diffie-Hellman over the MODP groups (RFC 2409, RFC 3526) with AWS-LC's constant-time exponentiation.
+//! Diffie-Hellman over the MODP groups (RFC 2409, RFC 3526) with AWS-LC's constant-time
+//! exponentiation.
 //!
-//! The generator of every group is 2. The private value is given by the caller; its value does not steer the time taken, its length
-//! does. Public values are checked as RFC 6989 §2.1 says for safe primes: exact length and 1 < y < p - 1.
+//! The generator of every group is 2. The private value is given by the caller; its value does not
+//! steer the time taken, its length does. Public values are checked as RFC 6989 §2.1 says for safe
+//! primes: exact length and 1 < y < p - 1.
 
 use std::fmt;
 
 use aws_lc_sys::{
-    BIGNUM, BN_CTX, BN_CTX_free, BN_CTX_new, BN_bin2bn, BN_bn2bin_padded, BN_clear_free, BN_mod_exp_mont_consttime, BN_new,
+    BN_CTX_free, BN_CTX_new, BN_bin2bn, BN_bn2bin_padded, BN_clear_free, BN_mod_exp_mont_consttime,
+    BN_new, BIGNUM, BN_CTX,
 };
 use zeroize::{Zeroize, Zeroizing};
 
 use super::modp_primes as primes;
 
-/// Shortest private value taken, in octets: 112 bits of strength want an exponent of at least 224 bits.
+/// Shortest private value taken, in octets: 112 bits of strength want an exponent of at least 224
+/// bits.
 pub const PRIVATE_OCTETS_MIN: usize = 28;
 
 /// Why nothing was computed.
@@ -29,7 +33,7 @@ impl fmt::Display for ModpError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::UnknownGroup => "the MODP group must be one of 2, 5, 14, 15, 16, 17 and 18",
-            Self::PrivateLength => "the private value must have at least 28 octets, at most those of the modulus, and not be zero",
+            Self::PrivateLength => "the private value must be from 28 octets long to the length of the modulus, and not zero",
             Self::PeerLength => "the peer's public value must be as long as the modulus",
             Self::PeerRange => "the peer's public value must lie strictly between 1 and p - 1",
             Self::Library => "the crypto library could not compute the value",
@@ -44,7 +48,8 @@ struct Number(*mut BIGNUM);
 
 impl Number {
     fn from_octets(octets: &[u8]) -> Result<Self, ModpError> {
-        // SAFETY: the pointer and length describe `octets`; a null third argument asks for a new number, which we then own.
+        // SAFETY: the pointer and length describe `octets`; a null third argument asks for a new
+        // number, which we then own.
         let number = unsafe { BN_bin2bn(octets.as_ptr(), octets.len(), std::ptr::null_mut()) };
         if number.is_null() {
             return Err(ModpError::Library);
@@ -80,7 +85,11 @@ fn modulus(group: u16) -> Result<Vec<u8>, ModpError> {
         18 => primes::GROUP_18,
         _ => return Err(ModpError::UnknownGroup),
     };
-    let digit = |octet: u8| char::from(octet).to_digit(16).and_then(|d| u8::try_from(d).ok());
+    let digit = |octet: u8| {
+        char::from(octet)
+            .to_digit(16)
+            .and_then(|d| u8::try_from(d).ok())
+    };
     text.as_bytes()
         .chunks(2)
         .map(|pair| Some(digit(*pair.first()?)? << 4 | digit(*pair.get(1)?)?))
@@ -97,16 +106,24 @@ fn power(base: &[u8], private: &[u8], modulus: &[u8]) -> Result<Zeroizing<Vec<u8
     let base = Number::from_octets(base)?;
     let exponent = Number::from_octets(private)?;
     let prime = Number::from_octets(modulus)?;
-    // SAFETY: both constructors take no argument and give a new object or null; each is owned and freed by its wrapper.
+    // SAFETY: both constructors take no argument and give a new object or null; each is owned and
+    // freed by its wrapper.
     let (result, context) = unsafe { (Number(BN_new()), Context(BN_CTX_new())) };
     if result.0.is_null() || context.0.is_null() {
         return Err(ModpError::Library);
     }
     let mut octets = Zeroizing::new(vec![0_u8; modulus.len()]);
-    // SAFETY: all numbers and the context are live and distinct; a null Montgomery context asks the function to make its own;
-    // the output slice is as long as the length given.
+    // SAFETY: all numbers and the context are live and distinct; a null Montgomery context asks the
+    // function to make its own; the output slice is as long as the length given.
     let done = unsafe {
-        BN_mod_exp_mont_consttime(result.0, base.0, exponent.0, prime.0, context.0, std::ptr::null()) == 1
+        BN_mod_exp_mont_consttime(
+            result.0,
+            base.0,
+            exponent.0,
+            prime.0,
+            context.0,
+            std::ptr::null(),
+        ) == 1
             && BN_bn2bin_padded(octets.as_mut_ptr(), octets.len(), result.0) == 1
     };
     if !done {
@@ -121,18 +138,26 @@ pub fn public_value(group: u16, private: &[u8]) -> Result<Zeroizing<Vec<u8>>, Mo
     power(&[2], private, &modulus(group)?)
 }
 
-/// The shared secret peer^private mod p, as long as the modulus (RFC 7296 §2.14: with its leading zeros).
-pub fn shared_secret(group: u16, private: &[u8], peer: &[u8]) -> Result<Zeroizing<Vec<u8>>, ModpError> {
+/// The shared secret peer^private mod p, as long as the modulus (RFC 7296 §2.14: with its leading
+/// zeros).
+pub fn shared_secret(
+    group: u16,
+    private: &[u8],
+    peer: &[u8],
+) -> Result<Zeroizing<Vec<u8>>, ModpError> {
     let modulus = modulus(group)?;
     if peer.len() != modulus.len() {
         return Err(ModpError::PeerLength);
     }
     let mut last = modulus.clone();
-    // p is odd: its last octet has no borrow to hand on. The peer's value is public, so comparing it may take its time.
+    // p is odd: its last octet has no borrow to hand on. The peer's value is public, so comparing
+    // it may take its time.
     if let Some(octet) = last.last_mut() {
         *octet &= 0xfe;
     }
-    let small = peer.split_last().is_some_and(|(low, rest)| rest.iter().all(|o| *o == 0) && *low <= 1);
+    let small = peer
+        .split_last()
+        .is_some_and(|(low, rest)| rest.iter().all(|o| *o == 0) && *low <= 1);
     if small || peer >= last.as_slice() {
         return Err(ModpError::PeerRange);
     }
@@ -143,16 +168,30 @@ pub fn shared_secret(group: u16, private: &[u8], peer: &[u8]) -> Result<Zeroizin
 mod tests {
     use super::*;
 
-    const GROUPS: [(u16, usize); 7] = [(2, 128), (5, 192), (14, 256), (15, 384), (16, 512), (17, 768), (18, 1024)];
+    const GROUPS: [(u16, usize); 7] = [
+        (2, 128),
+        (5, 192),
+        (14, 256),
+        (15, 384),
+        (16, 512),
+        (17, 768),
+        (18, 1024),
+    ];
 
     #[test]
     fn both_sides_of_every_group_reach_the_same_secret_of_full_length() {
         for (group, octets) in GROUPS {
             let (a, b) = ([0x5a_u8; 40], [0xc3_u8; 48]);
-            let (to_b, to_a) = (public_value(group, &a).unwrap(), public_value(group, &b).unwrap());
+            let (to_b, to_a) = (
+                public_value(group, &a).unwrap(),
+                public_value(group, &b).unwrap(),
+            );
             assert_eq!((to_b.len(), to_a.len()), (octets, octets));
             let secret = shared_secret(group, &a, &to_a).unwrap();
-            assert_eq!(secret.as_slice(), shared_secret(group, &b, &to_b).unwrap().as_slice());
+            assert_eq!(
+                secret.as_slice(),
+                shared_secret(group, &b, &to_b).unwrap().as_slice()
+            );
         }
     }
 
@@ -162,7 +201,10 @@ mod tests {
         private[27] = 9;
         let mut expected = vec![0_u8; 256];
         expected[254] = 2;
-        assert_eq!(public_value(14, &private).unwrap().as_slice(), expected.as_slice());
+        assert_eq!(
+            public_value(14, &private).unwrap().as_slice(),
+            expected.as_slice()
+        );
     }
 
     #[test]
@@ -192,7 +234,10 @@ mod tests {
         assert!(shared_secret(14, &private, &number(2)).is_ok());
         assert!(shared_secret(14, &private, &p_minus_2).is_ok());
         for length in [0, 255, 257] {
-            assert_eq!(shared_secret(14, &private, &vec![3; length]), Err(ModpError::PeerLength));
+            assert_eq!(
+                shared_secret(14, &private, &vec![3; length]),
+                Err(ModpError::PeerLength)
+            );
         }
         for bad in [&[1_u8; 27][..], &[1; 257], &[0; 32]] {
             assert_eq!(public_value(14, bad), Err(ModpError::PrivateLength));

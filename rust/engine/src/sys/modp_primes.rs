@@ -1,4 +1,5 @@
-//! The primes of the MODP groups, 2^n - 2^(n-64) - 1 + 2^64 * (floor(2^(n-130) * pi) + k), as hexadecimal text.
+//! The primes of the MODP groups, 2^n - 2^(n-64) - 1 + 2^64 * (floor(2^(n-130) * pi) + k), as
+//! hexadecimal text.
 
 /// Group 2: n = 1024, k = 129093 (RFC 2409 §6.2).
 pub const GROUP_2: &str = "\

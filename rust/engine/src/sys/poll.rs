@@ -1,4 +1,5 @@
-//! Waiting without spinning: epoll, a wake-up descriptor, a timer descriptor. No `unsafe` is needed here.
+//! Waiting without spinning: epoll, a wake-up descriptor, a timer descriptor. No `unsafe` is needed
+//! here.
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
@@ -8,7 +9,8 @@ use rustix::buffer::spare_capacity;
 use rustix::event::epoll;
 use rustix::event::{eventfd, EventfdFlags};
 use rustix::time::{
-    timerfd_create, timerfd_settime, Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec,
+    timerfd_create, timerfd_settime, Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags,
+    Timespec,
 };
 
 /// Events taken by one wait; what is left is reported by the next one.
@@ -39,24 +41,37 @@ pub struct Ready {
     pub hung_up: bool,
 }
 
-/// A set of descriptors; level triggered, so that nothing is lost when a batch limit ends a read early.
+/// A set of descriptors; level triggered, so that nothing is lost when a batch limit ends a read
+/// early.
 pub struct Poller {
     descriptor: OwnedFd,
 }
 
 impl Poller {
     pub fn new() -> io::Result<Self> {
-        Ok(Self { descriptor: epoll::create(epoll::CreateFlags::CLOEXEC)? })
+        Ok(Self {
+            descriptor: epoll::create(epoll::CreateFlags::CLOEXEC)?,
+        })
     }
 
     pub fn add(&self, source: impl AsFd, token: u64, interest: Interest) -> io::Result<()> {
         let data = epoll::EventData::new_u64(token);
-        Ok(epoll::add(&self.descriptor, source, data, interest.flags())?)
+        Ok(epoll::add(
+            &self.descriptor,
+            source,
+            data,
+            interest.flags(),
+        )?)
     }
 
     pub fn modify(&self, source: impl AsFd, token: u64, interest: Interest) -> io::Result<()> {
         let data = epoll::EventData::new_u64(token);
-        Ok(epoll::modify(&self.descriptor, source, data, interest.flags())?)
+        Ok(epoll::modify(
+            &self.descriptor,
+            source,
+            data,
+            interest.flags(),
+        )?)
     }
 
     pub fn remove(&self, source: impl AsFd) -> io::Result<()> {
@@ -79,7 +94,9 @@ impl Poller {
                 token: event.data.u64(),
                 readable: flags.intersects(epoll::EventFlags::IN),
                 writable: flags.intersects(epoll::EventFlags::OUT),
-                hung_up: flags.intersects(epoll::EventFlags::HUP | epoll::EventFlags::ERR | epoll::EventFlags::RDHUP),
+                hung_up: flags.intersects(
+                    epoll::EventFlags::HUP | epoll::EventFlags::ERR | epoll::EventFlags::RDHUP,
+                ),
             });
         }
         Ok(())
@@ -100,10 +117,13 @@ pub struct Waker {
 
 impl Waker {
     pub fn new() -> io::Result<Self> {
-        Ok(Self { descriptor: eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)? })
+        Ok(Self {
+            descriptor: eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?,
+        })
     }
 
-    /// Makes the descriptor readable. A full counter is readable already, so that error means success.
+    /// Makes the descriptor readable. A full counter is readable already, so that error means
+    /// success.
     pub fn wake(&self) {
         let one = 1_u64.to_ne_bytes();
         while rustix::io::write(&self.descriptor, &one) == Err(rustix::io::Errno::INTR) {}
@@ -130,13 +150,18 @@ pub struct Alarm {
 impl Alarm {
     pub fn new() -> io::Result<Self> {
         let flags = TimerfdFlags::CLOEXEC | TimerfdFlags::NONBLOCK;
-        Ok(Self { descriptor: timerfd_create(TimerfdClockId::Monotonic, flags)? })
+        Ok(Self {
+            descriptor: timerfd_create(TimerfdClockId::Monotonic, flags)?,
+        })
     }
 
     /// Fires once after `delay` (at least one nanosecond), or never.
     pub fn set(&self, delay: Option<Duration>) -> io::Result<()> {
         let value = delay.map_or(Duration::ZERO, |d| d.max(Duration::from_nanos(1)));
-        let spec = Itimerspec { it_interval: to_timespec(Duration::ZERO), it_value: to_timespec(value) };
+        let spec = Itimerspec {
+            it_interval: to_timespec(Duration::ZERO),
+            it_value: to_timespec(value),
+        };
         timerfd_settime(&self.descriptor, TimerfdTimerFlags::empty(), &spec)?;
         Ok(())
     }
@@ -154,7 +179,8 @@ impl AsFd for Alarm {
     }
 }
 
-/// Milliseconds of the monotonic clock, coarse (a few milliseconds) and cheap: one read per batch of packets.
+/// Milliseconds of the monotonic clock, coarse (a few milliseconds) and cheap: one read per batch
+/// of packets.
 pub fn now_ms() -> u64 {
     let now = rustix::time::clock_gettime(rustix::time::ClockId::MonotonicCoarse);
     let seconds = u64::try_from(now.tv_sec).unwrap_or(0);
@@ -162,10 +188,14 @@ pub fn now_ms() -> u64 {
     seconds.saturating_mul(1000).saturating_add(millis)
 }
 
-/// Waits until one of the descriptors is readable. Gives `Interrupted` so that a host can look at its signals.
+/// Waits until one of the descriptors is readable. Gives `Interrupted` so that a host can look at
+/// its signals.
 pub fn wait_readable(sources: &[&OwnedFd], timeout: Option<Duration>) -> io::Result<Vec<bool>> {
     use rustix::event::{poll, PollFd, PollFlags};
-    let mut list: Vec<PollFd<'_>> = sources.iter().map(|s| PollFd::new(*s, PollFlags::IN)).collect();
+    let mut list: Vec<PollFd<'_>> = sources
+        .iter()
+        .map(|s| PollFd::new(*s, PollFlags::IN))
+        .collect();
     let limit = timeout.map(to_timespec);
     poll(&mut list, limit.as_ref())?;
     Ok(list.iter().map(|p| !p.revents().is_empty()).collect())

@@ -10,7 +10,11 @@ impl Entropy for SystemEntropy {
     fn fill(&mut self, octets: &mut [u8]) -> Result<(), EntropyFailure> {
         // SAFETY: the pointer and length describe a writable slice that lives across the call.
         let done = unsafe { aws_lc_sys::RAND_bytes(octets.as_mut_ptr(), octets.len()) };
-        if done == 1 { Ok(()) } else { Err(EntropyFailure) }
+        if done == 1 {
+            Ok(())
+        } else {
+            Err(EntropyFailure)
+        }
     }
 }
 

@@ -1,10 +1,13 @@
-//! The control socket: a Unix SOCK_SEQPACKET listener of mode 0600 and its connections. No `unsafe` is needed here.
+//! The control socket: a Unix SOCK_SEQPACKET listener of mode 0600 and its connections. No `unsafe`
+//! is needed here.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use rustix::fs::Mode;
-use rustix::net::{self, AddressFamily, RecvFlags, SendFlags, SocketAddrUnix, SocketFlags, SocketType};
+use rustix::net::{
+    self, AddressFamily, RecvFlags, SendFlags, SocketAddrUnix, SocketFlags, SocketType,
+};
 
 /// A frame is at most this long (plane protocol, version 1).
 pub const FRAME_OCTETS_MAX: usize = 131_072;
@@ -16,7 +19,8 @@ pub struct Listener {
 }
 
 impl Listener {
-    /// Binds `path` with mode 0600. A socket file that nobody listens on any more is replaced; a live one is an error.
+    /// Binds `path` with mode 0600. A socket file that nobody listens on any more is replaced; a
+    /// live one is an error.
     pub fn bind(path: &str) -> io::Result<Self> {
         let address = SocketAddrUnix::new(path)?;
         let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
@@ -24,11 +28,15 @@ impl Listener {
             rustix::fs::unlink(path)?;
         }
         let descriptor = net::socket_with(AddressFamily::UNIX, SocketType::SEQPACKET, flags, None)?;
-        // The mode of the unbound socket becomes the mode of the file, so that there is no moment with a wider one.
+        // The mode of the unbound socket becomes the mode of the file, so that there is no moment
+        // with a wider one.
         rustix::fs::fchmod(&descriptor, Mode::from_raw_mode(0o600))?;
         net::bind(&descriptor, &address)?;
         net::listen(&descriptor, 4)?;
-        Ok(Self { descriptor, path: path.to_owned() })
+        Ok(Self {
+            descriptor,
+            path: path.to_owned(),
+        })
     }
 
     /// The next connection, with the user id of its other end.
@@ -61,9 +69,10 @@ fn is_stale(address: &SocketAddrUnix) -> io::Result<bool> {
     match net::connect(&probe, address) {
         Err(rustix::io::Errno::CONNREFUSED) => Ok(true),
         Err(rustix::io::Errno::NOENT) => Ok(false),
-        Ok(()) | Err(rustix::io::Errno::AGAIN) => {
-            Err(io::Error::new(io::ErrorKind::AddrInUse, "another plane listens on this socket"))
-        }
+        Ok(()) | Err(rustix::io::Errno::AGAIN) => Err(io::Error::new(
+            io::ErrorKind::AddrInUse,
+            "another plane listens on this socket",
+        )),
         Err(error) => Err(error.into()),
     }
 }
@@ -74,14 +83,20 @@ pub struct Connection {
 }
 
 impl Connection {
-    /// Receives one frame into `buffer`; 0 means that the other end is gone. A longer frame fills the buffer and loses its tail.
+    /// Receives one frame into `buffer`; 0 means that the other end is gone. A longer frame fills
+    /// the buffer and loses its tail.
     pub fn receive(&self, buffer: &mut [u8]) -> Result<usize, rustix::io::Errno> {
         net::recv(&self.descriptor, buffer, RecvFlags::DONTWAIT).map(|(taken, _)| taken)
     }
 
     /// Sends one frame whole, or `AGAIN` when the other end does not keep up.
     pub fn send(&self, frame: &[u8]) -> Result<(), rustix::io::Errno> {
-        net::send(&self.descriptor, frame, SendFlags::DONTWAIT | SendFlags::NOSIGNAL).map(|_| ())
+        net::send(
+            &self.descriptor,
+            frame,
+            SendFlags::DONTWAIT | SendFlags::NOSIGNAL,
+        )
+        .map(|_| ())
     }
 }
 

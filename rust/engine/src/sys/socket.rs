@@ -1,7 +1,9 @@
-//! Sockets of the outer side: UDP ports, raw ESP, raw IP for bypassed packets, and questions to the routing table.
+//! Sockets of the outer side: UDP ports, raw ESP, raw IP for bypassed packets, and questions to the
+//! routing table.
 //!
-//! The DF bit of an IPv4 outer header follows the socket, not the packet (IP_MTU_DISCOVER has no control message). So every way
-//! out is a pair: one socket that sets DF (PMTUDISC_DO) and receives, one that leaves it clear (PMTUDISC_DONT) and only sends.
+//! The DF bit of an IPv4 outer header follows the socket, not the packet (IP_MTU_DISCOVER has no
+//! control message). So every way out is a pair: one socket that sets DF (PMTUDISC_DO) and
+//! receives, one that leaves it clear (PMTUDISC_DONT) and only sends.
 
 use std::io;
 use std::mem::size_of;
@@ -29,7 +31,8 @@ enum Df {
     Clear,
 }
 
-/// Opens a UDP port. The clear-DF twin is bound to the same port, and a filter steers every arriving datagram to the first.
+/// Opens a UDP port. The clear-DF twin is bound to the same port, and a filter steers every
+/// arriving datagram to the first.
 pub fn udp_pair(address: SocketAddr, mark: u32) -> io::Result<Pair> {
     let df_set = udp_socket(address, mark, Df::Set)?;
     // Bound alone first: a port that somebody else holds is an error, never shared.
@@ -55,7 +58,8 @@ pub fn esp_pair(address: IpAddr, mark: u32) -> io::Result<Pair> {
     Ok(Pair { df_set, df_clear })
 }
 
-/// Opens a raw socket that sends whole IP packets of one family (for bypassed packets); it receives nothing.
+/// Opens a raw socket that sends whole IP packets of one family (for bypassed packets); it receives
+/// nothing.
 pub fn bypass(address: IpAddr, mark: u32) -> io::Result<OwnedFd> {
     let socket = raw_socket(address, PROTOCOL_RAW, mark)?;
     match address {
@@ -80,7 +84,8 @@ fn udp_socket(address: SocketAddr, mark: u32, df: Df) -> io::Result<OwnedFd> {
 fn raw_socket(address: IpAddr, protocol: u32, mark: u32) -> io::Result<OwnedFd> {
     let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
     let number = net::Protocol::from_raw(
-        rustix::net::RawProtocol::new(protocol).ok_or_else(|| io::Error::from(io::ErrorKind::InvalidInput))?,
+        rustix::net::RawProtocol::new(protocol)
+            .ok_or_else(|| io::Error::from(io::ErrorKind::InvalidInput))?,
     );
     let socket = net::socket_with(family(address), SocketType::RAW, flags, Some(number))?;
     prepare(&socket, mark)?;
@@ -104,15 +109,36 @@ fn prepare(socket: &OwnedFd, mark: u32) -> io::Result<()> {
 
 /// Sets SO_MARK, by which policy routing tells our own packets from others.
 pub fn set_mark(socket: &OwnedFd, mark: u32) -> io::Result<()> {
-    set_option(socket, libc::SOL_SOCKET, libc::SO_MARK, i32::from_ne_bytes(mark.to_ne_bytes()))
+    set_option(
+        socket,
+        libc::SOL_SOCKET,
+        libc::SO_MARK,
+        i32::from_ne_bytes(mark.to_ne_bytes()),
+    )
 }
 
 fn set_df_policy(socket: &OwnedFd, address: IpAddr, df: Df) -> io::Result<()> {
     let (level, option, value) = match (address, df) {
-        (IpAddr::V4(_), Df::Set) => (libc::IPPROTO_IP, libc::IP_MTU_DISCOVER, libc::IP_PMTUDISC_DO),
-        (IpAddr::V4(_), Df::Clear) => (libc::IPPROTO_IP, libc::IP_MTU_DISCOVER, libc::IP_PMTUDISC_DONT),
-        (IpAddr::V6(_), Df::Set) => (libc::IPPROTO_IPV6, libc::IPV6_MTU_DISCOVER, libc::IPV6_PMTUDISC_DO),
-        (IpAddr::V6(_), Df::Clear) => (libc::IPPROTO_IPV6, libc::IPV6_MTU_DISCOVER, libc::IPV6_PMTUDISC_DONT),
+        (IpAddr::V4(_), Df::Set) => (
+            libc::IPPROTO_IP,
+            libc::IP_MTU_DISCOVER,
+            libc::IP_PMTUDISC_DO,
+        ),
+        (IpAddr::V4(_), Df::Clear) => (
+            libc::IPPROTO_IP,
+            libc::IP_MTU_DISCOVER,
+            libc::IP_PMTUDISC_DONT,
+        ),
+        (IpAddr::V6(_), Df::Set) => (
+            libc::IPPROTO_IPV6,
+            libc::IPV6_MTU_DISCOVER,
+            libc::IPV6_PMTUDISC_DO,
+        ),
+        (IpAddr::V6(_), Df::Clear) => (
+            libc::IPPROTO_IPV6,
+            libc::IPV6_MTU_DISCOVER,
+            libc::IPV6_PMTUDISC_DONT,
+        ),
     };
     set_option(socket, level, option, value)
 }
@@ -138,10 +164,23 @@ fn family(address: IpAddr) -> AddressFamily {
     }
 }
 
-fn set_option(socket: &OwnedFd, level: libc::c_int, option: libc::c_int, value: libc::c_int) -> io::Result<()> {
+fn set_option(
+    socket: &OwnedFd,
+    level: libc::c_int,
+    option: libc::c_int,
+    value: libc::c_int,
+) -> io::Result<()> {
     let length = libc::socklen_t::try_from(size_of::<libc::c_int>()).unwrap_or(4);
     // SAFETY: the value is a c_int that lives across the call and its length is passed with it.
-    let result = unsafe { libc::setsockopt(socket.as_raw_fd(), level, option, (&raw const value).cast(), length) };
+    let result = unsafe {
+        libc::setsockopt(
+            socket.as_raw_fd(),
+            level,
+            option,
+            (&raw const value).cast(),
+            length,
+        )
+    };
     if result < 0 {
         return Err(io::Error::last_os_error());
     }
@@ -151,13 +190,28 @@ fn set_option(socket: &OwnedFd, level: libc::c_int, option: libc::c_int, value: 
 /// Attaches the one-instruction classic BPF program "return `answer`".
 fn attach_program(socket: &OwnedFd, option: libc::c_int, answer: u32) -> io::Result<()> {
     const BPF_RET_K: u16 = 0x06;
-    let mut program = [libc::sock_filter { code: BPF_RET_K, jt: 0, jf: 0, k: answer }];
-    let descriptor = libc::sock_fprog { len: 1, filter: program.as_mut_ptr() };
+    let mut program = [libc::sock_filter {
+        code: BPF_RET_K,
+        jt: 0,
+        jf: 0,
+        k: answer,
+    }];
+    let descriptor = libc::sock_fprog {
+        len: 1,
+        filter: program.as_mut_ptr(),
+    };
     let length = libc::socklen_t::try_from(size_of::<libc::sock_fprog>())
         .map_err(|_| io::Error::from(io::ErrorKind::InvalidInput))?;
-    // SAFETY: the kernel copies one instruction from `program`, which lives across the call, as `len` says.
+    // SAFETY: the kernel copies one instruction from `program`, which lives across the call, as
+    // `len` says.
     let result = unsafe {
-        libc::setsockopt(socket.as_raw_fd(), libc::SOL_SOCKET, option, (&raw const descriptor).cast(), length)
+        libc::setsockopt(
+            socket.as_raw_fd(),
+            libc::SOL_SOCKET,
+            option,
+            (&raw const descriptor).cast(),
+            length,
+        )
     };
     if result < 0 {
         return Err(io::Error::last_os_error());
@@ -166,12 +220,19 @@ fn attach_program(socket: &OwnedFd, option: libc::c_int, answer: u32) -> io::Res
 }
 
 fn local_address(socket: &OwnedFd) -> io::Result<SocketAddr> {
-    SocketAddr::try_from(net::getsockname(socket)?).map_err(|_| io::Error::from(io::ErrorKind::InvalidData))
+    SocketAddr::try_from(net::getsockname(socket)?)
+        .map_err(|_| io::Error::from(io::ErrorKind::InvalidData))
 }
 
-/// A throw-away UDP socket connected to `remote`, so that the kernel makes its routing decision (no packet is sent).
+/// A throw-away UDP socket connected to `remote`, so that the kernel makes its routing decision (no
+/// packet is sent).
 fn routed(remote: IpAddr, mark: u32) -> io::Result<OwnedFd> {
-    let socket = net::socket_with(family(remote), SocketType::DGRAM, SocketFlags::CLOEXEC | SocketFlags::NONBLOCK, None)?;
+    let socket = net::socket_with(
+        family(remote),
+        SocketType::DGRAM,
+        SocketFlags::CLOEXEC | SocketFlags::NONBLOCK,
+        None,
+    )?;
     if mark != 0 {
         set_mark(&socket, mark)?;
     }
@@ -185,7 +246,8 @@ pub fn resolve_local(remote: IpAddr, mark: u32) -> Option<IpAddr> {
     local_address(&socket).ok().map(|address| address.ip())
 }
 
-/// The path MTU towards `remote` that the kernel knows (from the route or from ICMP); none without a route.
+/// The path MTU towards `remote` that the kernel knows (from the route or from ICMP); none without
+/// a route.
 pub fn path_mtu(remote: IpAddr, mark: u32) -> Option<u32> {
     let socket = routed(remote, mark).ok()?;
     let (level, option) = match remote {
@@ -195,8 +257,15 @@ pub fn path_mtu(remote: IpAddr, mark: u32) -> Option<u32> {
     let mut value: libc::c_int = 0;
     let mut length = libc::socklen_t::try_from(size_of::<libc::c_int>()).ok()?;
     // SAFETY: the kernel writes at most `length` octets into `value`; both live across the call.
-    let result =
-        unsafe { libc::getsockopt(socket.as_raw_fd(), level, option, (&raw mut value).cast(), &raw mut length) };
+    let result = unsafe {
+        libc::getsockopt(
+            socket.as_raw_fd(),
+            level,
+            option,
+            (&raw mut value).cast(),
+            &raw mut length,
+        )
+    };
     if result < 0 {
         return None;
     }

@@ -31,11 +31,14 @@ impl AsFd for TunQueue {
     }
 }
 
-/// Opens `queues` queues of the TUN device `name`, creating it (non-persistent) if absent. A device made elsewhere without
-/// multi-queue gives one queue.
+/// Opens `queues` queues of the TUN device `name`, creating it (non-persistent) if absent. A device
+/// made elsewhere without multi-queue gives one queue.
 pub fn open(name: &str, queues: usize) -> io::Result<Vec<TunQueue>> {
     if name.is_empty() || name.len() > NAME_OCTETS_MAX || name.contains(['/', '\0', '%']) {
-        return Err(io::Error::new(io::ErrorKind::InvalidInput, "an interface name has 1 to 15 octets, no slash or percent"));
+        return Err(io::Error::new(
+            io::ErrorKind::InvalidInput,
+            "an interface name has 1 to 15 octets, no slash or percent",
+        ));
     }
     if queues > 1 {
         match open_queues(name, queues, libc::IFF_MULTI_QUEUE) {
@@ -45,13 +48,17 @@ pub fn open(name: &str, queues: usize) -> io::Result<Vec<TunQueue>> {
     }
     match open_queues(name, 1, 0) {
         // A device made with multi-queue wants the flag also when one queue is enough.
-        Err(error) if error.raw_os_error() == Some(libc::EINVAL) => open_queues(name, 1, libc::IFF_MULTI_QUEUE),
+        Err(error) if error.raw_os_error() == Some(libc::EINVAL) => {
+            open_queues(name, 1, libc::IFF_MULTI_QUEUE)
+        }
         result => result,
     }
 }
 
 fn open_queues(name: &str, queues: usize, extra: libc::c_int) -> io::Result<Vec<TunQueue>> {
-    (0..queues).map(|_| open_one(name, libc::IFF_TUN | libc::IFF_NO_PI | extra)).collect()
+    (0..queues)
+        .map(|_| open_one(name, libc::IFF_TUN | libc::IFF_NO_PI | extra))
+        .collect()
 }
 
 fn open_one(name: &str, flags: libc::c_int) -> io::Result<TunQueue> {
@@ -64,7 +71,8 @@ fn open_one(name: &str, flags: libc::c_int) -> io::Result<TunQueue> {
     }
     request.ifr_ifru.ifru_flags = libc::c_short::try_from(flags)
         .map_err(|_| io::Error::new(io::ErrorKind::InvalidInput, "TUN flags do not fit"))?;
-    // SAFETY: TUNSETIFF reads and writes one ifreq, which lives across the call; the descriptor is open.
+    // SAFETY: TUNSETIFF reads and writes one ifreq, which lives across the call; the descriptor is
+    // open.
     let result = unsafe { libc::ioctl(descriptor.as_raw_fd(), libc::TUNSETIFF, &raw mut request) };
     if result < 0 {
         return Err(io::Error::last_os_error());
