@@ -58,6 +58,8 @@ class ChildSa:
     encap: bool
     initiated: bool
     """We sent the request that made it."""
+    asked_at: Instant
+    """When the request that made it was prepared or received."""
     created_at: Instant
     rekey_at: Instant
     expires_at: Instant

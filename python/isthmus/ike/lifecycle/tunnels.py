@@ -248,7 +248,10 @@ class Tunnels:
         run = self.runs.get(sa.connection.name)
         rule = run.rules.get(child.rule.name) if run is not None else None
         renewed = child.predecessor is not None
-        trigger = rule.trigger if rule is not None and child.initiated else "the peer"
+        if renewed:
+            trigger = "renewal"
+        else:
+            trigger = rule.trigger if rule is not None and child.initiated else "the peer"
         facts: tuple[Fact, ...] = (
             ("spi_in", spi_text(child.spi_in)),
             ("spi_out", spi_text(child.spi_out)),
@@ -257,7 +260,7 @@ class Tunnels:
             ("encap", child.encap),
             ("initiator", child.initiated),
             ("cause", trigger),
-            ("took_ms", round((ctx.now - sa.created_at) * 1000, 1)),
+            ("took_ms", round((ctx.now - child.asked_at) * 1000, 1)),
         )
         ctx.record(
             "phase2.rekeyed" if renewed else "phase2.up",

@@ -22,6 +22,7 @@ from isthmus.values.registry.ikev2 import (
 from isthmus.values.secret import Secret
 from isthmus.values.selector import Selectors, TrafficSelector, selectors_text
 from isthmus.values.spi import ESP_SPI_SIZE, FIRST_SPI, Spi, spi_from, spi_octets
+from isthmus.values.time import Instant
 from isthmus.wire.v2.message import Payload
 from isthmus.wire.v2.notify import Notify
 from isthmus.wire.v2.security_association import SecurityAssociation
@@ -32,7 +33,7 @@ def make_offer(ctx: Context, rule: ChildPolicy, trigger: str, *, pfs: bool) -> C
     """Our side of a new Child SA. `pfs`: key exchange methods are offered too."""
     proposals = rule.proposals if pfs else without_ke(rule.proposals)
     return ChildOffer(
-        rule.name, ctx.registry.fresh_spi(), proposals, rule.local, rule.remote, trigger
+        rule.name, ctx.registry.fresh_spi(), proposals, rule.local, rule.remote, trigger, ctx.now
     )
 
 
@@ -183,6 +184,7 @@ def install(
     nonce_r: bytes,
     shared: Secret | None,
     initiated: bool,
+    asked_at: Instant,
     predecessor: ChildSa | None = None,
 ) -> ChildSa:
     """Derive keys and hand both directions to the data plane, the inbound one first."""
@@ -198,6 +200,7 @@ def install(
         remote=remote,
         encap=sa.nat.encap,
         initiated=initiated,
+        asked_at=asked_at,
         created_at=ctx.now,
         rekey_at=ctx.later(rekey_s),
         expires_at=ctx.later(rule.lifetimes.lifetime_s),

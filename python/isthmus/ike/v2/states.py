@@ -7,6 +7,7 @@ from isthmus.values.registry.ikev2 import KeMethod
 from isthmus.values.secret import Secret
 from isthmus.values.selector import Selectors
 from isthmus.values.spi import Spi
+from isthmus.values.time import Instant
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +48,7 @@ class ChildOffer:
     local: Selectors
     remote: Selectors
     trigger: str
+    asked_at: Instant
 
 
 @dataclass(frozen=True, slots=True)

@@ -164,6 +164,7 @@ def reply_received(
             nonce_r=nonce_r,
             shared=shared,
             initiated=True,
+            asked_at=purpose.offer.asked_at,
             predecessor=purpose.replaces,
         )
         _finish(ctx, sa, child, purpose.replaces, min(purpose.nonce, nonce_r))
@@ -335,6 +336,7 @@ def request_received(
         facts=(("phase", 2), ("suite", str(choice.chosen.suite)), ("why", choice.chosen.why)),
     )
     nonce_r = ctx.entropy.octets(NONCE_SIZE)
+    asked_at = ctx.now
 
     def finish(public: bytes, shared: Secret | None) -> None:
         spi_in = ctx.registry.fresh_spi()
@@ -352,6 +354,7 @@ def request_received(
             nonce_r=nonce_r,
             shared=shared,
             initiated=False,
+            asked_at=asked_at,
             predecessor=predecessor,
         )
         security, ts_i, ts_r = children.answer_payloads(choice, spi_in)

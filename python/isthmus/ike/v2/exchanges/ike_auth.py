@@ -157,6 +157,7 @@ def reply_received(ctx: Context, sa: SaV2, header: Header, payloads: tuple[Paylo
         nonce_r=sa.authenticating.nonce_r,
         shared=None,
         initiated=True,
+        asked_at=sa.created_at,
     )
     sa.authenticating = None
     ctx.lifecycle.phase2_up(ctx, sa, child)
@@ -288,6 +289,7 @@ def request_received(
         nonce_r=shown.nonce_r,
         shared=None,
         initiated=False,
+        asked_at=sa.created_at,
     )
     sa.authenticating = None
     reply += children.answer_payloads(choice, spi_in)
