@@ -65,6 +65,7 @@ class IkeEngine:
         self._admission = Admission(entropy)
         self._sas: dict[IkeSpi, SaV2] = {}
         self._children: dict[Spi, tuple[SaV2, ChildSa]] = {}
+        self._by_peer_spi: dict[Spi, tuple[SaV2, ChildSa]] = {}
         self._half_open: OrderedDict[tuple[Endpoint, bytes], SaV2] = OrderedDict()
         """Responder SAs by source and initiator SPI, to know a repeated first message."""
         self._replies_since = Instant(0.0)
@@ -169,14 +170,23 @@ class IkeEngine:
             if spi >= FIRST_SPI and spi not in self._children:
                 return spi
 
+    def peer_spi_is_taken(self, spi: Spi) -> bool:
+        """An outbound SA with this SPI, whichever peer chose it, is in the plane."""
+        found = self._by_peer_spi.get(spi)
+        return found is not None and found[1].state is not ChildState.GONE
+
     def child_added(self, sa: IkeSa, child: ChildSa) -> None:
-        """Make a Child SA findable by its inbound SPI."""
+        """Make a Child SA findable by its two SPIs."""
         assert isinstance(sa, SaV2)
         self._children[child.spi_in] = (sa, child)
+        self._by_peer_spi[child.spi_out] = (sa, child)
 
     def child_removed(self, child: ChildSa) -> None:
-        """Forget a Child SA's inbound SPI."""
+        """Forget a Child SA's two SPIs; the outbound one may be another's by now."""
         self._children.pop(child.spi_in, None)
+        found = self._by_peer_spi.get(child.spi_out)
+        if found is not None and found[1] is child:
+            del self._by_peer_spi[child.spi_out]
 
     def _no_longer_half_open(self, sa: SaV2) -> None:
         for key, found in tuple(self._half_open.items()):
@@ -422,7 +432,7 @@ class IkeEngine:
     def _by_plane_spi(self, spi: Spi, inbound: bool) -> tuple[SaV2, ChildSa] | None:
         if inbound:
             return self._children.get(spi)
-        return next((f for f in self._children.values() if f[1].spi_out == spi), None)
+        return self._by_peer_spi.get(spi)
 
     def _command(self, ctx: Context, event: CommandIssued) -> None:
         ticket = event.ticket

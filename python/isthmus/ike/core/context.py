@@ -89,6 +89,9 @@ class Registry(Protocol):
     def fresh_spi(self) -> Spi:
         """A random ESP SPI that no inbound SA of ours uses."""
 
+    def peer_spi_is_taken(self, spi: Spi) -> bool:
+        """An outbound SA with this SPI, whichever peer chose it, is in the plane."""
+
     def child_added(self, sa: IkeSa, child: ChildSa) -> None:
         """Make a Child SA findable by its inbound SPI."""
 

@@ -21,7 +21,7 @@ from isthmus.values.registry.ikev2 import (
 )
 from isthmus.values.secret import Secret
 from isthmus.values.selector import Selectors, TrafficSelector, selectors_text
-from isthmus.values.spi import ESP_SPI_SIZE, FIRST_SPI, Spi, spi_from, spi_octets
+from isthmus.values.spi import ESP_SPI_SIZE, FIRST_SPI, Spi, spi_from, spi_octets, spi_text
 from isthmus.values.time import Instant
 from isthmus.wire.v2.message import Payload
 from isthmus.wire.v2.notify import Notify
@@ -102,6 +102,20 @@ def valid_spi(octets: bytes) -> Spi:
     if spi < FIRST_SPI:
         raise Malformed(f"ESP SPI {spi} is reserved")
     return spi
+
+
+def refuse_taken(ctx: Context, spi: Spi) -> None:
+    """Raises NoAgreement for a peer's SPI that an outbound SA of ours has already.
+
+    Two honest peers choose the same one every 2^32 times, and the next try helps. A hostile one
+    could otherwise have another tunnel's SA updated or removed: the plane knows SAs by SPI.
+    """
+    if ctx.registry.peer_spi_is_taken(spi):
+        raise NoAgreement(
+            f"the peer's SPI {spi_text(spi)} is in use already",
+            notify=NotifyType.TEMPORARY_FAILURE,
+            code="E208",
+        )
 
 
 def selectors_of(payloads: tuple[Payload, ...], role: PayloadType) -> Selectors:

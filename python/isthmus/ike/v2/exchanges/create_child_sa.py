@@ -136,6 +136,7 @@ def reply_received(
     pfs = purpose.method is not KeMethod.NONE
     try:
         accepted = children.read_answer(purpose.offer, payloads, pfs=pfs)
+        children.refuse_taken(ctx, accepted.spi_out)
         nonce_r = look.must(payloads, Nonce).data
         peer_public = b""
         if pfs:
@@ -151,6 +152,11 @@ def reply_received(
         return
 
     def finish(shared: Secret | None) -> None:
+        if ctx.registry.peer_spi_is_taken(accepted.spi_out):  # since, by another exchange
+            taken = Failed("E208", "the peer's SPI is in use already", "", False)
+            _failed(ctx, sa, purpose.offer, purpose.replaces, taken)
+            sa.wishes.append(WantDeleteIke("the peer's answer for phase 2 cannot be used"))
+            return
         child = children.install(
             ctx,
             sa,
@@ -318,6 +324,7 @@ def request_received(
     rules = (replaces.rule,) if replaces is not None else sa.connection.rules
     try:
         choice = children.decide(rules, payloads, pfs=True)
+        children.refuse_taken(ctx, choice.spi_out)
     except NoAgreement as refusal:
         refuse(refusal.notify or NotifyType.NO_PROPOSAL_CHOSEN)
         name = replaces.rule.name if replaces is not None else ""
@@ -339,6 +346,9 @@ def request_received(
     asked_at = ctx.now
 
     def finish(public: bytes, shared: Secret | None) -> None:
+        if ctx.registry.peer_spi_is_taken(choice.spi_out):  # since, by another exchange
+            refuse(NotifyType.TEMPORARY_FAILURE)
+            return
         spi_in = ctx.registry.fresh_spi()
         predecessor = replaces if replaces is not None and replaces.is_usable else None
         child = children.install(

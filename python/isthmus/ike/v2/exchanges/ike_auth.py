@@ -139,6 +139,7 @@ def reply_received(ctx: Context, sa: SaV2, header: Header, payloads: tuple[Paylo
     assert sa.authenticating is not None
     try:
         accepted = children.read_answer(offer, payloads, pfs=False)
+        children.refuse_taken(ctx, accepted.spi_out)
     except (NoAgreement, Malformed) as refusal:
         code = refusal.code if isinstance(refusal, NoAgreement) else "E209"
         ctx.lifecycle.phase2_failed(ctx, sa, rule.name, Failed(code, str(refusal)))
@@ -262,6 +263,7 @@ def request_received(
         return
     try:
         choice = children.decide(connection.rules, payloads, pfs=False)
+        children.refuse_taken(ctx, choice.spi_out)
     except NoAgreement as refusal:
         reply.append(notify(refusal.notify or NotifyType.NO_PROPOSAL_CHOSEN))
         send_reply(ctx, sa, header, tuple(reply), local, remote)
