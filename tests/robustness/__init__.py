@@ -1,0 +1,1 @@
+"""What strangers and hostile peers may do to us: mutation, omission, forgery, leaks, reflection."""
