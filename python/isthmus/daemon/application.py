@@ -84,10 +84,12 @@ class Application:
         server = Server(service, self._asked.control)
         self._say_what_is_unusual()
         stopping = asyncio.create_task(self._stop.wait())
-        tasks = [
-            asyncio.create_task(work)
-            for work in (link.run(), self._serve(link, server, host), self._heartbeat(host))
-        ]
+        works = (
+            link.run(),
+            self._serve(link, server, host),
+            self._heartbeat(host, link.ready),
+        )
+        tasks = [asyncio.create_task(work) for work in works]
         try:
             await asyncio.wait({stopping, *tasks}, return_when=asyncio.FIRST_COMPLETED)
             if not stopping.done():
@@ -121,24 +123,31 @@ class Application:
             performer,
             self._journal,
             self._asked.configuration,
-            lambda: {"ike_jobs_shed": workers.shed, "ike_jobs_waiting": workers.waiting},
+            lambda: {
+                "ike_jobs_shed": workers.shed,
+                "ike_jobs_waiting": workers.waiting,
+                # Not counts of events but of what lives now: a leak shows here first.
+                **{f"ike_live_{name}": count for name, count in self._engine.census().items()},
+            },
         )
 
     async def _serve(self, link: PlaneLink, server: Server, host: Host) -> None:
         """Open the management socket once there is something to say, and report ready."""
         await link.ready.wait()
         await server.start()
-        self._recorder.take(Happening("daemon.ready", message=health_line(host.views())))
+        health = health_line(host.views())
+        self._recorder.take(Happening("daemon.ready", message=health))
+        self._tell(Status(health))
         self._tell(Ready())
         await asyncio.Event().wait()
 
-    async def _heartbeat(self, host: Host) -> None:
+    async def _heartbeat(self, host: Host, ready: asyncio.Event) -> None:
         """Once a second: a sign of life, the status line, and what the log's limiter held back."""
         said = ""
         expected = time.monotonic()
         while True:
             self._tell(Pulse())
-            text = health_line(host.views())
+            text = health_line(host.views()) if ready.is_set() else "starting"
             if text != said and self._tell(Status(text)):
                 said = text
             self._recorder.flush()

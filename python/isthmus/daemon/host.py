@@ -8,7 +8,7 @@ import asyncio
 import time
 import traceback
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Protocol
 
 from isthmus.backends.frames import (
@@ -57,6 +57,9 @@ class Engine(Protocol):
 
     def views(self, now: Instant) -> tuple[TunnelView, ...]:
         """A snapshot for management."""
+
+    def census(self) -> Mapping[str, int]:
+        """How many of everything live."""
 
 
 class Host:
