@@ -11,6 +11,7 @@ from typing import Literal
 import msgspec
 
 from isthmus.backends.specs import (
+    Direction,
     EndpointSpec,
     InterfaceState,
     LimitsSpec,
@@ -80,7 +81,7 @@ class UpdateSaFrame(Frame, frozen=True, tag="update_sa"):
     """Change an SA; None leaves a thing as it is."""
 
     ticket: int
-    direction: str
+    direction: Direction
     spi: int
     standby: bool | None = None
     local: EndpointSpec | None = None
@@ -93,7 +94,7 @@ class RemoveSaFrame(Frame, frozen=True, tag="remove_sa"):
     """Forget an SA and wipe its key."""
 
     ticket: int
-    direction: str
+    direction: Direction
     spi: int
 
 

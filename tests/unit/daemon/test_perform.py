@@ -47,7 +47,8 @@ class Stage:
         self.workers = Workers(SeededEntropy(1), self.events.append, self.plane.resolve_local)
         self.performer = Performer(self.records.append, self.events.append, self.workers, lab_keys)
         self.performer.plane = self.plane
-        self.performer.rules = RuleBook(CONFIGURATION)
+        self.rules = RuleBook(CONFIGURATION)
+        self.performer.rules = self.rules
 
 
 def stage(scene: Callable[[Stage], Awaitable[None]], lab_keys: LabKeys | None = None) -> None:
@@ -55,7 +56,7 @@ def stage(scene: Callable[[Stage], Awaitable[None]], lab_keys: LabKeys | None = 
 
     async def run() -> None:
         made = Stage(lab_keys)
-        await made.plane.set_policies(made.performer.rules.policies())
+        await made.plane.set_policies(made.rules.policies())
         try:
             await scene(made)
         finally:
@@ -147,7 +148,7 @@ def test_arming_reaches_the_plane_once_for_all_effects() -> None:
             (ArmPolicy("office", "net", "drop"), ArmPolicy("office", "net", "hold_quiet"))
         )
         assert calls == [1]
-        (policy,) = at.performer.rules.policies() if at.performer.rules else ()
+        (policy,) = at.rules.policies()
         wanted = PacketWantedNotice(policy.id, "10.1.0.1", "10.2.0.1", 1, 0, 0, 1)
         at.plane.packet(policy.id, wanted, b"packet")
         assert (await at.plane.policies())[0].held_packets == 1

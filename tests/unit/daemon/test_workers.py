@@ -1,0 +1,112 @@
+"""Slow jobs end as events, within bounds."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+import pytest
+
+from isthmus.crypto import agreement
+from isthmus.crypto.entropy import SeededEntropy
+from isthmus.daemon import workers
+from isthmus.daemon.workers import QUICK_METHODS, Workers
+from isthmus.ike.core.effects import Agree, Compute, Job, MakeKey, MakeKeyAndAgree, Resolve
+from isthmus.ike.core.events import ComputeFinished
+from isthmus.values.errors import LocalFault
+from isthmus.values.registry.ikev2 import KeMethod
+from isthmus.values.secret import Secret
+
+
+async def no_route(remote: str) -> str | None:
+    """A machine without routes."""
+    return None
+
+
+async def answer(
+    job: Job, resolve: Callable[[str], Awaitable[str | None]] = no_route
+) -> ComputeFinished:
+    """What becomes of one job."""
+    finished: asyncio.Queue[ComputeFinished] = asyncio.Queue()
+    pool = Workers(SeededEntropy(3), finished.put_nowait, resolve)
+    try:
+        pool.start(Compute(9, job))
+        assert finished.empty()  # never before `start` has returned
+        async with asyncio.timeout(10):
+            return await finished.get()
+    finally:
+        pool.close()
+
+
+@pytest.mark.parametrize(
+    "method", [KeMethod.CURVE25519, KeMethod.ECP_256, KeMethod.ECP_384, KeMethod.MODP_2048]
+)
+def test_two_sides_agree(method: KeMethod) -> None:
+    made = asyncio.run(answer(MakeKey(method)))
+    assert made.ticket == 9 and made.result is not None
+    private, public = made.result
+    assert isinstance(private, Secret) and isinstance(public, bytes)
+    both = asyncio.run(answer(MakeKeyAndAgree(method, public)))
+    assert both.result is not None
+    their_public, shared = both.result
+    assert isinstance(their_public, bytes)
+    ours = asyncio.run(answer(Agree(method, private, their_public)))
+    assert ours.result == (shared,)
+
+
+@pytest.mark.parametrize("method", [KeMethod.CURVE25519, KeMethod.ECP_384])
+def test_a_bad_value_is_refused_with_a_reason(method: KeMethod) -> None:
+    zero = bytes(agreement.public_size(method))
+    refused = asyncio.run(answer(MakeKeyAndAgree(method, zero)))
+    assert refused.result is None and refused.failure
+
+
+def test_quick_methods_are_quick_by_their_own_room() -> None:
+    assert not any(agreement.is_slow(method) for method in QUICK_METHODS)
+
+
+def test_too_many_jobs_are_shed_and_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(workers, "JOBS_MAX", 2)
+
+    async def run() -> None:
+        done: list[ComputeFinished] = []
+        pool = Workers(SeededEntropy(3), done.append, no_route)
+        for ticket in range(4):
+            pool.start(Compute(ticket, MakeKey(KeMethod.ECP_384)))
+        assert (pool.shed, pool.waiting) == (2, 2)
+        async with asyncio.timeout(10):
+            while len(done) < 4 or pool.waiting:
+                await asyncio.sleep(0.001)
+        assert {d.ticket for d in done if d.result is None} == {2, 3}
+        pool.close()
+
+    asyncio.run(run())
+
+
+def test_an_address_resolves_to_itself_and_ours() -> None:
+    async def route(remote: str) -> str | None:
+        return "192.0.2.1" if remote == "192.0.2.2" else None
+
+    found = asyncio.run(answer(Resolve("192.0.2.2", None), route))
+    assert found.result == (b"192.0.2.1", b"192.0.2.2")
+
+
+def test_a_local_address_that_is_given_is_taken() -> None:
+    found = asyncio.run(answer(Resolve("192.0.2.2", "192.0.2.7")))
+    assert found.result == (b"192.0.2.7", b"192.0.2.2")
+
+
+def test_a_name_is_looked_up() -> None:
+    async def route(remote: str) -> str | None:
+        return "127.0.0.1" if remote == "127.0.0.1" else None
+
+    found = asyncio.run(answer(Resolve("localhost", None), route))
+    assert found.result == (b"127.0.0.1", b"127.0.0.1")
+
+
+def test_no_route_and_no_plane_are_failures_with_a_sentence() -> None:
+    async def no_plane(remote: str) -> str | None:
+        raise LocalFault("there is no data plane")
+
+    no_way = asyncio.run(answer(Resolve("192.0.2.2", None)))
+    assert (no_way.result, no_way.failure) == (None, "there is no route to 192.0.2.2")
+    nobody = asyncio.run(answer(Resolve("192.0.2.2", None), no_plane))
+    assert (nobody.result, nobody.failure) == (None, "there is no data plane")
