@@ -81,9 +81,14 @@ fn read_socket(shared: &Arc<Shared>, receiver: &mut Receiver, moved: &mut Moved,
         let mut tally = Tally::default();
         for index in 0..count {
             match receiver.datagram(index) {
-                Some((octets, facts)) => arrived(
-                    shared, &table, exit, octets, facts, moved, &mut tally, now_ms,
-                ),
+                Some((octets, facts)) => {
+                    let length = facts.segment.unwrap_or(octets.len()).max(1);
+                    for part in octets.chunks_mut(length) {
+                        arrived(
+                            shared, &table, exit, part, &facts, moved, &mut tally, now_ms,
+                        );
+                    }
+                }
                 None => shared.counters.event(Event::DropTruncated),
             }
         }
@@ -107,7 +112,7 @@ fn arrived(
     table: &Table,
     exit: &Exit,
     octets: &mut [u8],
-    facts: Facts,
+    facts: &Facts,
     moved: &mut Moved,
     tally: &mut Tally,
     now_ms: u64,
@@ -123,7 +128,7 @@ fn arrived(
                 to_ike(shared, bound, facts, octets.get(offset..).unwrap_or(&[]))
             }
             Ok(Datagram::Esp { spi }) => {
-                let seen = open(shared, table, spi, octets, &facts, tally, now_ms);
+                let seen = open(shared, table, spi, octets, facts, tally, now_ms);
                 if seen == Some(Place::Highest) {
                     notice_move(shared, table, spi, facts.remote, moved, now_ms);
                 }
@@ -141,7 +146,7 @@ fn arrived(
             let esp = octets.get_mut(start..).unwrap_or_default();
             match ipsec::esp::spi(esp) {
                 Some(spi) => {
-                    open(shared, table, spi, esp, &facts, tally, now_ms);
+                    open(shared, table, spi, esp, facts, tally, now_ms);
                 }
                 None => shared.counters.refused(Reason::EspMalformed),
             }
@@ -149,7 +154,7 @@ fn arrived(
     }
 }
 
-fn to_ike(shared: &Shared, bound: SocketAddr, facts: Facts, message: &[u8]) {
+fn to_ike(shared: &Shared, bound: SocketAddr, facts: &Facts, message: &[u8]) {
     if message.len() < IKE_HEADER {
         return shared.counters.event(Event::DropIkeMalformed);
     }

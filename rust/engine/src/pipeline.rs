@@ -26,7 +26,7 @@ use crate::hold;
 use crate::sys::batch::{Sender, Transmit, BATCH};
 use crate::sys::random::SystemEntropy;
 use crate::sys::socket::{is_any, path_mtu, Pair};
-use crate::table::{Exit, HoldQueue, HoldState, Interface, Shared, Table};
+use crate::table::{Exit, ExitKind, HoldQueue, HoldState, Interface, Shared, Table};
 
 /// Longest IP packet that can come out of a TUN device.
 const PACKET_MAX: usize = 65_535;
@@ -38,6 +38,13 @@ struct Pending {
     exit: usize,
     df: bool,
     inner_octets: usize,
+}
+
+/// A way out used in this batch.
+struct Used {
+    token: u64,
+    pair: Arc<Pair>,
+    is_udp: bool,
 }
 
 /// What was found out for the SA used last in this batch.
@@ -55,7 +62,7 @@ pub struct Pipeline {
     pending: Vec<Pending>,
     transmits: Vec<Transmit>,
     /// The ways out used in this batch; almost always one.
-    exits: Vec<(u64, Arc<Pair>)>,
+    exits: Vec<Used>,
     route: Option<Route>,
     sender: Sender,
     answer: Vec<u8>,
@@ -275,14 +282,14 @@ impl Pipeline {
     }
 
     fn note_exit(&mut self, exit: &Exit) -> usize {
-        match self
-            .exits
-            .iter()
-            .position(|(token, _)| *token == exit.token)
-        {
+        match self.exits.iter().position(|used| used.token == exit.token) {
             Some(index) => index,
             None => {
-                self.exits.push((exit.token, Arc::clone(&exit.pair)));
+                self.exits.push(Used {
+                    token: exit.token,
+                    pair: Arc::clone(&exit.pair),
+                    is_udp: matches!(exit.kind, ExitKind::Udp { .. }),
+                });
                 self.exits.len() - 1
             }
         }
@@ -299,16 +306,25 @@ impl Pipeline {
                 .take_while(|p| p.exit == exit && p.df == df)
                 .count();
             let items = &self.transmits[first..first + run];
-            let pair = &self.exits[exit].1;
-            let socket = if df { &pair.df_set } else { &pair.df_clear };
+            let used = &self.exits[exit];
+            let socket = match df {
+                true => &used.pair.df_set,
+                false => &used.pair.df_clear,
+            };
+            // Without DF a packet may be longer than the path, which a group may not.
+            let segment = used.is_udp && df;
             let mut failed_octets = 0;
             let pending = &self.pending[first..first + run];
-            let sent = self
-                .sender
-                .send(socket.as_fd(), &self.arena, items, |index, errno| {
+            let sent = self.sender.send(
+                socket.as_fd(),
+                &self.arena,
+                items,
+                segment,
+                |index, errno| {
                     failed_octets += pending[index].inner_octets;
                     count_refusal(shared, items[index].remote, errno, now_ms);
-                });
+                },
+            );
             let all: usize = pending.iter().map(|p| p.inner_octets).sum();
             packets += u64::try_from(sent).unwrap_or(0);
             octets += u64::try_from(all - failed_octets).unwrap_or(0);
@@ -378,7 +394,7 @@ impl Pipeline {
         };
         let mut error = None;
         self.sender
-            .send(socket.as_fd(), &self.arena, &[item], |_, errno| {
+            .send(socket.as_fd(), &self.arena, &[item], false, |_, errno| {
                 error = Some(errno)
             });
         match error {

@@ -206,7 +206,7 @@ impl Control {
             &exit.pair.df_clear
         };
         let mut failure = None;
-        Sender::new().send(socket.as_fd(), &octets, &[item], |_, errno| {
+        Sender::new().send(socket.as_fd(), &octets, &[item], false, |_, errno| {
             failure = Some(errno)
         });
         match failure {

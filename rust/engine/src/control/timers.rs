@@ -87,6 +87,7 @@ impl Control {
                 exit.pair.df_clear.as_fd(),
                 &KEEPALIVE,
                 &[item],
+                false,
                 |_, errno| {
                     self.shared
                         .notices

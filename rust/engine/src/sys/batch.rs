@@ -13,6 +13,8 @@ pub const BATCH: usize = 64;
 const CONTROL_OCTETS: usize = 128;
 /// Longest datagram, and a little so that slots do not all start in the same cache set.
 const SLOT_OCTETS: usize = 65_535 + 193;
+/// Most octets that travel as one datagram: an IPv4 packet less its largest headers.
+const GROUP_OCTETS_MAX: usize = 65_000;
 
 #[repr(C, align(8))]
 #[derive(Clone, Copy)]
@@ -26,6 +28,8 @@ pub struct Facts {
     pub local: Option<IpAddr>,
     /// TOS octet or traffic class of the outer header.
     pub traffic_class: u8,
+    /// The octets are several datagrams of this length each, the last perhaps shorter (UDP_GRO).
+    pub segment: Option<usize>,
 }
 
 /// Buffers for one thread's receiving.
@@ -108,7 +112,7 @@ impl Receiver {
             return None;
         }
         let remote = decode_name(&self.names[index])?;
-        let (local, traffic_class) = read_control(&header.msg_hdr);
+        let told = read_control(&header.msg_hdr);
         let length = usize::try_from(header.msg_len).ok()?;
         let start = index.checked_mul(SLOT_OCTETS)?;
         let octets = self.octets.get_mut(start..start.checked_add(length)?)?;
@@ -116,8 +120,9 @@ impl Receiver {
             octets,
             Facts {
                 remote,
-                local,
-                traffic_class,
+                local: told.local,
+                traffic_class: told.traffic_class,
+                segment: told.segment,
             },
         ))
     }
@@ -129,10 +134,17 @@ impl Default for Receiver {
     }
 }
 
+/// What control messages say.
+#[derive(Default)]
+struct Told {
+    local: Option<IpAddr>,
+    traffic_class: u8,
+    segment: Option<usize>,
+}
+
 /// Walks the control messages that the kernel wrote.
-fn read_control(header: &libc::msghdr) -> (Option<IpAddr>, u8) {
-    let mut local = None;
-    let mut traffic_class = 0;
+fn read_control(header: &libc::msghdr) -> Told {
+    let mut told = Told::default();
     // SAFETY: the kernel has filled msg_control up to msg_controllen with well-formed messages;
     // CMSG_FIRSTHDR and CMSG_NXTHDR stay inside that length, and every data type is read unaligned
     // after its level, type and length were checked.
@@ -146,7 +158,7 @@ fn read_control(header: &libc::msghdr) -> (Option<IpAddr>, u8) {
                     if length >= control_length::<libc::in_pktinfo>() =>
                 {
                     let info = data.cast::<libc::in_pktinfo>().read_unaligned();
-                    local = Some(IpAddr::V4(Ipv4Addr::from(
+                    told.local = Some(IpAddr::V4(Ipv4Addr::from(
                         info.ipi_addr.s_addr.to_ne_bytes(),
                     )));
                 }
@@ -154,23 +166,28 @@ fn read_control(header: &libc::msghdr) -> (Option<IpAddr>, u8) {
                     if length >= control_length::<libc::in6_pktinfo>() =>
                 {
                     let info = data.cast::<libc::in6_pktinfo>().read_unaligned();
-                    local = Some(IpAddr::V6(Ipv6Addr::from(info.ipi6_addr.s6_addr)));
+                    told.local = Some(IpAddr::V6(Ipv6Addr::from(info.ipi6_addr.s6_addr)));
                 }
                 // IPv4 tells its TOS as one octet, IPv6 its traffic class as an int.
                 (libc::IPPROTO_IP, libc::IP_TOS) if length >= control_length::<u8>() => {
-                    traffic_class = data.read();
+                    told.traffic_class = data.read();
                 }
                 (libc::IPPROTO_IPV6, libc::IPV6_TCLASS)
                     if length >= control_length::<libc::c_int>() =>
                 {
-                    traffic_class = data.cast::<libc::c_int>().read_unaligned().to_le_bytes()[0];
+                    told.traffic_class =
+                        data.cast::<libc::c_int>().read_unaligned().to_le_bytes()[0];
+                }
+                (libc::SOL_UDP, libc::UDP_GRO) if length >= control_length::<libc::c_int>() => {
+                    let size = data.cast::<libc::c_int>().read_unaligned();
+                    told.segment = usize::try_from(size).ok().filter(|size| *size > 0);
                 }
                 _ => {}
             }
             message = libc::CMSG_NXTHDR(header, message);
         }
     }
-    (local, traffic_class)
+    told
 }
 
 /// cmsg_len of a control message that holds one `T`.
@@ -197,6 +214,10 @@ pub struct Sender {
     vectors: Vec<libc::iovec>,
     names: Vec<libc::sockaddr_storage>,
     controls: Vec<Control>,
+    /// Items in each prepared message.
+    group_sizes: Vec<usize>,
+    /// The system refused grouped items that it took one by one; it is not asked again.
+    segment_refused: bool,
 }
 
 impl Sender {
@@ -215,25 +236,40 @@ impl Sender {
             vectors: vec![vector; BATCH],
             names: vec![name; BATCH],
             controls: vec![Control([0; CONTROL_OCTETS]); BATCH],
+            group_sizes: Vec::with_capacity(BATCH),
+            segment_refused: false,
         }
     }
 
     /// Sends the items in order. Each one that the kernel refuses is reported with its index and
     /// error number and skipped; when the send buffer is full, all that remain are reported with
     /// EAGAIN. Gives the number sent.
+    ///
+    /// With `segment` (a UDP socket that sets DF), neighbours of one length to one peer travel the
+    /// kernel as one datagram that is cut at the end of its way (UDP_SEGMENT).
     pub fn send(
         &mut self,
         socket: BorrowedFd<'_>,
         arena: &[u8],
         items: &[Transmit],
+        segment: bool,
         mut refused: impl FnMut(usize, i32),
     ) -> usize {
         let mut sent = 0_usize;
         let mut done = 0_usize;
+        // Items before this index go one by one, because their group was refused.
+        let mut single_until = 0_usize;
+        let mut single_refused = false;
         while done < items.len() {
-            let chunk = &items[done..items.len().min(done + BATCH)];
-            self.fill(arena, chunk);
-            let count = libc::c_uint::try_from(chunk.len()).unwrap_or(1);
+            let single = done < single_until || !segment || self.segment_refused;
+            let end = if done < single_until {
+                single_until
+            } else {
+                items.len()
+            };
+            let chunk = &items[done..end.min(done + BATCH)];
+            let messages = self.fill(arena, chunk, !single);
+            let count = libc::c_uint::try_from(messages).unwrap_or(1);
             // SAFETY: the first `count` headers point to names, vectors and control buffers owned
             // by `self` and to octets of `arena`, all alive across the call; the kernel only reads
             // them (and writes msg_len).
@@ -247,6 +283,7 @@ impl Sender {
             };
             match usize::try_from(result) {
                 Ok(taken) => {
+                    let taken: usize = self.group_sizes.iter().take(taken).sum();
                     sent += taken;
                     done += taken.max(1);
                 }
@@ -254,6 +291,7 @@ impl Sender {
                     let number = io::Error::last_os_error()
                         .raw_os_error()
                         .unwrap_or(libc::EIO);
+                    let group = self.group_sizes.first().copied().unwrap_or(1);
                     match number {
                         libc::EINTR => {}
                         // ENOBUFS is a full queue of the device: as good as a full send buffer.
@@ -261,41 +299,97 @@ impl Sender {
                             (done..items.len()).for_each(|index| refused(index, libc::EAGAIN));
                             break;
                         }
+                        _ if group > 1 => {
+                            single_until = done + group;
+                            single_refused = false;
+                        }
                         other => {
+                            single_refused = true;
                             refused(done, other);
                             done += 1;
                         }
                     }
                 }
             }
+            if single_until > 0 && done >= single_until {
+                // One by one they went: it is the grouping that this way out cannot do.
+                self.segment_refused |= !single_refused;
+                single_until = 0;
+            }
         }
         sent
     }
 
-    fn fill(&mut self, arena: &[u8], items: &[Transmit]) {
-        for (index, item) in items.iter().enumerate() {
-            let octets = arena.get(item.start..item.end).unwrap_or(&[]);
-            // The kernel does not write through an outgoing vector; the type has no const form.
-            self.vectors[index] = libc::iovec {
-                iov_base: octets.as_ptr().cast_mut().cast(),
-                iov_len: octets.len(),
+    /// Prepares messages for the items, in groups if `segment` says so; gives their number.
+    fn fill(&mut self, arena: &[u8], items: &[Transmit], segment: bool) -> usize {
+        self.group_sizes.clear();
+        let mut first = 0_usize;
+        while let Some(item) = items.get(first) {
+            let group = if segment {
+                group_length(&items[first..])
+            } else {
+                1
             };
+            for (vector, part) in self.vectors[first..]
+                .iter_mut()
+                .zip(&items[first..first + group])
+            {
+                let octets = arena.get(part.start..part.end).unwrap_or(&[]);
+                // The kernel does not write through an outgoing vector; the type has no const form.
+                *vector = libc::iovec {
+                    iov_base: octets.as_ptr().cast_mut().cast(),
+                    iov_len: octets.len(),
+                };
+            }
+            let index = self.group_sizes.len();
             let name_length = encode_name(item.remote, &mut self.names[index]);
             let header = &mut self.headers[index].msg_hdr;
             header.msg_name = (&raw mut self.names[index]).cast();
             header.msg_namelen = name_length;
-            header.msg_iov = &raw mut self.vectors[index];
-            header.msg_iovlen = 1;
+            header.msg_iov = &raw mut self.vectors[first];
+            header.msg_iovlen = group;
             header.msg_flags = 0;
             header.msg_control = self.controls[index].0.as_mut_ptr().cast();
             header.msg_controllen = CONTROL_OCTETS;
-            let used = write_control(header, item);
+            let cut = if group > 1 {
+                u16::try_from(item.end - item.start).ok()
+            } else {
+                None
+            };
+            let used = write_control(header, item, cut);
             header.msg_controllen = used;
             if used == 0 {
                 header.msg_control = std::ptr::null_mut();
             }
+            self.group_sizes.push(group);
+            first += group;
+        }
+        self.group_sizes.len()
+    }
+}
+
+/// How many of the items can travel together: the same way, all of one length, the last perhaps
+/// shorter, and not more than one datagram's octets.
+fn group_length(items: &[Transmit]) -> usize {
+    let Some(head) = items.first() else { return 0 };
+    let size = head.end - head.start;
+    let mut octets = size;
+    let mut count = 1;
+    for item in &items[1..] {
+        let length = item.end - item.start;
+        let same_way = item.remote == head.remote
+            && item.local == head.local
+            && item.traffic_class == head.traffic_class;
+        if !same_way || length > size || octets + length > GROUP_OCTETS_MAX {
+            break;
+        }
+        octets += length;
+        count += 1;
+        if length < size {
+            break;
         }
     }
+    count
 }
 
 // SAFETY: the raw pointers in the header arrays are written and used within one call of `send`,
@@ -310,11 +404,11 @@ impl Default for Sender {
 }
 
 /// Writes the control messages of one datagram; gives their length.
-fn write_control(header: &libc::msghdr, item: &Transmit) -> usize {
+fn write_control(header: &libc::msghdr, item: &Transmit, cut: Option<u16>) -> usize {
     let mut used = 0_usize;
     // SAFETY: msg_control points to CONTROL_OCTETS octets, aligned for cmsghdr, and msg_controllen
-    // says so; at most one packet information (40 octets with its header) and one traffic class
-    // (24) are written, which fits; CMSG_NXTHDR reads the next header's length only inside that
+    // says so; at most one packet information (40 octets with its header), one traffic class
+    // (24) and one segment size (24) are written, which fits; CMSG_NXTHDR reads the next header's length only inside that
     // room, and every message written carries its own length.
     unsafe {
         std::ptr::write_bytes(header.msg_control.cast::<u8>(), 0, CONTROL_OCTETS);
@@ -340,6 +434,10 @@ fn write_control(header: &libc::msghdr, item: &Transmit) -> usize {
                 SocketAddr::V4(_) => put(message, libc::IPPROTO_IP, libc::IP_TOS, value),
                 SocketAddr::V6(_) => put(message, libc::IPPROTO_IPV6, libc::IPV6_TCLASS, value),
             };
+            message = libc::CMSG_NXTHDR(header, message);
+        }
+        if let Some(size) = cut.filter(|_| !message.is_null()) {
+            used += put(message, libc::SOL_UDP, libc::UDP_SEGMENT, size);
         }
     }
     used
@@ -444,7 +542,7 @@ mod tests {
         SocketAddr::try_from(rustix::net::getsockname(&pair.df_set).unwrap()).unwrap()
     }
 
-    fn exchange(address: &str) {
+    fn exchange(address: &str, segment: bool) {
         let left = udp_pair(format!("{address}:0").parse().unwrap(), 0).unwrap();
         let right = udp_pair(format!("{address}:0").parse().unwrap(), 0).unwrap();
         let to = bound(&right);
@@ -452,13 +550,13 @@ mod tests {
         let items: Vec<Transmit> = (0..100)
             .map(|i| Transmit {
                 start: i,
-                end: i + 10,
+                end: i + length(i),
                 remote: to,
                 local: Some(to.ip()),
                 traffic_class: 0x2a,
             })
             .collect();
-        let sent = Sender::new().send(left.df_set.as_fd(), &arena, &items, |i, e| {
+        let sent = Sender::new().send(left.df_set.as_fd(), &arena, &items, segment, |i, e| {
             panic!("{i} refused: {e}")
         });
         assert_eq!(sent, 100);
@@ -468,23 +566,53 @@ mod tests {
             let count = receiver.receive(right.df_set.as_fd()).unwrap();
             for index in 0..count {
                 let (octets, facts) = receiver.datagram(index).unwrap();
-                assert_eq!(octets, &arena[seen..seen + 10]);
+                for part in octets.chunks(facts.segment.unwrap_or(octets.len())) {
+                    assert_eq!(part, &arena[seen..seen + length(seen)]);
+                    seen += 1;
+                }
                 assert_eq!(facts.remote, bound(&left));
                 assert_eq!(facts.local, Some(to.ip()));
                 assert_eq!(facts.traffic_class, 0x2a);
-                seen += 1;
             }
         }
     }
 
-    #[test]
-    fn a_batch_arrives_in_order_with_address_and_class_over_ipv4() {
-        exchange("127.0.0.1");
+    /// Runs of one length, with a shorter and a longer one in between.
+    fn length(index: usize) -> usize {
+        match index {
+            33 | 34 | 71 => 7,
+            50 => 30,
+            _ => 10,
+        }
     }
 
     #[test]
-    fn a_batch_arrives_in_order_with_address_and_class_over_ipv6() {
-        exchange("[::1]");
+    fn a_batch_arrives_in_order_with_address_and_class() {
+        for address in ["127.0.0.1", "[::1]"] {
+            exchange(address, false);
+            exchange(address, true);
+        }
+    }
+
+    #[test]
+    fn groups_are_of_one_way_and_length_with_a_shorter_end() {
+        let item = |length: usize, port: u16| Transmit {
+            start: 5,
+            end: 5 + length,
+            remote: SocketAddr::from(([192, 0, 2, 1], port)),
+            local: None,
+            traffic_class: 0,
+        };
+        let lengths = |list: &[(usize, u16)]| {
+            let items: Vec<_> = list.iter().map(|(l, p)| item(*l, *p)).collect();
+            group_length(&items)
+        };
+        assert_eq!(lengths(&[(9, 1)]), 1);
+        assert_eq!(lengths(&[(9, 1), (9, 1), (9, 1)]), 3);
+        assert_eq!(lengths(&[(9, 1), (9, 2)]), 1);
+        assert_eq!(lengths(&[(9, 1), (10, 1)]), 1);
+        assert_eq!(lengths(&[(9, 1), (8, 1), (8, 1)]), 2);
+        assert_eq!(lengths(&[(1400, 1); 64]), 46);
     }
 
     #[test]
@@ -508,6 +636,7 @@ mod tests {
             pair.df_set.as_fd(),
             &arena,
             &[short, long, short],
+            false,
             |i, e| refusals.push((i, e)),
         );
         assert_eq!((sent, refusals), (2, vec![(1, libc::EMSGSIZE)]));

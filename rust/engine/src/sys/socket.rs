@@ -78,6 +78,8 @@ fn udp_socket(address: SocketAddr, mark: u32, df: Df) -> io::Result<OwnedFd> {
     prepare(&socket, mark)?;
     set_df_policy(&socket, address.ip(), df)?;
     ask_for_facts(&socket, address.ip())?;
+    // A system without it delivers datagrams one by one.
+    let _ = set_option(&socket, libc::SOL_UDP, libc::UDP_GRO, 1);
     Ok(socket)
 }
 
