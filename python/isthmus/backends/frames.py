@@ -77,6 +77,13 @@ class InstallSaFrame(Frame, frozen=True, tag="install_sa"):
     sa: SaSpec
 
 
+class ExpectSaFrame(Frame, frozen=True, tag="expect_sa"):
+    """Keep ESP for this SPI, bounded, until its SA is installed or removed, or time ends it."""
+
+    ticket: int
+    spi: int
+
+
 class UpdateSaFrame(Frame, frozen=True, tag="update_sa"):
     """Change an SA; None leaves a thing as it is."""
 
@@ -143,6 +150,7 @@ Command = (
     | DetachInterface
     | SetPolicies
     | InstallSaFrame
+    | ExpectSaFrame
     | UpdateSaFrame
     | RemoveSaFrame
     | Flush

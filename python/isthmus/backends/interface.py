@@ -54,6 +54,10 @@ class DataPlane(Protocol):
     def install_sa(self, sa: SaSpec) -> Awaitable[None]:
         """Install one direction of a Child SA; refused when the SPI is taken."""
 
+    def expect_sa(self, spi: int) -> Awaitable[None]:
+        """Keep ESP for an inbound SPI, bounded, until its SA is installed or removed, or time
+        ends it. A plane that cannot do so refuses; nothing is lost then but those packets."""
+
     def update_sa(
         self,
         direction: Direction,

@@ -48,6 +48,7 @@ class SimulatedPlane:
         self.ports: tuple[PortSpec, ...] = ()
         self.sent: list[tuple[EndpointSpec, EndpointSpec, bytes]] = []
         self.released: list[bytes] = []
+        self.expected: set[int] = set()
         self.kept_alive: dict[tuple[EndpointSpec, EndpointSpec], int] = {}
         self.routes: dict[str, str] = {}
 
@@ -82,10 +83,16 @@ class SimulatedPlane:
         if (sa.direction, sa.spi) in self._sas:
             return _refused(f"SPI 0x{sa.spi:08x} is taken")
         self._sas[sa.direction, sa.spi] = sa
+        if sa.direction == "in":
+            self.expected.discard(sa.spi)
         policy = self._policies.get(sa.policy)
         if sa.direction == "out" and policy is not None:
             self.released += policy.held
             policy.held.clear()
+        return _done(None)
+
+    def expect_sa(self, spi: int) -> Awaitable[None]:
+        self.expected.add(spi)
         return _done(None)
 
     def update_sa(
@@ -113,6 +120,9 @@ class SimulatedPlane:
         return _done(None)
 
     def remove_sa(self, direction: Direction, spi: int) -> Awaitable[None]:
+        if direction == "in" and spi in self.expected:
+            self.expected.remove(spi)
+            return _done(None)
         if self._sas.pop((direction, spi), None) is None:
             return _refused(f"SPI 0x{spi:08x} is unknown")
         return _done(None)

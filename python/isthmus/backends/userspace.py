@@ -20,6 +20,7 @@ from isthmus.backends.frames import (
     DatagramOut,
     DetachInterface,
     Done,
+    ExpectSaFrame,
     Flush,
     Frame,
     Hello,
@@ -151,6 +152,9 @@ class UserspacePlane:
 
     def install_sa(self, sa: SaSpec) -> Awaitable[None]:
         return self._do(lambda ticket: InstallSaFrame(ticket, sa))
+
+    def expect_sa(self, spi: int) -> Awaitable[None]:
+        return self._do(lambda ticket: ExpectSaFrame(ticket, spi))
 
     def update_sa(
         self,
