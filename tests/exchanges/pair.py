@@ -12,6 +12,7 @@ from isthmus.ike.core.effects import (
     ArmPolicy,
     Compute,
     Effect,
+    ExpectSa,
     InstallSa,
     Keepalive,
     MakeKey,
@@ -139,7 +140,7 @@ class Side:
                         self.standby[effect.spi] = effect.standby
                 case UpdateSa(spi=spi, inbound=False, standby=bool() as standby):
                     self.standby[spi] = standby
-                case UpdateSa():
+                case UpdateSa() | ExpectSa():
                     pass
                 case RemoveSa(spi, inbound):
                     assert self.sas.pop((spi, inbound), None) is not None, "it was installed"

@@ -26,6 +26,7 @@ from isthmus.ike.core.events import (
     OrphanFound,
     PacketWanted,
     PeerMoved,
+    RuleIdle,
 )
 from isthmus.ike.core.sa import IkeSa
 from isthmus.ike.core.views import TunnelView
@@ -95,6 +96,8 @@ class IkeEngine:
                 self._command(ctx, event)
             case PacketWanted():
                 self._tunnels.packet_wanted(ctx, event)
+            case RuleIdle():
+                self._tunnels.rule_idle(ctx, event)
             case ComputeFinished():
                 self._computed(ctx, event)
             case LifetimeReached():

@@ -24,6 +24,7 @@ class TimerKind(Enum):
     LINGER = auto()
     RETRY = auto()
     RETIRE = auto()
+    PHASE1_IDLE = auto()
     ADOPT = auto()
 
 

@@ -68,6 +68,8 @@ class ChildSa:
     standby: bool = False
     """Outbound waits until the peer is seen to use the pair (we answered a rekey)."""
     state: ChildState = ChildState.INSTALLED
+    outbound_gone: bool = False
+    """Nothing leaves by it any more, while its deletion is under way."""
     predecessor: "ChildSa | None" = None
     rekeyed_by_peer: "PeerRekey | None" = None
     """A crossing rekey of the peer while ours is on its way (RFC 7296 §2.8.1)."""

@@ -58,6 +58,9 @@ class Lifecycle(Protocol):
     def phase2_failed(self, ctx: "Context", sa: IkeSa, rule: str, failed: Failed) -> None:
         """An attempt to make a Child SA was refused."""
 
+    def phase2_closing(self, ctx: "Context", sa: IkeSa, child: ChildSa) -> None:
+        """A Child SA is about to be deleted by us: its packets are to wait."""
+
     def phase2_gone(self, ctx: "Context", sa: IkeSa, child: ChildSa, reason: str) -> None:
         """A Child SA that nothing replaced is no more."""
 

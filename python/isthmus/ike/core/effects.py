@@ -49,6 +49,17 @@ class InstallSa:
 
 
 @dataclass(frozen=True, slots=True)
+class ExpectSa:
+    """We have told the peer an SPI whose keys do not exist yet.
+
+    The peer may send on it the moment it has answered, before its answer is worked through here:
+    the data plane keeps such packets, bounded, until `InstallSa` or `RemoveSa` or time ends it.
+    """
+
+    spi: Spi
+
+
+@dataclass(frozen=True, slots=True)
 class UpdateSa:
     """Change an installed SA; None leaves a thing as it is."""
 
@@ -140,4 +151,14 @@ class Record:
     happening: Happening
 
 
-Effect = SendDatagram | InstallSa | UpdateSa | RemoveSa | ArmPolicy | Keepalive | Compute | Record
+Effect = (
+    SendDatagram
+    | InstallSa
+    | ExpectSa
+    | UpdateSa
+    | RemoveSa
+    | ArmPolicy
+    | Keepalive
+    | Compute
+    | Record
+)

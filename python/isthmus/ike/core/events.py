@@ -60,6 +60,14 @@ class PacketWanted:
 
 
 @dataclass(frozen=True, slots=True)
+class RuleIdle:
+    """No inside traffic has passed under a rule, in either direction, for its idle time."""
+
+    tunnel: str
+    rule: str
+
+
+@dataclass(frozen=True, slots=True)
 class LifetimeReached:
     """A data plane counted to a limit of octets, packets or sequence numbers."""
 
@@ -118,6 +126,7 @@ Event = (
     | DeadlineReached
     | CommandIssued
     | PacketWanted
+    | RuleIdle
     | LifetimeReached
     | PeerMoved
     | FirstPacket

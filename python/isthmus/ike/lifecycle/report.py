@@ -93,7 +93,7 @@ def _rule_state(run: TunnelRun, rule: RuleRun) -> RuleState:
         return RuleState.NEGOTIATING
     if rule.failure is not None:
         return RuleState.FAILED
-    return RuleState.ARMED
+    return RuleState.IDLE if rule.idle else RuleState.ARMED
 
 
 def _child_view(child: ChildSa, now: Instant) -> ChildView:

@@ -45,7 +45,10 @@ class RuleRun:
     tries: int = 0
     """Failed attempts in a row."""
     held_down: bool = False
-    was_up: bool = False
+    idle: bool = False
+    """Phase 2 was up and was closed for silence; the next packet brings it back."""
+    closing: bool = False
+    """Its Child SA is being deleted."""
     tickets: list[int] = field(default_factory=list)
     """Commands that wait for this rule to come up."""
 

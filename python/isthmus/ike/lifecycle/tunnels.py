@@ -5,7 +5,7 @@ from isthmus.ike.core.child import ChildSa, ChildState
 from isthmus.ike.core.context import Context, Fact, Failed
 from isthmus.ike.core.dialect import Dialect
 from isthmus.ike.core.effects import ArmPolicy, RemoveSa
-from isthmus.ike.core.events import OrphanFound, PacketWanted
+from isthmus.ike.core.events import OrphanFound, PacketWanted, RuleIdle
 from isthmus.ike.core.sa import IkeSa
 from isthmus.ike.lifecycle.tunnel import Orphan, PastFailure, RuleRun, TunnelRun, new_run
 from isthmus.policy.connection import Configuration, Connection, DpdAction, Start
@@ -70,6 +70,10 @@ class Tunnels:
             return
         if rule.wanted or rule.child is not None or rule.policy.start is Start.LISTEN:
             return
+        if rule.closing:
+            rule.wanted = True
+            rule.trigger = f"packet {event.packet}"
+            return
         if rule.waits(ctx.now):
             return
         ctx.record(
@@ -80,6 +84,27 @@ class Tunnels:
             facts=(("packet", str(event.packet)), ("held", event.held)),
         )
         self.want(ctx, run, rule, f"packet {event.packet}")
+
+    def rule_idle(self, ctx: Context, event: RuleIdle) -> None:
+        """Silence: phase 2 is closed by a proper delete, phase 1 stays."""
+        run = self.runs.get(event.tunnel)
+        rule = run.rules.get(event.rule) if run is not None else None
+        if run is None or rule is None or rule.policy.idle_s is None:
+            return
+        if rule.policy.start is Start.ALWAYS:
+            return
+        child = rule.child
+        sa = self.sa_of(child) if child is not None else None
+        if child is None or sa is None or rule.closing:
+            return
+        ctx.record(
+            "phase2.idle",
+            f"no traffic of rule {rule.policy.name} for {rule.policy.idle_s:g} s: phase 2 closes",
+            connection=run.connection,
+            rule=rule.policy.name,
+        )
+        rule.idle = True
+        self._dialect.delete_child(ctx, sa, child)
 
     def want(self, ctx: Context, run: TunnelRun, rule: RuleRun, trigger: str) -> None:
         """Phase 2 of this rule should stand: over a phase 1 that is there, or a new one."""
@@ -279,7 +304,8 @@ class Tunnels:
         rule.wanted = False
         rule.failure = None
         rule.tries = 0
-        rule.was_up = True
+        rule.idle = False
+        rule.closing = False
         if not renewed:
             rule.since = ctx.now
             rule.trigger = trigger
@@ -324,6 +350,14 @@ class Tunnels:
             elif not sa.initiator:
                 ctx.agenda.arm(sa.owner, TimerKind.RETIRE, ctx.later(CHILDLESS_S))
 
+    def phase2_closing(self, ctx: Context, sa: IkeSa, child: ChildSa) -> None:
+        """Our Delete goes out: packets wait until the peer has answered it."""
+        run = self.runs.get(sa.connection.name)
+        rule = run.rules.get(child.rule.name) if run is not None else None
+        if run is not None and rule is not None and rule.child is child:
+            rule.closing = True
+            self._arm(ctx, run, rule)
+
     def phase2_gone(self, ctx: Context, sa: IkeSa, child: ChildSa, reason: str) -> None:
         """A Child SA that nothing replaced is no more."""
         run = self.runs.get(sa.connection.name)
@@ -341,10 +375,17 @@ class Tunnels:
         if rule.child is not None:
             return
         rule.since = ctx.now
+        rule.closing = False
+        rule.idle = rule.idle or (sa.is_open and not rule.held_down)
         self._arm(ctx, run, rule)
         self._maybe_closed(ctx, run)
+        self._watch_phase1(ctx, run, sa)
         reconnect = run.connection.liveness.action is DpdAction.RECONNECT
         if run.held_down or rule.held_down:
+            return
+        if rule.wanted:
+            rule.wanted = False
+            self.want(ctx, run, rule, rule.trigger)
             return
         if rule.policy.start is Start.ALWAYS or (reconnect and "not answered" in reason):
             rule.wanted = True
@@ -487,6 +528,12 @@ class Tunnels:
             self._initiate(ctx, run, remote)
         ctx.agenda.arm(tunnel_owner(run), TimerKind.ADOPT, ctx.later(ORPHAN_LINGER_S))
 
+    def _watch_phase1(self, ctx: Context, run: TunnelRun, sa: IkeSa) -> None:
+        """A phase 1 without phase 2 may end after a while, if the configuration says so."""
+        pause = run.connection.phase1_idle_s
+        if pause is not None and sa.is_open and not sa.children:
+            ctx.agenda.arm(sa.owner, TimerKind.PHASE1_IDLE, ctx.later(pause))
+
     def planes_lost(self, ctx: Context, sa: IkeSa, child: ChildSa, reason: str) -> None:
         """A data plane does not carry this pair (any more): close it towards the peer too."""
         self._dialect.delete_child(ctx, sa, child)
@@ -533,9 +580,10 @@ class Tunnels:
 
     def _arm(self, ctx: Context, run: TunnelRun, rule: RuleRun) -> None:
         """Tell the plane what becomes of packets that find no SA."""
+        busy = rule.closing or rule.wanted or rule.waits(ctx.now)
         if run.held_down or rule.held_down:
             how = "drop"
-        elif rule.wanted or rule.waits(ctx.now) or rule.policy.start is Start.LISTEN:
+        elif busy or rule.policy.start is Start.LISTEN:
             how = "hold_quiet"
         else:
             how = "hold"

@@ -3,7 +3,7 @@
 from isthmus.ike.core.agenda import TimerKind
 from isthmus.ike.core.child import ChildSa
 from isthmus.ike.core.context import Context, Failed
-from isthmus.ike.core.effects import InstallSa
+from isthmus.ike.core.effects import ExpectSa, InstallSa
 from isthmus.ike.v2.keys import ChildKeys, child_keys
 from isthmus.ike.v2.sa import SaV2
 from isthmus.ike.v2.states import ChildOffer
@@ -32,9 +32,9 @@ from isthmus.wire.v2.selectors import TrafficSelectors
 def make_offer(ctx: Context, rule: ChildPolicy, trigger: str, *, pfs: bool) -> ChildOffer:
     """Our side of a new Child SA. `pfs`: key exchange methods are offered too."""
     proposals = rule.proposals if pfs else without_ke(rule.proposals)
-    return ChildOffer(
-        rule.name, ctx.registry.fresh_spi(), proposals, rule.local, rule.remote, trigger, ctx.now
-    )
+    spi = ctx.registry.fresh_spi()
+    ctx.emit(ExpectSa(spi))
+    return ChildOffer(rule.name, spi, proposals, rule.local, rule.remote, trigger, ctx.now)
 
 
 def without_ke(proposals: tuple[Proposal, ...]) -> tuple[Proposal, ...]:

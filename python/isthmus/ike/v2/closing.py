@@ -59,11 +59,18 @@ def drop_child(ctx: Context, sa: SaV2, child: ChildSa) -> None:
     """Take both directions out of the data plane at once."""
     if child.state is not ChildState.GONE:
         child.move(ChildState.GONE)
-        ctx.emit(RemoveSa(child.spi_out, inbound=False))
+        stop_sending(ctx, child)
         ctx.emit(RemoveSa(child.spi_in, inbound=True))
     ctx.agenda.forget(child.owner)
     sa.children.pop(child.spi_in, None)
     ctx.registry.child_removed(child)
+
+
+def stop_sending(ctx: Context, child: ChildSa) -> None:
+    """Nothing more leaves by this pair: its packets would reach a peer that has forgotten it."""
+    if not child.outbound_gone:
+        child.outbound_gone = True
+        ctx.emit(RemoveSa(child.spi_out, inbound=False))
 
 
 def retire_child(ctx: Context, sa: SaV2, child: ChildSa) -> None:
@@ -71,7 +78,7 @@ def retire_child(ctx: Context, sa: SaV2, child: ChildSa) -> None:
     if child.state is ChildState.GONE:
         return
     child.move(ChildState.GONE)
-    ctx.emit(RemoveSa(child.spi_out, inbound=False))
+    stop_sending(ctx, child)
     ctx.agenda.forget(child.owner)
     ctx.agenda.arm(child.owner, TimerKind.LINGER, ctx.later(LINGER_S))
     sa.children.pop(child.spi_in, None)
@@ -79,7 +86,7 @@ def retire_child(ctx: Context, sa: SaV2, child: ChildSa) -> None:
 
 def promote(ctx: Context, child: ChildSa) -> None:
     """The peer uses the new pair: we may send on it too."""
-    if child.standby and child.state is not ChildState.GONE:
+    if child.standby and not child.outbound_gone:
         child.standby = False
         ctx.emit(UpdateSa(child.spi_out, inbound=False, standby=False))
 

@@ -366,6 +366,9 @@ def timer(ctx: Context, sa: SaV2, kind: TimerKind) -> None:
                 closing.forget(ctx, sa)
             else:
                 wish(ctx, sa, WantDeleteIke("another phase 1 with this peer took its place"))
+        case TimerKind.PHASE1_IDLE:
+            if not sa.children:
+                wish(ctx, sa, WantDeleteIke("phase 1 was idle"))
         case (
             TimerKind.CHILD_REKEY
             | TimerKind.CHILD_EXPIRE

@@ -24,6 +24,11 @@ def delete_child(ctx: Context, sa: SaV2, wish: WantDeleteChild) -> bool:
     child = sa.children.get(wish.spi_in)
     if child is None or child.state in (ChildState.DELETING, ChildState.GONE):
         return False
+    if child.is_usable:
+        # Packets that come from now on wait for a new pair instead of going to one that the peer
+        # is about to forget.
+        ctx.lifecycle.phase2_closing(ctx, sa, child)
+        closing.stop_sending(ctx, child)
     child.move(ChildState.DELETING)
     payload = Delete(SecurityProtocol.ESP, (spi_octets(child.spi_in),))
     send_request(ctx, sa, ExchangeType.INFORMATIONAL, (payload,), ForDeleteChild(child.spi_in))
@@ -140,6 +145,7 @@ def _ended(ctx: Context, sa: SaV2, child: ChildSa, reason: str) -> None:
         closing.retire_child(ctx, sa, child)
         return
     deleting = child.state is ChildState.DELETING
-    closing.drop_child(ctx, sa, child)
+    # Packets of the peer may still be on the road.
+    closing.retire_child(ctx, sa, child)
     if usable or deleting:
         ctx.lifecycle.phase2_gone(ctx, sa, child, reason)
