@@ -152,8 +152,9 @@ class PlaneLink:
         reason = "data plane restarted" if restarted else "data plane does not have it"
         for spi, inbound in present - known:
             await plane.remove_sa(direction(inbound), spi)
+        # All are forgotten before the first is told: the engine answers by removing pairs.
+        self._performer.installed &= present
         for spi, inbound in known - present:
-            self._performer.installed.discard((spi, inbound))
             self._host.feed(InstallFailed(spi, inbound, reason))
 
 

@@ -1,7 +1,7 @@
 """Carries the engine's effects out, in their order."""
 
 import asyncio
-from collections import Counter
+from collections import Counter, OrderedDict
 from collections.abc import Awaitable, Callable
 from typing import assert_never
 
@@ -14,6 +14,7 @@ from isthmus.ike.core.effects import (
     ArmPolicy,
     Compute,
     Effect,
+    ExpectSa,
     InstallSa,
     Keepalive,
     Record,
@@ -25,6 +26,9 @@ from isthmus.ike.core.events import Event, InstallFailed
 from isthmus.ike.core.records import Happening
 from isthmus.values.errors import LocalFault
 from isthmus.values.spi import Spi
+
+EXPECTED_MAX = 1024
+"""Announced SPIs without an SA that are remembered; the plane forgets them by itself."""
 
 
 class Performer:
@@ -52,6 +56,7 @@ class Performer:
         """None before the configuration is known to the plane."""
         self.installed: set[tuple[Spi, bool]] = set()
         """SPI and whether it is inbound, of what we believe the plane has."""
+        self._expected: OrderedDict[Spi, None] = OrderedDict()
         self.counters: Counter[str] = Counter()
         """What was lost or refused here, by reason."""
 
@@ -64,6 +69,8 @@ class Performer:
                     self._send(effect)
                 case InstallSa():
                     self._install(effect)
+                case ExpectSa(spi):
+                    self._expect(spi)
                 case UpdateSa():
                     self._update(effect)
                 case RemoveSa(spi, inbound):
@@ -100,6 +107,8 @@ class Performer:
             self._lab_keys.write(spec)
         key = (effect.spi, effect.inbound)
         self.installed.add(key)
+        if effect.inbound:
+            self._expected.pop(effect.spi, None)
         outcome = asyncio.ensure_future(self.plane.install_sa(spec))
 
         def installed(outcome: "asyncio.Future[None]") -> None:
@@ -133,11 +142,21 @@ class Performer:
     def discard(self, spi: Spi, inbound: bool) -> None:
         """Have the plane forget an SA, if it has it: after a failed installation, or when the
         plane was started anew, there is nothing to forget."""
-        if (spi, inbound) not in self.installed:
-            return
-        self.installed.remove((spi, inbound))
+        expected = inbound and self._expected.pop(spi, False) is None
+        if (spi, inbound) in self.installed:
+            self.installed.remove((spi, inbound))
+            if self.plane is not None:
+                self._watch(self.plane.remove_sa(direction(inbound), spi), "remove_sa")
+        elif expected and self.plane is not None:
+            # Time may have ended the expectation: a refusal is no news.
+            _leave(self.plane.remove_sa("in", spi))
+
+    def _expect(self, spi: Spi) -> None:
+        self._expected[spi] = None
+        if len(self._expected) > EXPECTED_MAX:
+            self._expected.popitem(last=False)
         if self.plane is not None:
-            self._watch(self.plane.remove_sa(direction(inbound), spi), "remove_sa")
+            _leave(self.plane.expect_sa(spi))
 
     def _arm(self, effect: ArmPolicy) -> bool:
         match effect.on_no_sa:
@@ -169,6 +188,11 @@ class Performer:
             )
 
         asyncio.ensure_future(outcome).add_done_callback(finished)
+
+
+def _leave(outcome: Awaitable[None]) -> None:
+    """Whether it is done makes no difference to anything here."""
+    asyncio.ensure_future(outcome).add_done_callback(_error)
 
 
 def _error(outcome: "asyncio.Future[None]") -> LocalFault | None:

@@ -13,6 +13,7 @@ from isthmus.backends.frames import (
     DatagramOut,
     DetachInterface,
     Done,
+    ExpectSaFrame,
     Flush,
     Frame,
     Hello,
@@ -112,6 +113,8 @@ class PlayedPlane:
                 await inner.set_policies(policies)
             case InstallSaFrame(_, sa):
                 await inner.install_sa(sa)
+            case ExpectSaFrame(_, spi):
+                await inner.expect_sa(spi)
             case UpdateSaFrame(_, direction, spi, standby, local, remote, encap, limits):
                 await inner.update_sa(
                     direction,

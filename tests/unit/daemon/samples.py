@@ -100,6 +100,9 @@ class ScriptedEngine:
     def views(self, now: Instant) -> tuple[TunnelView, ...]:
         return self.seen
 
+    def census(self) -> dict[str, int]:
+        return {"ike_sas": 0}
+
 
 class Records(list[Happening]):
     """What was recorded, with a short view."""

@@ -18,6 +18,7 @@ from isthmus.daemon.workers import Workers
 from isthmus.ike.core.effects import (
     ArmPolicy,
     Compute,
+    ExpectSa,
     Keepalive,
     MakeKey,
     Record,
@@ -171,6 +172,21 @@ def test_a_refusal_nobody_waits_for_is_recorded_and_counted() -> None:
         await settle()
         assert at.records.names() == ["plane.refused"]
         assert at.performer.counters["update_sa_failed"] == 1
+
+    stage(scene)
+
+
+def test_an_announced_spi_is_expected_until_its_sa_stands_or_is_given_up() -> None:
+    async def scene(at: Stage) -> None:
+        at.performer.perform((ExpectSa(Spi(300)), ExpectSa(Spi(301))))
+        assert at.plane.expected == {300, 301}
+        at.performer.perform((install(300, True), RemoveSa(Spi(301), True)))
+        await settle()
+        assert at.plane.expected == set()
+        assert at.plane.installed("in", 300) is not None
+        at.performer.perform((RemoveSa(Spi(301), True), RemoveSa(Spi(302), True)))
+        await settle()
+        assert at.records == [] and at.events == []
 
     stage(scene)
 
