@@ -19,6 +19,7 @@ from isthmus.daemon import channel
 from isthmus.daemon.channel import Applied, Apply, Fatal, Pulse, Ready, ShutDown, Status
 from isthmus.daemon.control import HostControl
 from isthmus.daemon.host import Engine, Host
+from isthmus.daemon.idle import IdleWatch
 from isthmus.daemon.labkeys import LabKeys
 from isthmus.daemon.link import PlaneLink
 from isthmus.daemon.network_plan import plan
@@ -88,6 +89,7 @@ class Application:
             link.run(),
             self._serve(link, server, host),
             self._heartbeat(host, link.ready),
+            self._watch_silence(host, performer),
         )
         tasks = [asyncio.create_task(work) for work in works]
         try:
@@ -155,6 +157,22 @@ class Application:
             host.counters["ike_loop_latest_us"] = max(host.counters["ike_loop_latest_us"], late_us)
             expected = time.monotonic() + HEARTBEAT_S
             await asyncio.sleep(HEARTBEAT_S)
+
+    async def _watch_silence(self, host: Host, performer: Performer) -> None:
+        """Tell the engine of rules whose traffic has ended."""
+        watch = IdleWatch(self._asked.configuration)
+        while (period_s := watch.period_s) is not None:
+            await asyncio.sleep(period_s)
+            if performer.plane is None:
+                continue
+            try:
+                sas = await performer.plane.sas()
+            except LocalFault:
+                # The plane is on its way out; whoever owns the connection says so.
+                continue
+            for idle in watch.look(sas, host.now):
+                host.feed(idle)
+        await asyncio.Event().wait()
 
     async def _apply_network(self, wish: NetworkWish) -> None:
         """Raises LocalFault when the supervisor cannot or does not do it."""
