@@ -1,5 +1,6 @@
 """The control socket: greeting, replacement, garbage, and a plane that does not need its client."""
 
+import contextlib
 import os
 import signal
 import socket
@@ -163,6 +164,16 @@ def test_listen_is_idempotent_and_closes_what_is_not_named(pair: Pair) -> None:
     assert after.count(":500 ") == 0 and after.count(":4500 ") == 2
 
 
+def test_a_port_moves_from_every_address_to_one(pair: Pair) -> None:
+    pair.ready()
+    for address in (pair.left.outer_v4, "0.0.0.0"):
+        ports = [{"address": address, "port": 4500, "nat_t": True}]
+        pair.left.client.ask("listen", ports=ports, mark=0x1234)
+        listening = pair.left.sh("ss", "-lunH")
+        assert listening.count(f"{address}:4500 ") == 2 == listening.count(":4500 ")
+        assert pair.left.ping(pair.right.inner_v4)
+
+
 def test_the_kernel_is_asked_for_the_source_address(pair: Pair) -> None:
     pair.listen()
     ask = pair.left.client.ask
@@ -249,9 +260,48 @@ def test_an_idle_plane_uses_no_cpu(pair: Pair) -> None:
     assert wakeups() - before < 40
 
 
-def test_the_process_can_not_be_dumped(pair: Pair) -> None:
+def test_core_files_are_off(pair: Pair) -> None:
     limits = Path(f"/proc/{pair.left.plane.pid}/limits").read_text()
     core = next(line for line in limits.splitlines() if line.startswith("Max core file size"))
     assert core.split()[4:6] == ["0", "0"]
-    # A non-dumpable process's own files in /proc belong to root, whatever user it runs as.
-    assert Path(f"/proc/{pair.left.plane.pid}/environ").stat().st_uid == 0
+
+
+def memory(pid: int) -> bytes:
+    """All writable memory of a process."""
+    parts = []
+    with open(f"/proc/{pid}/maps") as maps, open(f"/proc/{pid}/mem", "rb") as mem:
+        for line in maps:
+            span, permissions, *_ = line.split()
+            if not permissions.startswith("rw"):
+                continue
+            start, end = (int(text, 16) for text in span.split("-"))
+            mem.seek(start)
+            # A mapping may go away between the list and the look.
+            with contextlib.suppress(OSError):
+                parts.append(mem.read(end - start))
+    return b"".join(parts)
+
+
+@pytest.mark.parametrize("how", ["remove_sa", "flush"])
+def test_keys_are_in_memory_while_installed_and_nowhere_after(pair: Pair, how: str) -> None:
+    pair.listen()
+    aead = bytes(range(100, 136))
+    cbc, hmac = bytes(range(40, 72)), bytes(range(160, 192))
+    sas = [
+        outbound_sa(pair.left, pair.right, 0x5001, encr_key=aead),
+        outbound_sa(pair.left, pair.right, 0x5002, encr=12, encr_key=cbc, integ=12, integ_key=hmac),
+    ]
+    for sa in sas:
+        pair.left.client.ask("install_sa", sa=sa)
+        pair.left.client.ask("install_sa", sa=mirrored(sa))
+    pid = pair.left.plane.pid
+    assert memory(pid).count(aead[:32]) > 0
+    for direction in ("in", "out"):
+        for sa in sas:
+            if how == "remove_sa":
+                pair.left.client.ask("remove_sa", direction=direction, spi=sa["spi"])
+    if how == "flush":
+        pair.left.client.ask("flush")
+    after = memory(pid)
+    for key in (aead[:32], cbc, hmac):
+        assert after.count(key) == 0

@@ -1,6 +1,7 @@
 """The extension module: its stub, MODP, single SAs, and a plane inside the test's own process."""
 
 import ast
+import ctypes
 import inspect
 import itertools
 import os
@@ -266,6 +267,8 @@ def test_a_plane_in_this_process_starts_waits_and_stops(tmp_path: Path) -> None:
             plane = dataplane.Plane()
             plane.start(path, workers=1)
             assert not plane.wait(0.05)
+            # PR_GET_DUMPABLE is 3.
+            assert ctypes.CDLL(None).prctl(3, 0, 0, 0, 0) == 0
             try:
                 plane.start(path)
             except RuntimeError:

@@ -43,6 +43,11 @@ pub struct Exit {
 }
 
 impl Exit {
+    /// Is this the UDP port `address`?
+    pub fn is_bound_to(&self, address: SocketAddr) -> bool {
+        matches!(self.kind, ExitKind::Udp { bound, .. } if bound == address)
+    }
+
     fn serves(&self, path: &Path) -> bool {
         match self.kind {
             ExitKind::Udp { bound, nat_t } => {

@@ -2,31 +2,23 @@
 //! says why.
 
 use std::collections::HashMap;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::os::fd::AsFd;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::Arc;
 
-use ipsec::nat::NON_ESP_MARKER;
-use ipsec::packet::Version;
 use ipsec::sa::{InboundSa, OutboundSa};
 use ipsec::sad::{Sad, SadError};
 
 use super::{convert, Control};
-use crate::counters::Event;
 use crate::frames::{self, parse_address, Command, Direction, Outgoing};
 use crate::hold;
-use crate::sys::batch::{Sender, Transmit};
 use crate::sys::poll::{now_ms, Interest};
-use crate::sys::socket::{self, is_any};
+use crate::sys::socket;
 use crate::sys::tun;
-use crate::table::{
-    Bypass, Device, Exit, ExitKind, HoldQueue, Interface, PathMtu, Table, QUEUES_MAX,
-};
+use crate::table::{Bypass, Device, HoldQueue, Interface, PathMtu, Table, QUEUES_MAX};
 
-/// Most UDP ports, policies, interfaces: far above any use, so that a confused client cannot
-/// exhaust the process.
-const PORTS_MAX: usize = 64;
+/// Most interfaces and keepalives: far above any use, so that a confused client cannot exhaust the
+/// process.
 const INTERFACES_MAX: usize = 256;
 const KEEPALIVES_MAX: usize = 65_536;
 
@@ -72,147 +64,12 @@ impl Control {
     }
 
     /// A copy of the published table, cheap because everything in it is shared.
-    fn draft(&self) -> Table {
+    pub(super) fn draft(&self) -> Table {
         Table::clone(&self.shared.table.load())
     }
 
-    fn publish(&self, table: Table) {
+    pub(super) fn publish(&self, table: Table) {
         self.shared.table.store(Arc::new(table));
-    }
-
-    // Sockets.
-
-    fn listen(&mut self, listen: &frames::Listen) -> Result<(), String> {
-        if listen.ports.len() > PORTS_MAX {
-            return Err(format!("at most {PORTS_MAX} ports"));
-        }
-        let mut table = self.draft();
-        let old = std::mem::take(&mut table.exits);
-        // Only what is wanted no longer is closed, and only after everything new could be opened.
-        for port in &listen.ports {
-            let bound = SocketAddr::new(parse_address(&port.address)?, port.port);
-            let same = old
-                .iter()
-                .find(|exit| matches!(exit.kind, ExitKind::Udp { bound: b, .. } if b == bound));
-            let (token, pair) = match same {
-                Some(exit) => (exit.token, Arc::clone(&exit.pair)),
-                None => {
-                    let pair = socket::udp_pair(bound, listen.mark)
-                        .map_err(|error| format!("UDP {bound} cannot be opened: {error}"))?;
-                    (self.shared.take_token(), Arc::new(pair))
-                }
-            };
-            if !table.exits.iter().any(|exit| exit.token == token) {
-                table.exits.push(Exit {
-                    token,
-                    kind: ExitKind::Udp {
-                        bound,
-                        nat_t: port.nat_t,
-                    },
-                    pair,
-                });
-            }
-        }
-        for (version, any) in [
-            (Version::V4, IpAddr::V4(Ipv4Addr::UNSPECIFIED)),
-            (Version::V6, IpAddr::V6(Ipv6Addr::UNSPECIFIED)),
-        ] {
-            let kind = ExitKind::Esp { version };
-            if let Some(exit) = old.iter().find(|exit| exit.kind == kind) {
-                table.exits.push(exit.clone());
-                continue;
-            }
-            match socket::esp_pair(any, listen.mark) {
-                Ok(pair) => {
-                    table.exits.push(Exit {
-                        token: self.shared.take_token(),
-                        kind,
-                        pair: Arc::new(pair),
-                    });
-                }
-                // A system without IPv6 has IPv4 all the same.
-                Err(error)
-                    if version == Version::V6
-                        && error.raw_os_error() == Some(libc::EAFNOSUPPORT) => {}
-                Err(error) => {
-                    return Err(format!("a raw socket for ESP cannot be opened: {error}"))
-                }
-            }
-        }
-        if listen.mark != table.mark {
-            for exit in &table.exits {
-                for one in [&exit.pair.df_set, &exit.pair.df_clear] {
-                    socket::set_mark(one, listen.mark)
-                        .map_err(|error| format!("the mark cannot be set: {error}"))?;
-                }
-            }
-        }
-        table.mark = listen.mark;
-        let new = table.exits.clone();
-        self.publish(table);
-        for exit in old
-            .iter()
-            .filter(|exit| !new.iter().any(|kept| kept.token == exit.token))
-        {
-            // Closing follows with the last snapshot; no event may come for it before that.
-            let _ = self.shared.inbound_poller.remove(&exit.pair.df_set);
-        }
-        for exit in new
-            .iter()
-            .filter(|exit| !old.iter().any(|before| before.token == exit.token))
-        {
-            self.shared
-                .inbound_poller
-                .add(&exit.pair.df_set, exit.token, Interest::Read)
-                .map_err(|error| format!("a socket cannot be watched: {error}"))?;
-        }
-        Ok(())
-    }
-
-    pub(super) fn send_datagram(&mut self, datagram: &frames::Datagram<'_>) {
-        let now_ms = now_ms();
-        let (Ok(local), Ok(remote)) = (
-            datagram.local.socket_address(),
-            datagram.remote.socket_address(),
-        ) else {
-            return self.shared.counters.event(Event::FramesRefused);
-        };
-        let table = self.shared.table.load();
-        let Some(exit) = table
-            .exit_for_ike(local)
-            .and_then(|index| table.exits.get(index))
-        else {
-            self.shared.counters.event(Event::DropNoPort);
-            return self
-                .shared
-                .notices
-                .send_failed(remote, libc::EADDRNOTAVAIL, now_ms);
-        };
-        let marker: &[u8] = match exit.kind {
-            ExitKind::Udp { nat_t: true, .. } => &NON_ESP_MARKER,
-            _ => &[],
-        };
-        let octets = [marker, datagram.octets.as_ref()].concat();
-        let item = Transmit {
-            start: 0,
-            end: octets.len(),
-            remote,
-            local: (!is_any(local.ip())).then_some(local.ip()),
-            traffic_class: 0,
-        };
-        let socket = if datagram.df {
-            &exit.pair.df_set
-        } else {
-            &exit.pair.df_clear
-        };
-        let mut failure = None;
-        Sender::new().send(socket.as_fd(), &octets, &[item], false, |_, errno| {
-            failure = Some(errno)
-        });
-        match failure {
-            None => self.shared.counters.event(Event::IkeSent),
-            Some(errno) => self.shared.notices.send_failed(remote, errno, now_ms),
-        }
     }
 
     // Interfaces.

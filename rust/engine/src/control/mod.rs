@@ -6,6 +6,7 @@
 
 mod apply;
 mod convert;
+mod ports;
 mod timers;
 mod views;
 
