@@ -73,7 +73,7 @@ class Network:
                     self._netlink.link("del", index=index)
         except NetlinkError as error:
             raise LocalFault(f"the kernel refused the network's set-up: {error}") from error
-        return tuple(warnings)
+        return (*warnings, *_forwarding(wish))
 
     def remove(self) -> None:
         """Remove everything that bears our marks."""
@@ -325,6 +325,28 @@ def _rule_from(version: int, message: Any) -> RuleWish:
         destination=network("dst"),
         input_interface=message.get("iifname"),
     )
+
+
+def _forwarding(wish: NetworkWish) -> Iterator[str]:
+    """Forwarding is the administrator's to switch on; that it is off explains silent tunnels."""
+    networks = [ip_network(n) for r in wish.routes if r.interface for n in r.source_within]
+    networks += [ip_network(r.destination) for r in wish.routes if r.interface and not networks]
+    for version, path, setting in (
+        (4, "/proc/sys/net/ipv4/ip_forward", "net.ipv4.ip_forward"),
+        (6, "/proc/sys/net/ipv6/conf/all/forwarding", "net.ipv6.conf.all.forwarding"),
+    ):
+        # A rule for this machine's own address alone needs no forwarding.
+        if not any(n.version == version and n.prefixlen < n.max_prefixlen for n in networks):
+            continue
+        try:
+            is_on = Path(path).read_text().strip() != "0"
+        except OSError:
+            continue  # it cannot be known, so nothing is said
+        if not is_on:
+            yield (
+                f"forwarding of IPv{version} is off, so only this machine itself can use the "
+                f"tunnels; `sysctl -w {setting}=1` lets the networks behind it in"
+            )
 
 
 def _own_sysctls(wish: InterfaceWish) -> Iterator[str]:

@@ -6,7 +6,17 @@ All it does is to run the Rust engine, which listens on the socket and handles p
 import importlib
 import sys
 
-from isthmus.daemon.process import die_with_parent, keep_memory_private
+from isthmus.daemon.process import (
+    CAP_NET_ADMIN,
+    CAP_NET_BIND_SERVICE,
+    CAP_NET_RAW,
+    die_with_parent,
+    drop_privileges,
+    keep_memory_private,
+)
+
+NEEDED = (CAP_NET_ADMIN, CAP_NET_RAW, CAP_NET_BIND_SERVICE)
+"""TUN queues and packet marks, ESP and bypass by raw sockets, UDP 500."""
 
 
 def main(arguments: list[str]) -> int:
@@ -15,6 +25,7 @@ def main(arguments: list[str]) -> int:
         print("usage: python -m isthmus.daemon.plane SOCKET [PARENT_PID]", file=sys.stderr)
         return 2
     keep_memory_private()
+    drop_privileges(NEEDED)
     if len(arguments) == 2:
         die_with_parent(int(arguments[1]))
     importlib.import_module("isthmus._dataplane").serve(arguments[0])

@@ -21,6 +21,7 @@ from isthmus.values.errors import LocalFault
 
 CLONE_NEWNET = 0x4000_0000
 MARK = 0x77
+FORWARDING = ("/proc/sys/net/ipv4/ip_forward", "/proc/sys/net/ipv6/conf/all/forwarding")
 
 WISH = NetworkWish(
     (InterfaceWish("isthmus0", 1400, ("169.254.9.1/30", "fd09::1/64")),),
@@ -91,6 +92,8 @@ def network() -> Iterator[ModuleType]:
             "link set far up",
         ):
             ip(*words.split())
+        for path in FORWARDING:
+            Path(path).write_text("1")
         yield module
     finally:
         assert libc.setns(home, CLONE_NEWNET) == 0
@@ -237,4 +240,17 @@ def test_a_bad_wish_is_refused_whole(network: ModuleType, wish: NetworkWish, rea
     with pytest.raises(LocalFault, match=reason):
         ours.apply(wish)
     assert everything() == ""
+    ours.close()
+
+
+@pytest.mark.root
+def test_forwarding_that_is_off_and_needed_is_told(network: ModuleType) -> None:
+    ours = network.Network()
+    assert ours.apply(WISH) == ()
+    for path in FORWARDING:
+        Path(path).write_text("0")
+    warnings = ours.apply(WISH)
+    assert ["IPv4" in warnings[0], "IPv6" in warnings[1], len(warnings)] == [True, True, 2]
+    alone = RouteWish("192.0.2.2/32", TABLE, 100, "isthmus0", ("10.1.0.1/32",))
+    assert ours.apply(NetworkWish(WISH.interfaces, (alone,))) == ()
     ours.close()

@@ -177,6 +177,17 @@ def test_the_ike_process_has_no_privilege(daemon: Daemon) -> None:
     assert next(line for line in limits.splitlines() if "core file" in line).split()[4] == "0"
 
 
+def test_the_plane_has_only_what_packets_need(daemon: Daemon) -> None:
+    pid = daemon.child("isthmus.daemon.plane")
+    assert pid is not None
+    status = status_of(pid)
+    needed = 1 << 10 | 1 << 12 | 1 << 13  # NET_BIND_SERVICE, NET_ADMIN, NET_RAW
+    for name in ("CapPrm", "CapEff", "CapBnd"):
+        assert int(status[name], 16) == needed, name
+    assert int(status["CapInh"], 16) == int(status["CapAmb"], 16) == 0
+    assert status["NoNewPrivs"].strip() == "1"
+
+
 def test_a_killed_ike_process_is_back_soon_and_the_plane_stays(daemon: Daemon) -> None:
     victim, plane = daemon.child("isthmus.daemon.ike"), daemon.child("isthmus.daemon.plane")
     assert victim is not None
