@@ -246,6 +246,8 @@ def _syntax_error(
             settle(ctx, sa)
             _abandon(ctx, sa, f"the peer's answer cannot be read: {malformed}")
         return
+    if not _in_order(sa, header.exchange):
+        raise Dropped("exchange_out_of_order")
     if sa.window.verdict(header.message_id) is not Verdict.NEW:
         raise Dropped("message_id")
     send_reply(ctx, sa, header, (notify(NotifyType.INVALID_SYNTAX),), local, remote)
@@ -268,11 +270,16 @@ def _unsupported(
     """RFC 7296 §2.5: the request is refused whole, the SA lives on."""
     if header.is_response or sa.window.verdict(header.message_id) is not Verdict.NEW:
         raise Dropped("unsupported_critical")
-    if sa.established_at is None:
-        raise Dropped("unsupported_critical")
+    if not _in_order(sa, header.exchange):
+        raise Dropped("exchange_out_of_order")
     kind = bytes((unsupported.payload_type,))
     reply = notify(NotifyType.UNSUPPORTED_CRITICAL_PAYLOAD, kind)
     send_reply(ctx, sa, header, (reply,), local, remote)
+    if sa.established_at is None:
+        # There is one IKE_AUTH to authenticate with (no EAP), and it is refused.
+        sa.state = Refused()
+        failed = Failed("E115", f"the peer wants payload {unsupported.payload_type} understood")
+        ctx.lifecycle.phase1_failed(ctx, sa, failed)
 
 
 def follow(ctx: Context, sa: SaV2, local: Endpoint, remote: Endpoint) -> None:
