@@ -64,5 +64,9 @@ bench: setup
 	@tools/packages test
 	$(BIN)/python bench/throughput.py
 
+mutate: setup
+	@tools/packages test
+	$(BIN)/python tools/mutate.py
+
 clean:
 	rm -rf $(VENV) target build dist python/isthmus/_dataplane*.so

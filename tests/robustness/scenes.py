@@ -3,6 +3,8 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from tests.exchanges.pair import LEFT, PHASE1, PHASE2, RIGHT, Pair, Side, connection, rule
+
 from isthmus.ike.core.commands import Initiate, Terminate
 from isthmus.ike.core.effects import SendDatagram
 from isthmus.ike.core.events import DatagramReceived
@@ -11,7 +13,6 @@ from isthmus.ike.v2.wishes import WantProbe
 from isthmus.values.registry.ikev2 import ExchangeType
 from isthmus.values.time import Instant
 from isthmus.wire.header import Header
-from tests.exchanges.pair import LEFT, PHASE1, PHASE2, RIGHT, Pair, Side, connection, rule
 
 from .hand import Hand, Opened, receiver_sa
 from .mutation import HEADER_SIZE
@@ -127,12 +128,14 @@ class Stage:
         self.header = Header.decode(self.genuine.octets)
         self.victim_sa = receiver_sa(self.victim.engine, self.genuine.octets)
         self.hand: Hand | None = None
+        self._answers: Hand | None = None
         if scene.exchange is E.IKE_SA_INIT:
             self.inside = Opened(self.header.next_payload, self.genuine.octets[HEADER_SIZE:])
         else:
             assert self.victim_sa is not None
             self.hand = Hand(self.victim_sa, from_initiator=self.header.from_initiator)
             self.inside = self.hand.open(self.genuine.octets)
+            self._answers = Hand(self.victim_sa, from_initiator=not self.header.from_initiator)
 
     def _until(self) -> SendDatagram:
         for _ in range(50):
@@ -145,6 +148,14 @@ class Stage:
                     return self.sender.out.pop(0)
             assert self.pair.step(), f"{self.scene.name} never comes"
         raise AssertionError(f"{self.scene.name} never comes")
+
+    @property
+    def answers(self) -> Hand:
+        """What the victim seals with; after IKE_SA_INIT it has keys only once that is done."""
+        if self._answers is None:
+            assert self.victim_sa is not None
+            return Hand(self.victim_sa, from_initiator=not self.header.from_initiator)
+        return self._answers
 
     def written(self, first: int, chain: bytes, header: Header | None = None) -> bytes:
         """The datagram with another chain inside: sealed, where the genuine one is."""

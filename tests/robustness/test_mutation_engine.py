@@ -8,9 +8,9 @@ from dataclasses import replace
 from random import Random
 
 import pytest
+from tests.exchanges.pair import PHASE1, PHASE2
 
 from isthmus.wire.header import Header
-from tests.exchanges.pair import PHASE1, PHASE2
 
 from .mutation import Mutator
 from .scenes import CBC1, CBC2, SCENES, Scene, Stage
