@@ -9,7 +9,7 @@ from typing import assert_never
 
 from isthmus.crypto.entropy import Entropy
 from isthmus.ike.admission import Admission
-from isthmus.ike.core.agenda import Agenda, TimerKind
+from isthmus.ike.core.agenda import Agenda, Owner, TimerKind
 from isthmus.ike.core.child import ChildSa, ChildState
 from isthmus.ike.core.commands import Configure, Initiate, Rekey, Shutdown, Terminate
 from isthmus.ike.core.context import Context, Credentials
@@ -130,6 +130,8 @@ class IkeEngine:
 
     def census(self) -> dict[str, int]:
         """How many of everything live: for metrics, and for tests that look for leaks."""
+        now = self._ctx.now
+        attempts = [sa for sa in self._sas.values() if sa.established_at is None]
         return {
             "ike_sas": len(self._sas),
             "child_sas": len(self._children),
@@ -137,7 +139,24 @@ class IkeEngine:
             "first_requests": len(self._half_open),
             "waiting_computes": len(self._ctx.waiting),
             "timer_owners": len(self._agenda.owners()),
+            "dead_timers": sum(not self._lives(owner) for owner in self._agenda.owners()),
+            "oldest_attempt_s": int(max((now - sa.created_at for sa in attempts), default=0.0)),
+            "oldest_half_open_s": int(
+                max((now - sa.created_at for sa in attempts if not sa.initiator), default=0.0)
+            ),
         }
+
+    def _lives(self, owner: Owner) -> bool:
+        """Is there still something that this owner of timers names?"""
+        match owner:
+            case ("sa", bytes() as spi):
+                return IkeSpi(spi) in self._sas
+            case ("child", int() as spi):
+                return Spi(spi) in self._children
+            case ("tunnel", str() as name):
+                return name in self._tunnels.runs
+            case _:
+                return False
 
     # --- registry (what exchanges may ask) -------------------------------------------------
 
