@@ -1,6 +1,8 @@
 """All timers of all SAs; yields one deadline to the host.
 
-A heap with lazy removal: arming and disarming cost O(log n), and nothing is scanned per tick.
+A heap with lazy removal: arming and disarming cost O(log n), and nothing is scanned per tick. What
+was disarmed lies in the heap until its time would have come, hours hence for lifetimes, so the heap
+is made anew once most of it is of that kind: a peer that comes and goes cannot make it grow.
 """
 
 import heapq
@@ -40,33 +42,45 @@ class Due:
     kind: TimerKind
 
 
+STALE_FREE = 64
+"""Disarmed timers that the heap may always hold; beyond that, no more than armed ones."""
+
+
 class Agenda:
     """At most one timer of a kind for each owner; arming again moves it."""
 
-    __slots__ = ("_armed", "_heap", "_serial")
+    __slots__ = ("_armed", "_count", "_heap", "_serial")
 
     def __init__(self) -> None:
         self._armed: dict[Owner, dict[TimerKind, tuple[Instant, int]]] = {}
         self._heap: list[tuple[Instant, int, Owner, TimerKind]] = []
         self._serial = 0
+        self._count = 0
+        """Timers that are armed."""
 
     def arm(self, owner: Owner, kind: TimerKind, at: Instant) -> None:
         """Fire `kind` for `owner` at `at`, instead of whenever it stood before."""
         self._serial += 1
-        self._armed.setdefault(owner, {})[kind] = (at, self._serial)
+        kinds = self._armed.setdefault(owner, {})
+        if kind not in kinds:
+            self._count += 1
+        kinds[kind] = (at, self._serial)
         heapq.heappush(self._heap, (at, self._serial, owner, kind))
+        if len(self._heap) > 2 * self._count + STALE_FREE:
+            self._rebuild()
 
     def disarm(self, owner: Owner, kind: TimerKind) -> None:
         """Do not fire `kind` for `owner`; nothing happens if it was not armed."""
         kinds = self._armed.get(owner)
         if kinds is not None:
-            kinds.pop(kind, None)
+            if kinds.pop(kind, None) is not None:
+                self._count -= 1
             if not kinds:
                 del self._armed[owner]
 
     def forget(self, owner: Owner) -> None:
         """No timer may belong to a dead thing."""
-        self._armed.pop(owner, None)
+        self._count -= len(self._armed.pop(owner, ()))
 
     def when(self, owner: Owner, kind: TimerKind) -> Instant | None:
         """When a timer will fire, if it is armed."""
@@ -91,6 +105,19 @@ class Agenda:
     def owners(self) -> frozenset[Owner]:
         """Everything that has a timer armed."""
         return frozenset(self._armed)
+
+    @property
+    def size(self) -> int:
+        """Entries of the heap, those of disarmed timers included."""
+        return len(self._heap)
+
+    def _rebuild(self) -> None:
+        self._heap = [
+            (at, serial, owner, kind)
+            for owner, kinds in self._armed.items()
+            for kind, (at, serial) in kinds.items()
+        ]
+        heapq.heapify(self._heap)
 
     def _drop_stale(self) -> None:
         while self._heap:
