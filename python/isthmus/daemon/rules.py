@@ -8,8 +8,8 @@ import msgspec
 from isthmus.backends.specs import InterfaceState, OnNoSa, PolicySpec, PolicyState
 from isthmus.backends.translate import policy_name, policy_spec
 from isthmus.daemon.network_plan import interface_of
-from isthmus.policy.connection import ChildPolicy, Configuration
-from isthmus.values.selector import Selectors
+from isthmus.policy.connection import Configuration
+from isthmus.policy.specificity import Width, width
 
 
 class RuleName(NamedTuple):
@@ -38,7 +38,7 @@ class RuleBook:
             for rule in c.rules
         }
         numbers = _numbers(entries, {p.name: p.id for p in policies})
-        specs: list[tuple[tuple[int, ...], PolicySpec]] = []
+        specs: list[tuple[Width, PolicySpec]] = []
         self._numbers: dict[RuleName, int] = {}
         self._names: dict[int, RuleName] = {}
         for name, (connection, rule) in entries.items():
@@ -47,7 +47,8 @@ class RuleBook:
             self._numbers[key] = number
             self._names[number] = key
             interface = self.interfaces[interface_of(connection)]
-            specs.append((_width(rule), policy_spec(number, connection.name, rule, interface)))
+            spec = policy_spec(number, connection.name, rule, interface)
+            specs.append((width(rule.local, rule.remote), spec))
         # Stable: rules of the same width stay in file order.
         specs.sort(key=lambda entry: entry[0])
         self._specs = {spec.id: spec for _, spec in specs}
@@ -86,19 +87,3 @@ def _free(taken: frozenset[int]) -> Iterator[int]:
         number += 1
         if number not in taken:
             yield number
-
-
-def _width(rule: ChildPolicy) -> tuple[int, ...]:
-    """How wide a rule is; `isthmus which` tells users the same order: remote networks, local
-    networks, protocol, ports."""
-    both = (*rule.local, *rule.remote)
-    return (
-        _size(rule.remote),
-        _size(rule.local),
-        0 if any(s.protocol for s in both) else 1,
-        min((s.port_end - s.port_start for s in both), default=0),
-    )
-
-
-def _size(selectors: Selectors) -> int:
-    return min((int(s.end) - int(s.start) for s in selectors), default=0)

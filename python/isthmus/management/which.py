@@ -1,7 +1,7 @@
 """Which rule a packet takes, and why the others do not (`isthmus which`).
 
-A pure function of the configuration. The most specific rule wins: smallest remote network, then
-smallest local one, then the one that names a protocol, then the fewest ports, then file order.
+A pure function of the configuration. The most specific rule wins: fewest remote addresses, then
+fewest local ones, then the one that names a protocol, then the fewest ports, then file order.
 """
 
 from collections.abc import Iterable
@@ -11,6 +11,7 @@ from ipaddress import ip_address, ip_network
 from isthmus.ike.core.views import TunnelView
 from isthmus.management.api import ErrorReply, Kind, OtherRule, Which, WhichReply
 from isthmus.policy.connection import ChildPolicy, Configuration, Connection, Mode
+from isthmus.policy.specificity import Width, width
 from isthmus.values.address import IpAddress
 from isthmus.values.selector import (
     ANY_PROTOCOL,
@@ -72,7 +73,7 @@ def which(
     configuration: Configuration, packet: Packet, id: int = 0, views: Iterable[TunnelView] = ()
 ) -> WhichReply:
     """The rule that takes the packet, and a reason for each one that does not."""
-    fitting: list[tuple[tuple[int, ...], Connection, ChildPolicy]] = []
+    fitting: list[tuple[Width, Connection, ChildPolicy]] = []
     others: list[OtherRule] = []
     for order, (connection, rule) in enumerate(_rules(configuration)):
         why_not = _why_not(connection, rule, packet)
@@ -163,29 +164,17 @@ def _why(connection: Connection, rule: ChildPolicy, packet: Packet) -> str:
     )
 
 
-def width(rule: ChildPolicy) -> tuple[int, ...]:
-    """How wide a rule is: remote networks, local networks, protocol, ports. The narrower rule
-    stands before the wider one in the data plane's list, and rules of one width in file order."""
-    both = (*rule.local, *rule.remote)
-    return (
-        min((_size(s) for s in rule.remote), default=0),
-        min((_size(s) for s in rule.local), default=0),
-        0 if any(s.protocol for s in both) else 1,
-        min((s.port_end - s.port_start for s in both), default=0),
-    )
-
-
-def _key(connection: Connection, rule: ChildPolicy, packet: Packet) -> tuple[int, ...]:
+def _key(connection: Connection, rule: ChildPolicy, packet: Packet) -> Width:
     """The least wins. In route mode the route decides, whatever the rule's own networks are."""
     reach = _reach(connection, rule)
     if reach is rule.remote:
-        return width(rule)
+        return width(rule.local, rule.remote)
     routed = min(_size(s) for s in reach if _within(s, packet.destination))
-    return (routed, *width(rule)[1:])
+    return (routed, *width(rule.local, rule.remote)[1:])
 
 
 def _size(selector: TrafficSelector) -> int:
-    return int(selector.end) - int(selector.start)
+    return int(selector.end) - int(selector.start) + 1
 
 
 def _holds(selectors: Selectors, address: IpAddress) -> bool:

@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from isthmus.policy.connection import ChildPolicy
+from isthmus.policy.specificity import Width, width
 from isthmus.values.proposal import (
     AEAD_ENCR,
     ChosenProposal,
@@ -134,10 +135,13 @@ def narrow(
 ) -> tuple[Narrowed, ...]:
     """The rules that the offered selectors meet, best first.
 
-    `local` is what the peer asks for on our side, `remote` on its own. Best: a rule that is met
-    whole, then the order of the configuration.
+    `local` is what the peer asks for on our side, `remote` on its own. Best is the rule that says
+    the same as the offer; then one that holds the packet that the peer's wish is about, which a
+    peer puts first (RFC 7296 §2.9); then one that is met whole, the widest first, since it leaves
+    out least of the offer; then the most specific one that the offer lies in. Ties: the order of
+    the configuration.
     """
-    found: list[Narrowed] = []
+    found: list[tuple[tuple[bool, bool, bool, bool, Width], Narrowed]] = []
     for rule in rules:
         ours = intersect_all(rule.local, local)
         peers = intersect_all(rule.remote, remote)
@@ -145,8 +149,28 @@ def narrow(
         if not ours or not peers or len(ours) > SELECTORS_MAX or len(peers) > SELECTORS_MAX:
             continue
         whole = covers(ours, rule.local) and covers(peers, rule.remote)
-        found.append(Narrowed(rule, ours, peers, whole))
-    return tuple(sorted(found, key=lambda n: not n.whole))
+        within = covers(rule.local, local) and covers(rule.remote, remote)
+        size = width(rule.local, rule.remote)
+        asked = _holds_packet(rule.local, local) and _holds_packet(rule.remote, remote)
+        # What is sent comes by the first rule that fits, so the narrowest that holds the packet.
+        widest_first = whole and not asked
+        rank = (
+            not (whole and within),
+            not asked,
+            not whole,
+            not within,
+            tuple(-n for n in size) if widest_first else size,
+        )
+        found.append((rank, Narrowed(rule, ours, peers, whole)))
+    found.sort(key=lambda entry: entry[0])
+    return tuple(narrowed for _, narrowed in found)
+
+
+def _holds_packet(side: Selectors, offered: Selectors) -> bool:
+    """The first offered selector names one packet's address, and lies in this side of a rule."""
+    packet = offered[0]
+    is_packet = len(offered) > 1 and packet.start == packet.end
+    return is_packet and covers(side, (packet,))
 
 
 def answer_fits(rule_side: Selectors, answered: Selectors) -> bool:

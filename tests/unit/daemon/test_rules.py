@@ -1,5 +1,7 @@
 """Rules and interfaces have numbers in the plane, and an order."""
 
+from dataclasses import replace
+
 from isthmus.backends.specs import InterfaceState, PolicyState, SelectorsSpec
 from isthmus.daemon.rules import RuleBook, RuleName
 from isthmus.policy.connection import Configuration
@@ -63,4 +65,10 @@ def test_arming_changes_one_policy_and_says_whether_it_did() -> None:
         "office/wide": "drop",
         "office/narrow": "hold",
     }
+    assert [p.name for p in book.policies()] == ["office/narrow", "office/wide"]
+
+
+def test_one_host_in_a_wide_rule_does_not_put_it_first() -> None:
+    wide = replace(WIDE, remote=(*WIDE.remote, network("192.0.2.9/32")))
+    book = RuleBook(Configuration((tunnel("office", wide, NARROW),)))
     assert [p.name for p in book.policies()] == ["office/narrow", "office/wide"]
