@@ -171,7 +171,7 @@ def _request(
     local: Endpoint,
     remote: Endpoint,
 ) -> None:
-    match sa.window.verdict(header.message_id):
+    match sa.window.verdict(header.message_id, header.exchange):
         case Verdict.OUTSIDE:
             raise Dropped("message_id")
         case Verdict.BUSY:
@@ -248,7 +248,7 @@ def _syntax_error(
         return
     if not _in_order(sa, header.exchange):
         raise Dropped("exchange_out_of_order")
-    if sa.window.verdict(header.message_id) is not Verdict.NEW:
+    if sa.window.verdict(header.message_id, header.exchange) is not Verdict.NEW:
         raise Dropped("message_id")
     send_reply(ctx, sa, header, (notify(NotifyType.INVALID_SYNTAX),), local, remote)
     reason = f"the peer's request cannot be read: {malformed}"
@@ -268,7 +268,10 @@ def _unsupported(
     remote: Endpoint,
 ) -> None:
     """RFC 7296 §2.5: the request is refused whole, the SA lives on."""
-    if header.is_response or sa.window.verdict(header.message_id) is not Verdict.NEW:
+    if (
+        header.is_response
+        or sa.window.verdict(header.message_id, header.exchange) is not Verdict.NEW
+    ):
         raise Dropped("unsupported_critical")
     if not _in_order(sa, header.exchange):
         raise Dropped("exchange_out_of_order")

@@ -63,7 +63,7 @@ def send_reply(
         message_id=request.message_id,
     )
     octets = _encode(sa, header, payloads)
-    sa.window.answered(octets)
+    sa.window.answered(octets, request.exchange)
     ctx.emit(SendDatagram(local, remote, octets))
     _record(ctx, sa, "exchange.sent", header, payloads, len(octets), remote)
     return octets
@@ -74,7 +74,8 @@ def repeat_request(ctx: Context, sa: SaV2) -> bool:
     out = sa.window.outstanding
     if out is None:
         return True
-    if out.tries >= out.schedule.tries_max:
+    waited_s = ctx.now - out.first_sent_at
+    if out.schedule.is_over(out.tries, waited_s):
         return False
     again = Outstanding(
         out.message_id,
@@ -87,7 +88,7 @@ def repeat_request(ctx: Context, sa: SaV2) -> bool:
     )
     sa.window.outstanding = again
     ctx.emit(SendDatagram(sa.local, sa.remote, out.octets))
-    pause = out.schedule.pause(again.tries, ctx.chance())
+    pause = out.schedule.pause(again.tries, ctx.chance(), waited_s)
     ctx.agenda.arm(sa.owner, TimerKind.RETRANSMIT, ctx.later(pause))
     ctx.record(
         "exchange.repeated",

@@ -41,19 +41,26 @@ class Window:
     outstanding: Outstanding | None = None
     answering: bool = False
     last_reply: bytes = b""
+    last_exchange: int = 0
+    """The exchange that `last_reply` belongs to."""
     schedule: Backoff = field(default=HANDSHAKE)
 
-    def verdict(self, message_id: int) -> Verdict:
-        """Sort an authentic request."""
+    def verdict(self, message_id: int, exchange: int) -> Verdict:
+        """Sort an authentic request.
+
+        The same ID in another exchange is no repeat: before authentication, IKE_SA_INIT's reply
+        would be a large answer to a small sealed message under a forged address.
+        """
         if message_id == self.expected_id:
             return Verdict.BUSY if self.answering else Verdict.NEW
         if message_id == self.expected_id - 1 and self.last_reply:
-            return Verdict.REPEAT
+            return Verdict.REPEAT if exchange == self.last_exchange else Verdict.OUTSIDE
         return Verdict.OUTSIDE
 
-    def answered(self, reply: bytes) -> None:
+    def answered(self, reply: bytes, exchange: int) -> None:
         """Our reply to the expected request is out; keep it for repeats."""
         self.last_reply = reply
+        self.last_exchange = exchange
         self.expected_id += 1
         self.answering = False
 
