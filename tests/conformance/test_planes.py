@@ -139,6 +139,24 @@ def test_a_taken_spi_is_refused(run: Run) -> None:
     run(test)
 
 
+def test_an_expected_sa_is_installed_or_given_up(run: Run) -> None:
+    async def test(plane: DataPlane) -> None:
+        await ready(plane)
+        await plane.expect_sa(INBOUND.spi)
+        await plane.expect_sa(INBOUND.spi)
+        await plane.remove_sa("in", INBOUND.spi)
+        with pytest.raises(PlaneRefused):
+            await plane.remove_sa("in", INBOUND.spi)
+        await plane.expect_sa(INBOUND.spi)
+        await plane.install_sa(INBOUND)
+        with pytest.raises(PlaneRefused):
+            await plane.expect_sa(INBOUND.spi)
+        await plane.remove_sa("in", INBOUND.spi)
+        assert await plane.sas() == ()
+
+    run(test)
+
+
 def test_what_is_unknown_is_refused(run: Run) -> None:
     async def test(plane: DataPlane) -> None:
         await ready(plane)

@@ -56,7 +56,7 @@ class DataPlane(Protocol):
 
     def expect_sa(self, spi: int) -> Awaitable[None]:
         """Keep ESP for an inbound SPI, bounded, until its SA is installed or removed, or time
-        ends it. A plane that cannot do so refuses; nothing is lost then but those packets."""
+        ends it. Refused when the SA is there, or too many are expected."""
 
     def update_sa(
         self,

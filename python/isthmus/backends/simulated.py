@@ -92,6 +92,8 @@ class SimulatedPlane:
         return _done(None)
 
     def expect_sa(self, spi: int) -> Awaitable[None]:
+        if ("in", spi) in self._sas:
+            return _refused(f"SPI 0x{spi:08x} is taken")
         self.expected.add(spi)
         return _done(None)
 

@@ -48,6 +48,14 @@ events! {
     Held => "held",
     /// Held packets that left by an SA.
     HeldReleased => "held_released",
+    /// ESP packets kept because their SA was announced and is not installed yet.
+    EarlyKept => "early_kept",
+    /// Kept ESP packets handed to their SA when it was installed.
+    EarlyReplayed => "early_replayed",
+    /// An ESP packet came for an announced SPI that has its most kept already.
+    DropEarlyOverflow => "drop_early_overflow",
+    /// A kept ESP packet became too old, or what announced it was taken back.
+    DropEarlyExpired => "drop_early_expired",
     /// ICMP too-big answers written into a TUN.
     TooBigAnswers => "too_big_answers",
     /// TCP connections whose MSS was lowered.

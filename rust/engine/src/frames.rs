@@ -163,6 +163,11 @@ pub struct InstallSa<'a> {
 }
 
 #[derive(Deserialize)]
+pub struct ExpectSa {
+    pub spi: u32,
+}
+
+#[derive(Deserialize)]
 pub struct UpdateSa {
     pub direction: Direction,
     pub spi: u32,
@@ -228,6 +233,7 @@ pub enum Command<'a> {
     DetachInterface(DetachInterface),
     SetPolicies(SetPolicies),
     InstallSa(Box<InstallSa<'a>>),
+    ExpectSa(ExpectSa),
     UpdateSa(Box<UpdateSa>),
     RemoveSa(RemoveSa),
     Flush,
@@ -272,6 +278,7 @@ pub fn decode(octets: &[u8]) -> Result<(u32, Command<'_>), Unreadable> {
         "detach_interface" => body(octets, ticket).map(Command::DetachInterface),
         "set_policies" => body(octets, ticket).map(Command::SetPolicies),
         "install_sa" => body(octets, ticket).map(|b| Command::InstallSa(Box::new(b))),
+        "expect_sa" => body(octets, ticket).map(Command::ExpectSa),
         "update_sa" => body(octets, ticket).map(|b| Command::UpdateSa(Box::new(b))),
         "remove_sa" => body(octets, ticket).map(Command::RemoveSa),
         "flush" => Ok(Command::Flush),

@@ -11,14 +11,16 @@ use ipsec::nat::{classify, Datagram};
 use ipsec::packet::{protocol, Packet, Ports, Version};
 use ipsec::pmtu;
 use ipsec::replay::Place;
+use ipsec::sa::{Fixed, InboundSa};
 use ipsec::spd::Entry;
 use ipsec::stats::Reason;
 
 use crate::counters::Event;
+use crate::early::{Kept, Outcome};
 use crate::frames::{Direction, Outgoing};
 use crate::pipeline::tell_limit;
 use crate::sys::batch::{Facts, Receiver};
-use crate::sys::poll::{now_ms, Waker};
+use crate::sys::poll::now_ms;
 use crate::table::{Exit, ExitKind, Interface, Shared, Table, TOKEN_WAKE};
 
 /// Batches taken from one socket before the others are looked at.
@@ -39,11 +41,21 @@ struct Tally {
     written: Option<(Arc<Interface>, u64)>,
 }
 
+impl Tally {
+    fn close(&mut self, shared: &Shared) {
+        shared.counters.events_add(Event::EspReceived, self.packets);
+        shared
+            .counters
+            .events_add(Event::EspOctetsReceived, self.octets);
+        settle(self);
+    }
+}
+
 /// Where a peer was last seen to have moved, and when IKE was told.
 type Moved = HashMap<u32, (SocketAddr, u64)>;
 
 /// Runs until the plane stops.
-pub fn run(shared: &Arc<Shared>, waker: &Waker) {
+pub fn run(shared: &Arc<Shared>) {
     let mut receiver = Receiver::new();
     let mut moved = Moved::new();
     let mut events = Vec::new();
@@ -54,7 +66,10 @@ pub fn run(shared: &Arc<Shared>, waker: &Waker) {
         }
         for event in &events {
             if event.token == TOKEN_WAKE {
-                waker.clear();
+                shared.inbound_waker.clear();
+                let mut tally = Tally::default();
+                replay(shared, &mut moved, &mut tally, now_ms());
+                tally.close(shared);
             } else {
                 read_socket(shared, &mut receiver, &mut moved, event.token);
             }
@@ -79,6 +94,9 @@ fn read_socket(shared: &Arc<Shared>, receiver: &mut Receiver, moved: &mut Moved,
         };
         let now_ms = now_ms();
         let mut tally = Tally::default();
+        // After the table was loaded: if that has an SA, what came early for it is found here and
+        // goes first.
+        replay(shared, moved, &mut tally, now_ms);
         for index in 0..count {
             match receiver.datagram(index) {
                 Some((octets, facts)) => {
@@ -92,13 +110,7 @@ fn read_socket(shared: &Arc<Shared>, receiver: &mut Receiver, moved: &mut Moved,
                 None => shared.counters.event(Event::DropTruncated),
             }
         }
-        shared
-            .counters
-            .events_add(Event::EspReceived, tally.packets);
-        shared
-            .counters
-            .events_add(Event::EspOctetsReceived, tally.octets);
-        settle(&mut tally);
+        tally.close(shared);
         if count < crate::sys::batch::BATCH {
             return;
         }
@@ -128,10 +140,9 @@ fn arrived(
                 to_ike(shared, bound, facts, octets.get(offset..).unwrap_or(&[]))
             }
             Ok(Datagram::Esp { spi }) => {
-                let seen = open(shared, table, spi, octets, facts, tally, now_ms);
-                if seen == Some(Place::Highest) {
-                    notice_move(shared, table, spi, facts.remote, moved, now_ms);
-                }
+                esp(
+                    shared, table, spi, octets, facts, moved, tally, now_ms, true,
+                );
             }
             Err(reason) => shared.counters.refused(reason),
         },
@@ -146,7 +157,7 @@ fn arrived(
             let esp = octets.get_mut(start..).unwrap_or_default();
             match ipsec::esp::spi(esp) {
                 Some(spi) => {
-                    open(shared, table, spi, esp, facts, tally, now_ms);
+                    self::esp(shared, table, spi, esp, facts, moved, tally, now_ms, false);
                 }
                 None => shared.counters.refused(Reason::EspMalformed),
             }
@@ -165,49 +176,123 @@ fn to_ike(shared: &Shared, bound: SocketAddr, facts: &Facts, message: &[u8]) {
     }
 }
 
-/// Opens an ESP packet and writes what is in it to its interface. Gives its place in the window if
-/// it was authentic.
-fn open(
+/// Finds the SA of an ESP packet and has it opened. A packet whose SA is announced but not there
+/// yet is kept.
+#[allow(clippy::too_many_arguments)]
+fn esp(
     shared: &Shared,
     table: &Table,
     spi: u32,
     octets: &mut [u8],
     facts: &Facts,
+    moved: &mut Moved,
     tally: &mut Tally,
     now_ms: u64,
-) -> Option<Place> {
-    let Some(sa) = table.sad.inbound(spi) else {
-        shared.counters.refused(Reason::NoSaInbound);
-        shared.notices.unknown_spi(spi, facts.remote, now_ms);
-        return None;
-    };
+    in_udp: bool,
+) {
+    if let Some(sa) = table.sad.inbound(spi) {
+        return open(
+            shared, table, sa, octets, facts, moved, tally, now_ms, in_udp,
+        );
+    }
+    match shared
+        .early
+        .keep(&shared.table, spi, octets, facts, in_udp, now_ms)
+    {
+        Outcome::Unknown => {
+            shared.counters.refused(Reason::NoSaInbound);
+            shared.notices.unknown_spi(spi, facts.remote, now_ms);
+        }
+        Outcome::Full => shared.counters.event(Event::DropEarlyOverflow),
+        Outcome::Kept { sooner } => {
+            shared.counters.event(Event::EarlyKept);
+            if sooner {
+                // The control thread must set its alarm for the age of this packet.
+                shared.notices.waker.wake();
+            }
+        }
+        Outcome::Installed(fresh) => {
+            replay(shared, moved, tally, now_ms);
+            if let Some(sa) = fresh.sad.inbound(spi) {
+                open(
+                    shared, &fresh, sa, octets, facts, moved, tally, now_ms, in_udp,
+                );
+            }
+        }
+    }
+}
+
+/// Opens what came before SAs that are installed now, in its order.
+fn replay(shared: &Shared, moved: &mut Moved, tally: &mut Tally, now_ms: u64) {
+    if !shared.early.is_ready() {
+        return;
+    }
+    let kept = shared.early.take_ready(now_ms);
+    shared
+        .counters
+        .events_add(Event::DropEarlyExpired, kept.expired);
+    // Loaded after the taking: it has every SA whose packets were ready.
+    let table = shared.table.load();
+    for mut packet in kept.packets {
+        let Some(sa) = table.sad.inbound(packet.spi) else {
+            // Removed again in the meantime.
+            shared.counters.refused(Reason::NoSaInbound);
+            continue;
+        };
+        shared.counters.event(Event::EarlyReplayed);
+        let Kept {
+            octets,
+            facts,
+            in_udp,
+            ..
+        } = &mut packet;
+        open(
+            shared, &table, sa, octets, facts, moved, tally, now_ms, *in_udp,
+        );
+    }
+}
+
+/// Opens an ESP packet and writes what is in it to its interface.
+#[allow(clippy::too_many_arguments)]
+fn open(
+    shared: &Shared,
+    table: &Table,
+    sa: &InboundSa,
+    octets: &mut [u8],
+    facts: &Facts,
+    moved: &mut Moved,
+    tally: &mut Tally,
+    now_ms: u64,
+    in_udp: bool,
+) {
+    let fixed = sa.parameters();
+    let spi = fixed.spi;
     let opened = match sa.open(octets, facts.traffic_class, now_ms) {
         Ok(opened) => opened,
         Err(refused) => {
             shared.counters.refused(refused.reason);
-            tell_limit(shared, Direction::In, spi, refused.notice);
-            return None;
+            return tell_limit(shared, Direction::In, spi, refused.notice);
         }
     };
     if opened.first {
         shared.notices.push(Outgoing::FirstPacket { spi });
     }
     tell_limit(shared, Direction::In, spi, opened.notice);
-    let fixed = sa.parameters();
+    if in_udp && opened.place == Place::Highest {
+        notice_move(shared, fixed, facts.remote, moved, now_ms);
+    }
     let Some((entry, interface)) = table
         .spd
         .get(fixed.policy)
         .and_then(|entry| Some((entry, table.interface(entry.policy.interface)?)))
     else {
-        shared.counters.event(Event::DropNoInterface);
-        return Some(opened.place);
+        return shared.counters.event(Event::DropNoInterface);
     };
     let inner = octets.get_mut(opened.inner.clone()).unwrap_or_default();
     tally.packets += 1;
     tally.octets += u64::try_from(inner.len()).unwrap_or(0);
     clamp(shared, table, entry, &opened.packet, inner);
     write_tun(shared, interface, &opened.packet, inner, tally);
-    Some(opened.place)
 }
 
 /// Lowers the MSS that the other side offers to what our own direction can carry.
@@ -296,18 +381,9 @@ fn flow_hash(packet: &Packet) -> usize {
 
 /// Tells IKE that an authentic packet, the newest so far, came from somewhere else than the SA says
 /// (RFC 3948 §7).
-fn notice_move(
-    shared: &Shared,
-    table: &Table,
-    spi: u32,
-    from: SocketAddr,
-    moved: &mut Moved,
-    now_ms: u64,
-) {
-    let Some(sa) = table.sad.inbound(spi) else {
-        return;
-    };
-    if sa.parameters().path.remote == from {
+fn notice_move(shared: &Shared, fixed: &Fixed, from: SocketAddr, moved: &mut Moved, now_ms: u64) {
+    let spi = fixed.spi;
+    if fixed.path.remote == from {
         return;
     }
     let told = moved

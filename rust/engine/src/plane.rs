@@ -49,13 +49,10 @@ impl Plane {
                 rustix::event::EventfdFlags::CLOEXEC,
             )?),
         };
-        let waker = plane.add_waker(&shared.inbound_poller)?;
         plane.add_thread(worker::spawn(
             "inbound".to_owned(),
             Arc::clone(&shared),
-            move |shared| {
-                inbound::run(shared, &waker);
-            },
+            inbound::run,
         )?);
         for index in 0..workers {
             let Some(poller) = shared.outbound_pollers.get(index) else {
@@ -99,6 +96,7 @@ impl Plane {
     /// again.
     pub fn stop(&self) {
         self.shared.stopping.store(true, Ordering::Relaxed);
+        self.shared.inbound_waker.wake();
         self.wakers.iter().for_each(|waker| waker.wake());
         let threads =
             std::mem::take(&mut *self.threads.lock().unwrap_or_else(PoisonError::into_inner));

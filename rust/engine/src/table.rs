@@ -18,9 +18,10 @@ use ipsec::sad::Sad;
 use ipsec::spd::Spd;
 
 use crate::counters::Counters;
+use crate::early::Early;
 use crate::frames::Outgoing;
 use crate::notice::Notices;
-use crate::sys::poll::Poller;
+use crate::sys::poll::{Interest, Poller, Waker};
 use crate::sys::socket::{is_any, Pair};
 use crate::sys::tun::TunQueue;
 
@@ -223,10 +224,14 @@ pub struct Shared {
     pub notices: Notices,
     /// Packets in all hold queues; zero lets the packet path skip looking.
     pub held_total: AtomicUsize,
+    /// ESP that came before its SA.
+    pub early: Early,
     pub stopping: AtomicBool,
     /// One for each outbound worker.
     pub outbound_pollers: Vec<Poller>,
     pub inbound_poller: Poller,
+    /// Makes the inbound worker look at `stopping` and at what of `early` is ready.
+    pub inbound_waker: Waker,
     next_token: AtomicU64,
 }
 
@@ -235,16 +240,20 @@ pub const TOKEN_WAKE: u64 = 0;
 
 impl Shared {
     pub fn new(workers: usize) -> io::Result<Self> {
+        let (inbound_poller, inbound_waker) = (Poller::new()?, Waker::new()?);
+        inbound_poller.add(&inbound_waker, TOKEN_WAKE, Interest::Read)?;
         Ok(Self {
             table: ArcSwap::from_pointee(Table::default()),
             counters: Counters::default(),
             notices: Notices::new()?,
             held_total: AtomicUsize::new(0),
+            early: Early::default(),
             stopping: AtomicBool::new(false),
             outbound_pollers: (0..workers)
                 .map(|_| Poller::new())
                 .collect::<io::Result<_>>()?,
-            inbound_poller: Poller::new()?,
+            inbound_poller,
+            inbound_waker,
             next_token: AtomicU64::new(QUEUES_MAX),
         })
     }

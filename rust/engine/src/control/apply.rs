@@ -10,6 +10,7 @@ use ipsec::sa::{InboundSa, OutboundSa};
 use ipsec::sad::{Sad, SadError};
 
 use super::{convert, Control};
+use crate::counters::Event;
 use crate::frames::{self, parse_address, Command, Direction, Outgoing};
 use crate::hold;
 use crate::sys::poll::{now_ms, Interest};
@@ -21,6 +22,8 @@ use crate::table::{Bypass, Device, HoldQueue, Interface, PathMtu, Table, QUEUES_
 /// process.
 const INTERFACES_MAX: usize = 256;
 const KEEPALIVES_MAX: usize = 65_536;
+/// SPIs 0 to 255 are never an SA's (RFC 4303 §2.1).
+const SPI_RESERVED_MAX: u32 = 255;
 
 type Reply = Result<Outgoing, String>;
 
@@ -33,6 +36,7 @@ impl Control {
             Command::DetachInterface(detach) => self.detach(detach.interface).and(done),
             Command::SetPolicies(set) => self.set_policies(set.policies).and(done),
             Command::InstallSa(install) => self.install(install.sa).and(done),
+            Command::ExpectSa(expect) => self.expect(expect.spi).and(done),
             Command::UpdateSa(update) => self.update(&update).and(done),
             Command::RemoveSa(remove) => self.remove(&remove).and(done),
             Command::Flush => {
@@ -209,6 +213,7 @@ impl Control {
         let now_ms = now_ms();
         let direction = sa.direction;
         let parameters = convert::sa(sa)?;
+        let spi = parameters.spi;
         let (policy, remote) = (parameters.policy, parameters.path.remote.ip());
         let mut table = self.draft();
         let mut sad = Sad::clone(&table.sad);
@@ -227,11 +232,29 @@ impl Control {
             learn_path(&mut table, remote);
         }
         table.sad = Arc::new(sad);
-        self.publish(table);
+        match direction {
+            Direction::In => {
+                if self.shared.early.install(spi, || self.publish(table)) {
+                    self.shared.inbound_waker.wake();
+                }
+            }
+            Direction::Out => self.publish(table),
+        }
         if first {
             self.release(policy);
         }
         Ok(())
+    }
+
+    /// Has early ESP for an inbound SPI kept.
+    fn expect(&mut self, spi: u32) -> Result<(), String> {
+        if spi <= SPI_RESERVED_MAX {
+            return Err("SPIs up to 255 are reserved".to_owned());
+        }
+        if self.shared.table.load().sad.inbound(spi).is_some() {
+            return Err(sad_error(SadError::Duplicate));
+        }
+        self.shared.early.expect(spi, now_ms())
     }
 
     /// Sends what was held for a policy whose first outbound SA has just been published.
@@ -276,6 +299,13 @@ impl Control {
     }
 
     fn remove(&mut self, remove: &frames::RemoveSa) -> Result<(), String> {
+        if remove.direction == Direction::In {
+            if let Some(packets) = self.shared.early.forget(remove.spi) {
+                let counters = &self.shared.counters;
+                counters.events_add(Event::DropEarlyExpired, packets);
+                return Ok(());
+            }
+        }
         let mut table = self.draft();
         let mut sad = Sad::clone(&table.sad);
         match remove.direction {
@@ -294,6 +324,9 @@ impl Control {
         table.paths.clear();
         let holds = table.holds.clone();
         self.publish(table);
+        let packets = self.shared.early.flush();
+        let counters = &self.shared.counters;
+        counters.events_add(Event::DropEarlyExpired, packets);
         for queue in holds.values() {
             hold::flush(&self.shared, queue, &mut queue.lock());
         }

@@ -50,6 +50,7 @@ impl Control {
         let next = [
             self.send_keepalives(now_ms),
             self.age_held(now_ms),
+            self.age_early(now_ms),
             self.ask_paths(now_ms),
         ]
         .into_iter()
@@ -126,6 +127,15 @@ impl Control {
                 next = Some(next.map_or(at, |other| other.min(at)));
             }
         }
+        next
+    }
+
+    /// Drops early ESP that is too old and ends announcements; gives when there is more to do.
+    fn age_early(&self, now_ms: u64) -> Option<u64> {
+        let (packets, next) = self.shared.early.expire(now_ms);
+        self.shared
+            .counters
+            .events_add(Event::DropEarlyExpired, packets);
         next
     }
 
