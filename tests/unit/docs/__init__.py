@@ -1,0 +1,1 @@
+"""Pages for people, held to the code: what they name exists, what they show is so."""
