@@ -4,6 +4,11 @@ from dataclasses import dataclass
 
 from isthmus.values.time import Seconds
 
+CLOCK_GRAIN_S: Seconds = 0.001
+"""Sums of fractions are not exact: a timer this close to the end stands for the end."""
+PAUSES_OF_PATIENCE = 6
+"""A short patience leaves room for repeats too: the first pause is this part of it at most."""
+
 
 @dataclass(frozen=True, slots=True)
 class Backoff:
@@ -14,14 +19,30 @@ class Backoff:
     pause_max_s: Seconds = 20.0
     tries_max: int = 8
     jitter: float = 0.2
+    patience_s: Seconds | None = None
+    """Given up exactly so long after the first sending, whatever the number of tries."""
 
-    def pause(self, tries: int, chance: float) -> Seconds:
-        """Seconds to wait after the `tries`-th sending (from 1); `chance` is 0..1."""
+    def pause(self, tries: int, chance: float, waited_s: Seconds = 0.0) -> Seconds:
+        """Seconds to wait after the `tries`-th sending (from 1), `waited_s` after the first one;
+        `chance` is 0..1."""
         plain = min(self.first_s * self.factor ** (tries - 1), self.pause_max_s)
-        return plain * (1 + self.jitter * (2 * chance - 1))
+        pause = plain * (1 + self.jitter * (2 * chance - 1))
+        if self.patience_s is None:
+            return pause
+        left = max(0.0, self.patience_s - waited_s)
+        # A repeat just before the end could not be answered in time: wait for the end instead.
+        return left if pause > left - self.first_s / 2 else pause
+
+    def is_over(self, tries: int, waited_s: Seconds) -> bool:
+        """Whether it is time to give up, `waited_s` after the first of `tries` sendings."""
+        if self.patience_s is not None:
+            return waited_s >= self.patience_s - CLOCK_GRAIN_S
+        return tries >= self.tries_max
 
     def total_s(self) -> Seconds:
         """Seconds from the first sending until giving up, without jitter."""
+        if self.patience_s is not None:
+            return self.patience_s
         return sum(self.pause(n, 0.5) for n in range(1, self.tries_max + 1))
 
 
@@ -31,9 +52,5 @@ HANDSHAKE = Backoff()
 
 def established(timeout_s: Seconds) -> Backoff:
     """For exchanges of a standing IKE SA: given up when `timeout_s` has passed."""
-    tries, spent = 0, 0.0
-    schedule = Backoff(tries_max=1_000)
-    while spent < timeout_s and tries < 50:
-        tries += 1
-        spent += schedule.pause(tries, 0.5)
-    return Backoff(tries_max=max(tries, 2))
+    usual = Backoff()
+    return Backoff(first_s=min(usual.first_s, timeout_s / PAUSES_OF_PATIENCE), patience_s=timeout_s)
