@@ -21,6 +21,7 @@ from isthmus.ike.core.effects import (
     RemoveSa,
     Resolve,
     SendDatagram,
+    SetCarrier,
     UpdateSa,
 )
 from isthmus.ike.core.events import (
@@ -114,6 +115,7 @@ class Side:
     standby: dict[Spi, bool] = field(default_factory=dict)
     policies: dict[tuple[str, str], str] = field(default_factory=dict)
     keepalives: list[Keepalive] = field(default_factory=list)
+    carriers: dict[str, bool] = field(default_factory=dict)
     held_computes: list[Compute] | None = None
     """Set to a list to keep jobs waiting."""
     tickets: int = 0
@@ -146,6 +148,8 @@ class Side:
                     assert self.sas.pop((spi, inbound), None) is not None, "it was installed"
                 case ArmPolicy(tunnel, name, how):
                     self.policies[(tunnel, name)] = how
+                case SetCarrier(tunnel, up):
+                    self.carriers[tunnel] = up
                 case Keepalive():
                     self.keepalives.append(effect)
                 case Compute():

@@ -63,6 +63,14 @@ class DetachInterface(Frame, frozen=True, tag="detach_interface"):
     interface: int
 
 
+class SetCarrier(Frame, frozen=True, tag="set_carrier"):
+    """Give an attached TUN device carrier, or take it, so that routes over it count or not."""
+
+    ticket: int
+    interface: int
+    up: bool
+
+
 class SetPolicies(Frame, frozen=True, tag="set_policies"):
     """The whole SPD."""
 
@@ -148,6 +156,7 @@ Command = (
     | Listen
     | AttachInterface
     | DetachInterface
+    | SetCarrier
     | SetPolicies
     | InstallSaFrame
     | ExpectSaFrame

@@ -48,6 +48,9 @@ class DataPlane(Protocol):
     def detach_interface(self, interface: int) -> Awaitable[None]:
         """Let go of a TUN device."""
 
+    def set_carrier(self, interface: int, up: bool) -> Awaitable[None]:
+        """Give a TUN device carrier, or take it; it has carrier when it is attached."""
+
     def set_policies(self, policies: Sequence[PolicySpec]) -> Awaitable[None]:
         """Replace the SPD. Policies that stay keep their held packets."""
 

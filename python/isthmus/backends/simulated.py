@@ -49,6 +49,7 @@ class SimulatedPlane:
         self.sent: list[tuple[EndpointSpec, EndpointSpec, bytes]] = []
         self.released: list[bytes] = []
         self.expected: set[int] = set()
+        self.carriers: dict[int, bool] = {}
         self.kept_alive: dict[tuple[EndpointSpec, EndpointSpec], int] = {}
         self.routes: dict[str, str] = {}
 
@@ -60,11 +61,19 @@ class SimulatedPlane:
         self, interface: int, name: str, mtu: int, bypass_mark: int
     ) -> Awaitable[None]:
         self._interfaces[interface] = InterfaceState(interface, name, mtu, mtu, 0, 0)
+        self.carriers[interface] = True
         return _done(None)
 
     def detach_interface(self, interface: int) -> Awaitable[None]:
         if self._interfaces.pop(interface, None) is None:
             return _refused(f"interface {interface} is not attached")
+        self.carriers.pop(interface, None)
+        return _done(None)
+
+    def set_carrier(self, interface: int, up: bool) -> Awaitable[None]:
+        if interface not in self._interfaces:
+            return _refused(f"interface {interface} is not attached")
+        self.carriers[interface] = up
         return _done(None)
 
     def set_policies(self, policies: Sequence[PolicySpec]) -> Awaitable[None]:

@@ -36,6 +36,7 @@ from isthmus.backends.frames import (
     Reply,
     ResolveLocal,
     Sas,
+    SetCarrier,
     SetPolicies,
     UpdateSaFrame,
     Welcome,
@@ -146,6 +147,9 @@ class UserspacePlane:
 
     def detach_interface(self, interface: int) -> Awaitable[None]:
         return self._do(lambda ticket: DetachInterface(ticket, interface))
+
+    def set_carrier(self, interface: int, up: bool) -> Awaitable[None]:
+        return self._do(lambda ticket: SetCarrier(ticket, interface, up))
 
     def set_policies(self, policies: Sequence[PolicySpec]) -> Awaitable[None]:
         return self._do(lambda ticket: SetPolicies(ticket, tuple(policies)))

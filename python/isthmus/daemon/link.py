@@ -110,6 +110,7 @@ class PlaneLink:
         await plane.set_policies(rules.policies())
         self._performer.rules = rules
         self._performer.plane = plane
+        self._performer.carriers.renew()
         if self._configured:
             await self._reconcile(plane, sas)
         else:

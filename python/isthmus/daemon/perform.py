@@ -7,6 +7,7 @@ from typing import assert_never
 
 from isthmus.backends.interface import DataPlane, PlaneLost
 from isthmus.backends.translate import direction, endpoint_spec, sa_spec
+from isthmus.daemon.carrier import Carriers
 from isthmus.daemon.labkeys import LabKeys
 from isthmus.daemon.rules import RuleBook
 from isthmus.daemon.workers import Workers
@@ -20,6 +21,7 @@ from isthmus.ike.core.effects import (
     Record,
     RemoveSa,
     SendDatagram,
+    SetCarrier,
     UpdateSa,
 )
 from isthmus.ike.core.events import Event, InstallFailed
@@ -57,6 +59,8 @@ class Performer:
         self.installed: set[tuple[Spi, bool]] = set()
         """SPI and whether it is inbound, of what we believe the plane has."""
         self._expected: OrderedDict[Spi, None] = OrderedDict()
+        self.carriers = Carriers(self._set_carrier)
+        """Whether each route-based tunnel's interface has carrier."""
         self.counters: Counter[str] = Counter()
         """What was lost or refused here, by reason."""
 
@@ -77,6 +81,8 @@ class Performer:
                     self.discard(spi, inbound)
                 case ArmPolicy():
                     armed |= self._arm(effect)
+                case SetCarrier(tunnel, up):
+                    self.carriers.wish(tunnel, up)
                 case Keepalive():
                     self._keepalive(effect)
                 case Compute():
@@ -174,6 +180,11 @@ class Performer:
                 round(effect.every_s * 1000),
             )
             self._watch(outcome, "keepalive")
+
+    def _set_carrier(self, tunnel: str, up: bool) -> None:
+        number = self.rules.interface_number(tunnel) if self.rules is not None else None
+        if self.plane is not None and number is not None:
+            self._watch(self.plane.set_carrier(number, up), "set_carrier")
 
     def _watch(self, outcome: Awaitable[None], what: str) -> None:
         """Nobody waits for it, but a refusal must not pass unseen."""

@@ -32,6 +32,9 @@ class RuleBook:
         names = dict.fromkeys(interface_of(c) for c in configuration.connections)
         self.interfaces = _numbers(names, {i.name: i.interface for i in interfaces})
         """The number of each interface by its name."""
+        self._interface_of = {
+            c.name: self.interfaces[interface_of(c)] for c in configuration.connections
+        }
         entries = {
             policy_name(c.name, rule.name): (c, rule)
             for c in configuration.connections
@@ -56,6 +59,10 @@ class RuleBook:
     def number(self, tunnel: str, rule: str) -> int | None:
         """The plane's number of a rule."""
         return self._numbers.get(RuleName(tunnel, rule))
+
+    def interface_number(self, tunnel: str) -> int | None:
+        """The plane's number of a tunnel's interface."""
+        return self._interface_of.get(tunnel)
 
     def name(self, number: int) -> RuleName | None:
         """The rule of a number of the plane."""

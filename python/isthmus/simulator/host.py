@@ -25,6 +25,7 @@ from isthmus.ike.core.effects import (
     RemoveSa,
     Resolve,
     SendDatagram,
+    SetCarrier,
     UpdateSa,
 )
 from isthmus.ike.core.events import (
@@ -276,6 +277,8 @@ class Host:
                     self._try((spi, inbound), partial(self.plane.remove, spi, inbound))
                 case ArmPolicy(tunnel, rule, on_no_sa):
                     self.plane.arm((tunnel, rule), on_no_sa)
+                case SetCarrier():
+                    pass  # its routes look at no carrier
                 case Keepalive():
                     self._keepalive(effect)
                 case Compute():

@@ -29,6 +29,7 @@ from isthmus.backends.frames import (
     RemoveSaFrame,
     ResolveLocal,
     Sas,
+    SetCarrier,
     SetPolicies,
     UpdateSaFrame,
     Welcome,
@@ -109,6 +110,8 @@ class PlayedPlane:
                 await inner.attach_interface(number, name, mtu, mark)
             case DetachInterface(_, number):
                 await inner.detach_interface(number)
+            case SetCarrier(_, number, up):
+                await inner.set_carrier(number, up)
             case SetPolicies(_, policies):
                 await inner.set_policies(policies)
             case InstallSaFrame(_, sa):

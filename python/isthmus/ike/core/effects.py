@@ -90,6 +90,14 @@ class ArmPolicy:
 
 
 @dataclass(frozen=True, slots=True)
+class SetCarrier:
+    """Route mode: whether the tunnel's interface has carrier, so that routes over it are used."""
+
+    tunnel: str
+    up: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Keepalive:
     """NAT keepalives (RFC 7296 §2.23) from now on, or no more when `every_s` is 0."""
 
@@ -158,6 +166,7 @@ Effect = (
     | UpdateSa
     | RemoveSa
     | ArmPolicy
+    | SetCarrier
     | Keepalive
     | Compute
     | Record

@@ -115,6 +115,8 @@ class TunnelView:
     rules: tuple[RuleView, ...]
     failure: Failure | None = None
     held_down: bool = False
+    carrier: bool | None = None
+    """Route mode: whether the tunnel's interface has carrier; None: it has no interface."""
     origin: str = ""
     weak: tuple[str, ...] = ()
     """Weak algorithms in use, by name."""

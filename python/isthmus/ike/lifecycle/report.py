@@ -41,6 +41,7 @@ def tunnel_view(run: TunnelRun, sas: list[IkeSa], agenda: Agenda, now: Instant) 
         rules=rules,
         failure=_failure(run.failure, now) if current is None else None,
         held_down=run.held_down,
+        carrier=run.carrier,
         origin=run.connection.origin,
         weak=_weak(run, current),
     )

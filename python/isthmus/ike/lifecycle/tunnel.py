@@ -49,6 +49,9 @@ class RuleRun:
     """Phase 2 was up and was closed for silence; the next packet brings it back."""
     closing: bool = False
     """Its Child SA is being deleted."""
+    insists: bool = False
+    """Phase 2 is tried again and again although no packet asks for it: the peer was found dead and
+    is to be reached again, or the interface has no carrier and so gets no packet."""
     tickets: list[int] = field(default_factory=list)
     """Commands that wait for this rule to come up."""
 
@@ -74,6 +77,8 @@ class TunnelRun:
     failure: PastFailure | None = None
     tries: int = 0
     orphans: list[Orphan] = field(default_factory=list)
+    carrier: bool | None = None
+    """Route mode: what the tunnel's interface was last told; None: nothing yet."""
     closing_tickets: list[int] = field(default_factory=list)
     """Commands that wait for every SA of this tunnel to be gone."""
 

@@ -7,8 +7,9 @@ from isthmus.ike.core.dialect import Dialect
 from isthmus.ike.core.effects import ArmPolicy, RemoveSa
 from isthmus.ike.core.events import OrphanFound, PacketWanted, RuleIdle
 from isthmus.ike.core.sa import IkeSa
+from isthmus.ike.lifecycle import carrier
 from isthmus.ike.lifecycle.tunnel import Orphan, PastFailure, RuleRun, TunnelRun, new_run
-from isthmus.policy.connection import Configuration, Connection, DpdAction, Start
+from isthmus.policy.connection import Configuration, Connection, Start
 from isthmus.values.address import Endpoint
 from isthmus.values.spi import spi_text
 from isthmus.values.time import Instant, Seconds
@@ -22,6 +23,8 @@ SUPERSEDED_S: Seconds = 10.0
 ADOPT_S: Seconds = 0.3
 """Pause before SAs found in the plane are replaced."""
 ORPHAN_LINGER_S: Seconds = 10.0
+UNANSWERED = "not answered"
+"""Part of the reason why an IKE SA ended whose peer was found dead."""
 
 
 def tunnel_owner(tunnel: TunnelRun) -> tuple[str, str]:
@@ -306,6 +309,7 @@ class Tunnels:
         rule.tries = 0
         rule.idle = False
         rule.closing = False
+        rule.insists = False
         if not renewed:
             rule.since = ctx.now
             rule.trigger = trigger
@@ -377,17 +381,17 @@ class Tunnels:
         rule.since = ctx.now
         rule.closing = False
         rule.idle = rule.idle or (sa.is_open and not rule.held_down)
+        rule.insists = UNANSWERED in reason and carrier.insists_after_death(run, rule)
         self._arm(ctx, run, rule)
         self._maybe_closed(ctx, run)
         self._watch_phase1(ctx, run, sa)
-        reconnect = run.connection.liveness.action is DpdAction.RECONNECT
         if run.held_down or rule.held_down:
             return
         if rule.wanted:
             rule.wanted = False
             self.want(ctx, run, rule, rule.trigger)
             return
-        if rule.policy.start is Start.ALWAYS or (reconnect and "not answered" in reason):
+        if rule.policy.start is Start.ALWAYS or rule.insists:
             rule.wanted = True
             ctx.agenda.arm(tunnel_owner(run), TimerKind.RETRY, ctx.later(0.1))
 
@@ -457,6 +461,7 @@ class Tunnels:
         rule = run.rules[rule_name]
         rule.held_down = hold
         rule.wanted = False
+        rule.insists = False
         self._arm(ctx, run, rule)
         for child in tuple(rule.children):
             sa = self.sa_of(child)
@@ -485,7 +490,7 @@ class Tunnels:
                 rule.failure = PastFailure(rule.failure.failed, rule.failure.at, None)
             self._arm(ctx, run, rule)
             always = rule.policy.start is Start.ALWAYS and not rule.held_down
-            if (always or rule.wanted) and not run.held_down and rule.child is None:
+            if (always or rule.wanted or rule.insists) and not run.held_down and rule.child is None:
                 rule.wanted = False
                 self.want(ctx, run, rule, rule.trigger or "retry")
 
@@ -496,6 +501,7 @@ class Tunnels:
             ctx.emit(RemoveSa(event.spi, event.inbound))
             return
         run.orphans.append(Orphan(event.rule, event.spi, event.inbound, event.remote))
+        carrier.follow(ctx, run)
         if ctx.agenda.when(tunnel_owner(run), TimerKind.ADOPT) is None:
             pause = ADOPT_S * (1 + ctx.chance())
             ctx.agenda.arm(tunnel_owner(run), TimerKind.ADOPT, ctx.later(pause))
@@ -559,6 +565,7 @@ class Tunnels:
         retry_at = self._retry_at(ctx, rule.tries)
         rule.failure = PastFailure(failed, ctx.now, retry_at)
         rule.wanted = False
+        rule.insists |= carrier.insists_after_failure(run, rule)
         rule.since = ctx.now
         for ticket in rule.tickets:
             ctx.record(
@@ -588,10 +595,12 @@ class Tunnels:
         else:
             how = "hold"
         ctx.emit(ArmPolicy(run.connection.name, rule.policy.name, how))
+        carrier.follow(ctx, run)
 
     def _close_all(self, ctx: Context, run: TunnelRun, reason: str) -> None:
         for rule in run.rules.values():
             rule.wanted = False
+            rule.insists = False
             self._arm(ctx, run, rule)
         for sa in tuple(self.sas):
             if sa.connection.name != run.connection.name:
