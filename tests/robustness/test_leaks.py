@@ -21,7 +21,7 @@ from .scenes import pair_of
 
 EXCHANGES = 20_000
 WARM_UP = 1_000
-TRACED = 3_000
+TRACED = 1_000
 GROWTH_MAX = 64 * 1024
 """Octets that the traced exchanges may leave behind, all allocations of the process counted."""
 QUIET_S = 300.0
