@@ -283,10 +283,10 @@ class IsthmusGateway:
         self.daemon.request("up", tunnel=self._name, timeout_s=PATIENCE_S)
 
     def close_child(self) -> None:
-        self.daemon.request("down", tunnel=self._name, rule=CHILD)
+        self.daemon.request("down", tunnel=self._name, rule=CHILD, hold=False)
 
     def close(self) -> None:
-        self.daemon.request("down", tunnel=self._name)
+        self.daemon.request("down", tunnel=self._name, hold=False)
 
     def rekey_child(self) -> None:
         self.daemon.request("rekey", tunnel=self._name, rule=CHILD, phase=2)

@@ -164,7 +164,7 @@ def test_first_packet_to_reply_through_a_cold_tunnel() -> None:
             pings = measure.ping(lab.world, SITE_A.host, SITE_B.host4, count=1, wait_s=5)
             assert pings.received == 1
             times.append(pings.round_trips_ms[0])
-            lab.gateway_a.request("down", tunnel="site-b")
+            lab.gateway_a.request("down", tunnel="site-b", hold=False)
             time.sleep(0.1)
     finally:
         lab.close()

@@ -51,6 +51,8 @@ class Rule:
     remote: tuple[str, ...]
     proposals: tuple[str, ...] = ()
     """Empty: the suite's."""
+    settings: Mapping[str, str] = field(default_factory=dict)
+    """Other keys of the rule's table, values in TOML."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +102,7 @@ class Tunnel:
             ]
             if rule.proposals:
                 lines.append(f"proposals = {_toml(rule.proposals)}")
+            lines += [f"{key} = {value}" for key, value in rule.settings.items()]
         return "\n".join(lines) + "\n"
 
 

@@ -47,11 +47,11 @@ class Up(Request, frozen=True, tag="up"):
 
 
 class Down(Request, frozen=True, tag="down"):
-    """Close a tunnel, or phase 2 of one rule; `hold`: stay down in spite of traffic."""
+    """Close a tunnel, or phase 2 of one rule. `hold`: stay down in spite of traffic, until `Up`."""
 
     tunnel: Name
     rule: Name | None = None
-    hold: bool = False
+    hold: bool = True
     timeout_s: Wait = 30.0
 
 

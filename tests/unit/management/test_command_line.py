@@ -201,10 +201,15 @@ def test_up_that_takes_too_long_is_a_timeout(isthmus: Isthmus) -> None:
     assert err.startswith("error: branch: up did not end within 0.05 s.\nwhy:   Phase 1 is failed;")
 
 
-def test_down_and_hold(isthmus: Isthmus, daemon: FakeDaemon) -> None:
+@pytest.mark.parametrize(
+    ("words", "hold"), [((), True), (("--hold",), True), (("--rearm",), False)]
+)
+def test_down_holds_unless_told_to_rearm(
+    isthmus: Isthmus, daemon: FakeDaemon, words: tuple[str, ...], hold: bool
+) -> None:
     daemon.on_issue = lambda command, ticket: daemon.record("command.done", ticket=ticket)
-    assert isthmus("down", "partner", "--hold")[0] == 0
-    assert daemon.issued == [Terminate("partner", None, True)]
+    assert isthmus("down", "partner", *words)[0] == 0
+    assert daemon.issued == [Terminate("partner", None, hold)]
 
 
 def test_rekey_of_phase_1_takes_no_rule(isthmus: Isthmus, daemon: FakeDaemon) -> None:

@@ -9,15 +9,19 @@ from isthmus.management.api import SCHEMA, Down
 
 @click.command()
 @click.argument("name", metavar="NAME[/RULE]", shell_complete=complete_tunnel)
-@click.option("--hold", is_flag=True, help="Stay down in spite of traffic, until `isthmus up`.")
+@click.option(
+    "--hold/--rearm",
+    default=True,
+    help="Stay down in spite of traffic until `isthmus up` (the default), or wait for traffic.",
+)
 @click.option("--timeout", default="30s", show_default=True, help="How long to wait for it.")
 @common
 def down(name: str, hold: bool, timeout: str) -> int:
     """Close a tunnel, or with /RULE phase 2 of that rule only.
 
     \b
-    isthmus down office          the next packet brings it up again
-    isthmus down office --hold   it stays down until `isthmus up office`
+    isthmus down office           it stays down until `isthmus up office`
+    isthmus down office --rearm   the next packet brings it up again
     """
     tunnel, rule = target(name)
     timeout_s = seconds(timeout)

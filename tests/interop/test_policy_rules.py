@@ -1,0 +1,314 @@
+"""Policy mode against strongSwan: rules with suites of their own under one phase 1, everything else
+left alone, and nothing that matches ever in clear."""
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from isthmus.lab import capture, espview, gateways, measure, packets, topology
+from isthmus.lab.daemon import Isthmus, Rule, Tunnel
+from isthmus.lab.namespaces import World, end
+from isthmus.lab.packets import Esp, Packet
+from isthmus.lab.strongswan import Charon, Child, ChildView, Connection
+from isthmus.lab.topology import INSIDE, INTERNET, SITE_A, SITE_B
+from isthmus.values.registry.ikev2 import Encr
+
+from .support import eventually, require_root_and
+
+pytestmark = [pytest.mark.root, pytest.mark.interop]
+
+IKE = "aes256gcm16-prfsha384-x25519"
+NEAR, FAR = SITE_A.network(4), SITE_B.network(4)
+WEB_PORT, DATABASE_PORT, OTHER_PORT = 80, 5432, 7000
+PORTS = (WEB_PORT, DATABASE_PORT, OTHER_PORT)
+ELSEWHERE = "203.0.113.9"
+"""A host on the internet that no rule names."""
+EXCHANGE_S = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """One kind of traffic: its rule, and what both sides must agree on for it."""
+
+    name: str
+    proposal: str
+    port: int
+    """0: the rule that takes the rest."""
+    encr: Encr
+    key_octets: int
+    """Key and salt, as exported."""
+
+    def near(self) -> Rule:
+        """As Isthmus is told."""
+        settings = {"protocol": '"tcp"', "remote_ports": f"[{self.port}]"} if self.port else {}
+        return Rule(self.name, (NEAR,), (FAR,), (self.proposal,), settings)
+
+    def far(self) -> Child:
+        """As strongSwan is told."""
+        if not self.port:
+            return Child((FAR,), (NEAR,), (self.proposal,))
+        return Child((f"{FAR}[tcp/{self.port}]",), (f"{NEAR}[tcp]",), (self.proposal,))
+
+
+KINDS = (
+    Kind("web", "aes128gcm16", WEB_PORT, Encr.AES_GCM_16, 20),
+    Kind("database", "aes256gcm16-ecp384", DATABASE_PORT, Encr.AES_GCM_16, 36),
+    Kind("rest", "chacha20poly1305", 0, Encr.CHACHA20_POLY1305, 36),
+)
+PAIRS = len(KINDS)
+
+# One process answers on all ports: each connection gets its own words back.
+_SERVE = """
+import socket, sys, selectors
+found = selectors.DefaultSelector()
+for port in map(int, sys.argv[2:]):
+    listener = socket.create_server((sys.argv[1], port))
+    found.register(listener, selectors.EVENT_READ)
+print("ready", flush=True)
+while True:
+    for key, _ in found.select():
+        connection, _ = key.fileobj.accept()
+        with connection:
+            connection.settimeout(3)
+            connection.sendall(connection.recv(1000))
+"""
+_CALL = """
+import socket, sys
+with socket.create_connection((sys.argv[1], int(sys.argv[2])), timeout=float(sys.argv[4])) as c:
+    c.sendall(sys.argv[3].encode())
+    print(c.recv(1000).decode())
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Lab:
+    """Isthmus at site A, strongSwan at site B, and a host elsewhere that knows the way back."""
+
+    world: World
+    near: Isthmus
+    far: Charon
+    directory: Path
+
+    def near_spis(self) -> dict[str, tuple[int, int]]:
+        """SPI in and out of each rule's pair at site A."""
+        return {
+            rule["name"]: (int(child["spi_in"], 16), int(child["spi_out"], 16))
+            for rule in self.near.tunnel()["rules"]
+            for child in rule["children"]
+            if child["state"] == "installed"
+        }
+
+    def far_children(self) -> dict[str, ChildView]:
+        """The Child SAs at site B by name; there must be one IKE SA."""
+        (sa,) = self.far.list_sas()
+        assert len({child.name for child in sa.children}) == len(sa.children)
+        return {child.name: child for child in sa.children if child.state == "INSTALLED"}
+
+    def agree(self) -> bool:
+        """Both ends hold the same pairs, rule by rule, and one IKE SA."""
+        if len(self.far.list_sas()) != 1:
+            return False
+        near = self.near_spis()
+        far = {name: (c.spi_out, c.spi_in) for name, c in self.far_children().items()}
+        return len(near) == PAIRS and near == far
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    """Namespaces of this module alone: charon has other settings here than in the matrix."""
+    require_root_and("strongswan")
+    found = World.create(tmp_path_factory.mktemp("world"), attached=True)
+    try:
+        topology.build(found)
+        # A capture is to show each packet, not several that travel the kernel as one.
+        for site in (SITE_A, SITE_B):
+            found.run(site.gateway, ["ip", "link", "set", "dev", "wan", "gso_max_segs", "1"])
+        found.run(INTERNET, ["ip", "address", "add", f"{ELSEWHERE}/32", "dev", "lo"])
+        found.run(INTERNET, ["ip", "route", "add", NEAR, "via", SITE_A.outer4])
+        yield found
+    finally:
+        found.close()
+
+
+@pytest.fixture
+def lab(world: World, short_directory: Path) -> Iterator[Lab]:
+    """Both gateways under the three rules, told nothing to do yet."""
+    directory = short_directory / "rules"
+    directory.mkdir(exist_ok=True)
+    near = Isthmus(world, SITE_A.gateway, directory / "near", keys_exported=True)
+    far = Charon(world, SITE_B.gateway, directory / "far")
+    psk = gateways.fresh_psk()
+    (directory / "far").mkdir(exist_ok=True)
+    far.start()
+    far.load(
+        Connection(
+            name="site-a",
+            local_address=SITE_B.outer4,
+            remote_address=SITE_A.outer4,
+            local_id=SITE_B.gateway,
+            remote_id=SITE_A.gateway,
+            psk=psk,
+            ike_proposals=(IKE,),
+            children={kind.name: kind.far() for kind in KINDS},
+        )
+    )
+    near.write(near_tunnel(psk, tuple(kind.near() for kind in KINDS)))
+    near.log.unlink(missing_ok=True)
+    near.start()
+    try:
+        yield Lab(world, near, far, directory)
+    finally:
+        near.stop()
+        far.stop()
+
+
+def near_tunnel(psk: str, rules: tuple[Rule, ...]) -> Tunnel:
+    """The tunnel of site A under these rules."""
+    return Tunnel(
+        name="site-b",
+        peer=SITE_B.outer4,
+        psk=psk,
+        local_id=f"fqdn:{SITE_A.gateway}",
+        remote_id=f"fqdn:{SITE_B.gateway}",
+        rules=rules,
+        proposals=(IKE,),
+    )
+
+
+@contextmanager
+def answering(world: World, namespace: str, address: str) -> Iterator[None]:
+    """A TCP service on all ports of this test."""
+    argv = [sys.executable, "-I", "-c", _SERVE, address, *map(str, PORTS)]
+    service = world.start(namespace, argv)
+    try:
+        assert service.stdout is not None
+        assert service.stdout.readline().strip() == "ready"
+        yield
+    finally:
+        end(service)
+
+
+def call(
+    world: World, namespace: str, address: str, port: int, *, patience_s: float = EXCHANGE_S
+) -> bool:
+    """Whether words sent over TCP come back."""
+    words = f"to port {port}"
+    argv = [sys.executable, "-I", "-c", _CALL, address, str(port), words, str(patience_s)]
+    process = world.start(namespace, argv, stderr=subprocess.DEVNULL)
+    output, _ = process.communicate(timeout=patience_s + 10)
+    return output.strip() == words
+
+
+def kind_of(packet: Packet) -> str:
+    """The rule that takes a packet between the two sites."""
+    for kind in KINDS:
+        if packet.protocol == 6 and kind.port in (packet.source_port, packet.destination_port):
+            return kind.name
+    return "rest"
+
+
+def as_sent(packet: Packet) -> bytes:
+    """A packet's octets but for what every router changes: TTL and header checksum."""
+    octets = packet.octets[: packet.length]
+    return octets[:8] + octets[9:10] + octets[12:]
+
+
+def between(seen: list[Packet], one: str, other: str) -> list[Packet]:
+    """Packets in clear between two addresses, in either direction."""
+    return [p for p in seen if {p.source, p.destination} == {one, other} and p.content is None]
+
+
+def traffic_of_every_kind(lab: Lab) -> None:
+    """Forwarded packets and those of the gateway itself, and pings."""
+    for port in PORTS:
+        assert call(lab.world, SITE_A.host, SITE_B.host4, port)
+        assert call(lab.world, SITE_A.gateway, SITE_B.host4, port)
+    pings = measure.ping(lab.world, SITE_A.host, SITE_B.host4, count=5, interval_s=0.01)
+    assert (pings.received, pings.duplicates) == (5, 0)
+
+
+@pytest.mark.parametrize("role", ["traffic", "up", "responder"])
+def test_three_rules_three_suites_one_phase_1(lab: Lab, role: str) -> None:
+    """Each kind of traffic travels under its own SPI, and everything else as if we were not there.
+
+    The capture is read with the exported keys by other code than what sealed it.
+    """
+    wire = capture.start(lab.world, INTERNET, lab.directory / f"{role}.pcap")
+    inside = capture.start(
+        lab.world, SITE_A.gateway, lab.directory / f"{role}-lan.pcap", interface="lan", both=True
+    )
+    try:
+        if role == "up":
+            lab.near.request("up", tunnel="site-b")
+        elif role == "responder":
+            for kind in KINDS:
+                lab.far.initiate(kind.name, ike="site-a")
+        with answering(lab.world, SITE_B.host, SITE_B.host4):
+            traffic_of_every_kind(lab)
+        with answering(lab.world, INTERNET, ELSEWHERE):
+            assert all(call(lab.world, SITE_A.host, ELSEWHERE, port) for port in PORTS)
+        eventually("both ends hold the same three pairs", lab.agree)
+        spis, far = lab.near_spis(), lab.far_children()
+        seen, seen_inside = wire.packets(), inside.packets()
+    finally:
+        wire.abandon()
+        inside.abandon()
+    assert {name: (c.encr, c.key_bits, c.dh) for name, c in far.items()} == {
+        "web": ("AES_GCM_16", 128, ""),
+        # The first Child SA has the key exchange of the IKE SA, whatever its rule says.
+        "database": ("AES_GCM_16", 256, "" if role == "up" else "ECP_384"),
+        "rest": ("CHACHA20_POLY1305", 0, ""),
+    } or role == "up"
+    each_kind_has_its_spi(lab, spis, seen)
+    hosts = SITE_A.host4, ELSEWHERE
+    left = [as_sent(p) for p in between(seen, *hosts) if p.source == hosts[0]]
+    sent = [as_sent(p) for p in between(seen_inside, *hosts) if p.source == hosts[0]]
+    assert left == sent
+    assert len(left) >= 3 * len(PORTS)
+    clear = packets.inside_in_clear(seen, INSIDE)
+    assert clear == between(seen, *hosts), "nothing else of the inside is seen in clear"
+
+
+def each_kind_has_its_spi(lab: Lab, spis: dict[str, tuple[int, int]], seen: list[Packet]) -> None:
+    """Every ESP packet opens, and what is inside belongs to the rule of its SPI."""
+    keys = espview.read_keys([lab.near.keys])
+    for kind in KINDS:
+        for spi in spis[kind.name]:
+            assert (keys[spi].encr, len(keys[spi].encr_key)) == (kind.encr, kind.key_octets)
+    rule_of = {spi: name for name, pair in spis.items() for spi in pair}
+    found: dict[int, set[str]] = {}
+    for packet in seen:
+        if isinstance(packet.content, Esp):
+            inner = espview.open_esp(packet.content, keys)
+            found.setdefault(packet.content.spi, set()).add(kind_of(inner))
+    assert found == {spi: {name} for spi, name in rule_of.items()}
+
+
+def test_nothing_that_matches_leaves_in_clear(lab: Lab) -> None:
+    """Held down in spite of traffic until `up`; with the peer gone, held and dropped."""
+    lab.world.run(INTERNET, ["ip", "route", "replace", FAR, "via", SITE_B.outer4])
+    wire = capture.start(lab.world, INTERNET, lab.directory / "down.pcap", strange_to=INSIDE)
+    try:
+        with answering(lab.world, SITE_B.host, SITE_B.host4):
+            traffic_of_every_kind(lab)
+            lab.near.do("down", "site-b")
+            for namespace in (SITE_A.host, SITE_A.gateway):
+                assert not call(lab.world, namespace, SITE_B.host4, WEB_PORT, patience_s=1.0)
+            assert lab.near.tunnel()["held_down"] is True
+            assert lab.near.tunnel()["phase1"]["state"] == "down"
+            assert lab.far.list_sas() == ()
+            lab.near.do("up", "site-b")
+            traffic_of_every_kind(lab)
+            lab.far.stop()
+            pings = measure.ping(lab.world, SITE_A.host, SITE_B.host4, count=5, interval_s=0.05)
+            assert pings.received == 0
+        seen = wire.packets()
+    finally:
+        wire.abandon()
+        lab.world.run(INTERNET, ["ip", "route", "del", FAR])
+    assert packets.inside_in_clear(seen, INSIDE) == []
