@@ -38,6 +38,10 @@ class Violation(Exception):
         self.rule = rule
         self.text = text
 
+    def __reduce__(self) -> tuple[type["Violation"], tuple[str, str]]:
+        """It travels between processes as what it was made from."""
+        return (type(self), (self.rule, self.text))
+
 
 class Checks:
     """Looks on at one world. Everything raises Violation."""

@@ -36,7 +36,6 @@ from isthmus.ike.core.events import (
     Event,
     InstallFailed,
     OrphanFound,
-    PacketSummary,
 )
 from isthmus.ike.core.records import Happening
 from isthmus.ike.core.views import TunnelView
@@ -51,7 +50,6 @@ from isthmus.simulator.plane import Plane, Refused, Sa
 from isthmus.values.address import Endpoint
 from isthmus.values.secret import Secret
 from isthmus.values.spi import Spi
-from isthmus.values.time import Instant
 
 NOTICE_S = 0.0003
 """A notice on its way from the plane's process to IKE's."""
@@ -228,12 +226,12 @@ class Host:
             case KeepalivePacket():
                 self.counters["keepalives_received"] += 1
 
-    def leave(self, packet: Packet, summary: PacketSummary) -> bool:
+    def leave(self, packet: Packet) -> bool:
         """A user's packet. False: it left in clear, no policy being about it."""
         if not self.plane_up:
             self.counters["lost_without_plane"] += 1
             return True
-        return self.plane.leave(packet, summary, self._clock.now)
+        return self.plane.leave(packet, self._clock.now)
 
     def views(self) -> tuple[TunnelView, ...]:
         """What status shows; nothing while there is no IKE process."""
@@ -276,7 +274,7 @@ class Host:
                     self._note(f"remove {'in' if inbound else 'out'} 0x{spi:08x}")
                     self._try((spi, inbound), partial(self.plane.remove, spi, inbound))
                 case ArmPolicy(tunnel, rule, on_no_sa):
-                    self.plane.arm((tunnel, rule), on_no_sa)
+                    self.plane.arm((tunnel, rule), on_no_sa, self._clock.now)
                 case SetCarrier():
                     pass  # its routes look at no carrier
                 case Keepalive():

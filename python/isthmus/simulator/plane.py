@@ -7,6 +7,7 @@ packets of a policy without an SA wait, bounded in number, octets and age.
 from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from ipaddress import IPv4Address
 
 from isthmus.backends.translate import limits_spec
 from isthmus.ike.core.effects import InstallSa, UpdateSa
@@ -30,7 +31,7 @@ MOVED_EVERY_S: Seconds = 1.0
 RAW_ESP_PORT = 0
 EXPECTED_PACKETS_MAX = 64
 """Packets that wait for the keys of one announced SPI."""
-EXPECTED_S: Seconds = 5.0
+EXPECTED_S: Seconds = 2.0
 
 Name = tuple[str, str]
 """Tunnel and rule."""
@@ -85,9 +86,11 @@ class Refused(Exception):
 
 
 class Plane:
-    """SAD and SPD of one host. `send` puts a packet on the network, `deliver` hands a decrypted
-    one to the network behind, `notice` tells the IKE process, `sealed` and `installed` whoever looks
-    on."""
+    """SAD and SPD of one host.
+
+    `send` puts a packet on the network, `deliver` hands a decrypted one to the network behind,
+    `notice` tells the IKE process, `sealed` and `installed` tell whoever looks on.
+    """
 
     def __init__(
         self,
@@ -125,11 +128,14 @@ class Plane:
                 else Policy(rule, kept.on_no_sa, kept.held, kept.wanted_at)
             )
 
-    def arm(self, name: Name, on_no_sa: str) -> None:
+    def arm(self, name: Name, on_no_sa: str, now: Instant) -> None:
         """How packets without an SA are treated from now on."""
         policy = self.policies.get(name)
-        if policy is not None:
-            policy.on_no_sa = on_no_sa
+        if policy is None:
+            return
+        policy.on_no_sa = on_no_sa
+        if on_no_sa == "hold" and policy.held:
+            self._wanted(name, policy, policy.held[0][1], now)
 
     def install(self, made: InstallSa, now: Instant) -> None:
         """Raises Refused when the SPI is taken in that direction."""
@@ -200,7 +206,7 @@ class Plane:
                 return policy
         return None
 
-    def leave(self, packet: Packet, summary: PacketSummary, now: Instant) -> bool:
+    def leave(self, packet: Packet, now: Instant) -> bool:
         """A packet wants to the other side. False: no policy is about it."""
         for name, policy in self.policies.items():
             if covers(policy.rule.local, packet.source, packet.protocol, packet.port) and covers(
@@ -210,7 +216,7 @@ class Plane:
                 if sa is not None:
                     self._seal(sa, packet)
                 else:
-                    self._hold(name, policy, packet, summary, now)
+                    self._hold(name, policy, packet, now)
                 return True
         return False
 
@@ -221,9 +227,7 @@ class Plane:
             return None
         return next((sa for sa in reversed(of_rule) if not sa.standby), of_rule[-1])
 
-    def _hold(
-        self, name: Name, policy: Policy, packet: Packet, summary: PacketSummary, now: Instant
-    ) -> None:
+    def _hold(self, name: Name, policy: Policy, packet: Packet, now: Instant) -> None:
         if policy.on_no_sa == "drop":
             self.counters["drop_no_sa_outbound"] += 1
             return
@@ -237,8 +241,18 @@ class Plane:
         else:
             policy.held.append((now, packet))
         if policy.on_no_sa == "hold" and now - policy.wanted_at >= WANTED_EVERY_S:
-            policy.wanted_at = now
-            self._notice(PacketWanted(*name, summary, len(policy.held)))
+            self._wanted(name, policy, packet, now)
+
+    def _wanted(self, name: Name, policy: Policy, packet: Packet, now: Instant) -> None:
+        policy.wanted_at = now
+        summary = PacketSummary(
+            str(IPv4Address(packet.source)),
+            str(IPv4Address(packet.destination)),
+            packet.protocol,
+            packet.port,
+            packet.port,
+        )
+        self._notice(PacketWanted(*name, summary, len(policy.held)))
 
     def _seal(self, sa: Sa, packet: Packet) -> None:
         hard = limits_spec(sa.made.lifetimes).hard_packets

@@ -46,7 +46,15 @@ PHASE1_WORDS = (
     ("aes128gcm16-prfsha256-x25519-ecp256",),
     ("aes128gcm16-prfsha256-ecp256-x25519",),
 )
-PHASE2_WORDS = (("aes128gcm16-x25519",), ("aes128gcm16",), ("aes128gcm16-x25519-ecp256",))
+PHASE2_WORDS = (
+    (("aes128gcm16",),),
+    (
+        ("aes128gcm16-x25519",),
+        ("aes128gcm16-x25519-ecp256",),
+        ("aes128gcm16-ecp256-x25519",),
+    ),
+)
+"""Both ends of a tunnel take theirs from one of these: with PFS, or without."""
 
 
 def draw(seed: int, lossless: bool | None = None) -> Scenario:
@@ -146,6 +154,7 @@ class _Draw:
         rules = 2 if chance.random() < 0.3 else 1
         forced = Nat.FORCE if chance.random() < 0.1 else Nat.AUTO
         hub_words, spoke_words = chance.choice(PHASE1_WORDS), chance.choice(PHASE1_WORDS)
+        words = chance.choice(PHASE2_WORDS)
         listens = nat is not None or chance.random() < 0.1
         hub_id, spoke_id = (
             Identity.parse("fqdn:hub.example"),
@@ -157,7 +166,7 @@ class _Draw:
             local_id=hub_id,
             remote_id=spoke_id,
             phase1_proposals=proposals(hub_words, SecurityProtocol.IKE),
-            rules=self._rules(number, rules, hub=True, start=Start.LISTEN if listens else None),
+            rules=self._rules(number, rules, words, hub=True, listens=listens),
             psk_name="all",
             phase1_lifetimes=self._phase1_lifetimes(),
             liveness=self._liveness(),
@@ -169,7 +178,7 @@ class _Draw:
             local_id=spoke_id,
             remote_id=hub_id,
             phase1_proposals=proposals(spoke_words, SecurityProtocol.IKE),
-            rules=self._rules(number, rules, hub=False, start=None),
+            rules=self._rules(number, rules, words, hub=False, listens=False),
             psk_name="all",
             phase1_lifetimes=self._phase1_lifetimes(),
             liveness=self._liveness(),
@@ -178,18 +187,24 @@ class _Draw:
         return hub_side, spoke_side
 
     def _rules(
-        self, number: int, count: int, *, hub: bool, start: Start | None
+        self,
+        number: int,
+        count: int,
+        words: tuple[tuple[str, ...], ...],
+        *,
+        hub: bool,
+        listens: bool,
     ) -> tuple[ChildPolicy, ...]:
         here, there = ("10.0", f"10.{number}") if hub else (f"10.{number}", "10.0")
-        if start is None:
-            start = self.chance.choice((Start.TRAFFIC, Start.ALWAYS))
-        words = proposals(self.chance.choice(PHASE2_WORDS), SecurityProtocol.ESP)
+        start = self.chance.choice((Start.TRAFFIC, Start.ALWAYS))
+        if listens:
+            start = Start.LISTEN
         lifetimes = self._phase2_lifetimes()
         rest = ChildPolicy(
             name="rest",
             local=(TrafficSelector.of_network(f"{here}.0.0/24"),),
             remote=(TrafficSelector.of_network(f"{there}.0.0/24"),),
-            proposals=words,
+            proposals=proposals(self.chance.choice(words), SecurityProtocol.ESP),
             start=start,
             lifetimes=lifetimes,
         )

@@ -1,6 +1,7 @@
 """Lines of a trace: the same world gives the same octets. Nothing secret is in them."""
 
 import hashlib
+from typing import assert_never
 
 from isthmus.ike.core.events import (
     CommandIssued,
@@ -14,6 +15,7 @@ from isthmus.ike.core.events import (
     OrphanFound,
     PacketWanted,
     PeerMoved,
+    RuleIdle,
 )
 from isthmus.simulator.packets import Ike, Outer
 from isthmus.simulator.plan import describe
@@ -55,6 +57,8 @@ def event_text(event: Event) -> str:
             return f"{name} {spi_text(spi)} {'in' if inbound else 'out'} {limit} {unit}"
         case PeerMoved(spi, endpoint):
             return f"{name} {spi_text(spi)} {endpoint}"
+        case RuleIdle(tunnel, rule):
+            return f"{name} {tunnel}/{rule}"
         case FirstPacket(spi):
             return f"{name} {spi_text(spi)}"
         case InstallFailed(spi, inbound, reason):
@@ -63,3 +67,5 @@ def event_text(event: Event) -> str:
             return f"{name} {tunnel}/{rule} {spi_text(spi)} {'in' if inbound else 'out'}"
         case DatagramReceived() | DeadlineReached():
             return name
+        case _:
+            assert_never(event)

@@ -7,7 +7,7 @@ from random import Random
 from typing import assert_never
 
 from isthmus.ike.core.commands import Initiate, Terminate
-from isthmus.ike.core.events import DatagramReceived, DeadlineReached, Event, PacketSummary
+from isthmus.ike.core.events import DatagramReceived, DeadlineReached, Event
 from isthmus.ike.core.records import Happening
 from isthmus.simulator.checks import QUIET_WITHIN_S, TALK_WITHIN_S, Checks, Violation
 from isthmus.simulator.clock import Clock
@@ -203,10 +203,9 @@ class World:
             flow.protocol,
             flow.port,
         )
-        summary = PacketSummary(flow.source, flow.destination, flow.protocol, flow.port, flow.port)
         self.checks.sent(packet, elapsed)
         host = self.hosts[flow.source_host]
-        if not host.leave(packet, summary):
+        if not host.leave(packet):
             raise Violation("left_in_clear", f"{host.name}: {packet}")
 
     # --- the network -----------------------------------------------------------------------
