@@ -117,6 +117,7 @@ impl Pipeline {
             }
             Verdict::Bypass(_) => self.bypass(shared, interface, inner, &packet),
             Verdict::Discard(_) => shared.counters.refused(Reason::PolicyDiscard),
+            Verdict::PortsHidden => shared.counters.refused(Reason::PortsHidden),
             Verdict::NoPolicy if interface.bypass_mark != 0 => {
                 self.bypass(shared, interface, inner, &packet)
             }

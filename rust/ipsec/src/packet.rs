@@ -40,6 +40,14 @@ const ROUTING: u8 = 43;
 const FRAGMENT: u8 = 44;
 const AUTHENTICATION: u8 = 51;
 const DESTINATION_OPTIONS: u8 = 60;
+/// Headers that are walked.
+const EXTENSIONS: [u8; 5] = [
+    HOP_BY_HOP,
+    ROUTING,
+    FRAGMENT,
+    AUTHENTICATION,
+    DESTINATION_OPTIONS,
+];
 
 /// The version of IP.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -150,6 +158,19 @@ impl Packet {
         Version::of(&self.source)
     }
 
+    /// Does it hide what selectors ask for: its ports, or, behind extension headers that are in
+    /// another fragment, its protocol?
+    pub fn hides_upper(&self) -> bool {
+        self.ports == Ports::Opaque || self.hides_protocol()
+    }
+
+    /// A later IPv6 fragment that says only which extension header came next in the first one.
+    pub fn hides_protocol(&self) -> bool {
+        self.fragment == Fragment::Later
+            && self.version() == Version::V6
+            && EXTENSIONS.contains(&self.protocol)
+    }
+
     fn parse_v4(octets: &[u8]) -> Result<Self, Reason> {
         let header: &[u8; 20] = octets.first_chunk().ok_or(Reason::InnerMalformed)?;
         let header_length = usize::from(header[0] & 0x0f) * 4;
@@ -215,15 +236,8 @@ fn walk(first: u8, octets: &[u8]) -> Result<Chain, Reason> {
         fragment: Fragment::Whole,
     };
     for _ in 0..=EXTENSION_HEADERS_MAX {
-        let known = [
-            HOP_BY_HOP,
-            ROUTING,
-            FRAGMENT,
-            AUTHENTICATION,
-            DESTINATION_OPTIONS,
-        ];
         // After a later fragment's header comes the middle of some other header.
-        if !known.contains(&chain.protocol) || chain.fragment == Fragment::Later {
+        if !EXTENSIONS.contains(&chain.protocol) || chain.fragment == Fragment::Later {
             return Ok(chain);
         }
         let header: &[u8; 8] = octets

@@ -170,6 +170,18 @@ impl Selectors {
             )
     }
 
+    /// Could the datagram that an outbound fragment belongs to be inside?
+    pub fn could_match_outbound(&self, packet: &Packet) -> bool {
+        could_hold(&self.local, &packet.source, packet)
+            && could_hold(&self.remote, &packet.destination, packet)
+    }
+
+    /// Could the datagram that an inbound fragment belongs to be inside?
+    pub fn could_match_inbound(&self, packet: &Packet) -> bool {
+        could_hold(&self.remote, &packet.source, packet)
+            && could_hold(&self.local, &packet.destination, packet)
+    }
+
     /// Is a packet that came in (source remote, destination local) inside?
     pub fn match_inbound(&self, packet: &Packet) -> bool {
         let (source, destination) = sides(packet.ports);
@@ -181,6 +193,16 @@ impl Selectors {
                 destination,
             )
     }
+}
+
+/// Could the datagram that a fragment belongs to be inside, whatever the fragment hides?
+fn could_hold(ranges: &[TrafficSelector], address: &IpAddr, packet: &Packet) -> bool {
+    ranges.iter().any(|range| {
+        (range.start..=range.end).contains(address)
+            && (range.protocol == 0
+                || range.protocol == packet.protocol
+                || packet.hides_protocol())
+    })
 }
 
 /// Ports of the sender's and of the receiver's side. Type and code belong to who sends them

@@ -92,6 +92,9 @@ pub enum Verdict<'a> {
     Bypass(&'a Arc<Entry>),
     /// Drop and count.
     Discard(&'a Arc<Entry>),
+    /// The packet hides its ports, so that it may belong to what a policy protects or discards, and
+    /// nothing but clear text would be left for it: drop and count.
+    PortsHidden,
     /// No policy matches; the interface decides.
     NoPolicy,
 }
@@ -137,15 +140,27 @@ impl Spd {
     }
 
     /// Judges a packet that came from an interface's protected side, and counts it.
+    ///
+    /// A fragment without ports goes by the first policy that takes all ports of its protocol
+    /// (RFC 4301 §7). It goes in clear only if its datagram surely does.
     pub fn decide(&self, interface: u32, packet: &Packet) -> Verdict<'_> {
         let policies = self
             .by_interface
             .get(&interface)
             .map_or(&[][..], Vec::as_slice);
-        let Some(entry) = policies
+        let place = policies
             .iter()
-            .find(|e| e.policy.selectors.match_outbound(packet))
-        else {
+            .position(|e| e.policy.selectors.match_outbound(packet));
+        let entry = place.and_then(|place| policies.get(place));
+        if packet.hides_upper() && entry.is_none_or(|e| e.policy.action == Action::Bypass) {
+            let before = &policies[..place.unwrap_or(policies.len())];
+            if before.iter().any(|e| {
+                e.policy.action != Action::Bypass && e.policy.selectors.could_match_outbound(packet)
+            }) {
+                return Verdict::PortsHidden;
+            }
+        }
+        let Some(entry) = entry else {
             return Verdict::NoPolicy;
         };
         entry.matched.fetch_add(1, Ordering::Relaxed);
@@ -158,15 +173,22 @@ impl Spd {
 
     /// May a packet that arrived in clear for this interface's protected side pass (RFC 4301 §5.2)?
     ///
-    /// The first policy that matches must not be protect or discard; S-32.
+    /// The first policy that matches must not be protect or discard; S-32. A fragment that hides its
+    /// ports passes only if its datagram surely does.
     pub fn allows_clear_inbound(&self, interface: u32, packet: &Packet) -> bool {
         let policies = self
             .by_interface
             .get(&interface)
             .map_or(&[][..], Vec::as_slice);
+        let hidden = packet.hides_upper();
         policies
             .iter()
-            .find(|e| e.policy.selectors.match_inbound(packet))
+            .find(|e| {
+                let selectors = &e.policy.selectors;
+                let is_doubtful = hidden && e.policy.action != Action::Bypass;
+                selectors.match_inbound(packet)
+                    || (is_doubtful && selectors.could_match_inbound(packet))
+            })
             .is_none_or(|e| e.policy.action == Action::Bypass)
     }
 

@@ -27,6 +27,9 @@ reasons! {
     ExtensionHeaders => "drop_extension_headers",
     /// No policy matches and the interface has no bypass.
     NoPolicy => "drop_no_policy",
+    /// A fragment that may belong to a protected or discarded datagram, and that no policy takes
+    /// for all ports: it must not go in clear.
+    PortsHidden => "drop_ports_hidden",
     /// A policy says discard.
     PolicyDiscard => "drop_policy_discard",
     /// The policy has no outbound SA and does not hold packets.

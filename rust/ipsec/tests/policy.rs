@@ -283,6 +283,73 @@ fn the_first_policy_of_the_interface_that_matches_decides() {
 }
 
 #[test]
+fn fragments_of_what_a_policy_for_ports_protects_never_go_in_clear() {
+    let any = TrafficSelector::any_v4();
+    let web = |protocol| {
+        let ports = TrafficSelector {
+            protocol,
+            port_start: 80,
+            port_end: 80,
+            ..any
+        };
+        selectors(TrafficSelector { protocol, ..any }, ports)
+    };
+    let spd = |rest: &[Action]| {
+        let mut policies = vec![policy(1, 7, Action::Protect, web(6))];
+        for (place, &action) in rest.iter().enumerate() {
+            policies.push(policy(2 + place as u32, 7, action, any_selectors()));
+        }
+        Spd::new(policies).unwrap()
+    };
+    let first = parse(&v4(6, 0x2000, &[0, 9, 0, 80, 0, 0, 0, 0]));
+    let later = parse(&v4(6, 0x2001, &[0; 8]));
+    let of_udp = parse(&v4(17, 0x2001, &[0; 8]));
+    // Alone, the policy leaves nothing for the fragment but clear text.
+    let alone = spd(&[]);
+    assert!(matches!(alone.decide(7, &first), Verdict::Protect(e) if e.policy.id == 1));
+    assert!(matches!(alone.decide(7, &later), Verdict::PortsHidden));
+    assert!(matches!(alone.decide(7, &of_udp), Verdict::NoPolicy));
+    assert!(matches!(alone.decide(8, &later), Verdict::NoPolicy));
+    let bypass = spd(&[Action::Bypass]);
+    assert!(matches!(bypass.decide(7, &later), Verdict::PortsHidden));
+    assert!(matches!(bypass.decide(7, &of_udp), Verdict::Bypass(_)));
+    // A policy for all ports takes it.
+    let rest = spd(&[Action::Protect, Action::Bypass]);
+    assert!(matches!(rest.decide(7, &later), Verdict::Protect(e) if e.policy.id == 2));
+    let discard = spd(&[Action::Discard]);
+    assert!(matches!(discard.decide(7, &later), Verdict::Discard(_)));
+    // A fragment of what is bypassed for sure is not held up by a policy behind it.
+    let early = Spd::new(vec![
+        policy(1, 7, Action::Bypass, any_selectors()),
+        policy(2, 7, Action::Protect, web(6)),
+    ]);
+    assert!(matches!(
+        early.unwrap().decide(7, &later),
+        Verdict::Bypass(_)
+    ));
+    // The same for what comes in; there the fragment's source is the remote side.
+    let back = selectors(web(6).remote()[0], web(6).local()[0]);
+    let inward = Spd::new(vec![policy(1, 7, Action::Protect, back)]).unwrap();
+    assert!(!inward.allows_clear_inbound(7, &later));
+    assert!(inward.allows_clear_inbound(7, &of_udp));
+}
+
+#[test]
+fn an_ipv6_fragment_may_hide_its_protocol_too() {
+    let tcp = TrafficSelector {
+        protocol: 6,
+        ..TrafficSelector::any_v6()
+    };
+    let spd = Spd::new(vec![policy(1, 7, Action::Protect, selectors(tcp, tcp))]).unwrap();
+    // Destination options came next in the first fragment, and TCP may have come after them.
+    let hidden = parse(&v6(44, &[60, 0, 0, 8, 0, 0, 0, 1, 0, 0]));
+    assert!(hidden.hides_protocol());
+    assert!(matches!(spd.decide(7, &hidden), Verdict::PortsHidden));
+    let udp = parse(&v6(44, &[17, 0, 0, 8, 0, 0, 0, 1, 0, 0]));
+    assert!(matches!(spd.decide(7, &udp), Verdict::NoPolicy));
+}
+
+#[test]
 fn clear_packets_for_protected_addresses_are_not_allowed_in() {
     let net = |n: u8| {
         range(
