@@ -214,6 +214,8 @@ def reply_received(
 def _obey_cookie(ctx: Context, sa: SaV2, state: AwaitInitReply, cookie: Notify) -> None:
     if state.rounds >= ROUNDS_MAX or not 1 <= len(cookie.data) <= COOKIE_SIZE_MAX:
         return
+    if cookie.data == state.cookie:
+        return  # The answer to a repeat of the message before: what it asks for is done.
     _resend(ctx, sa)
     sa.state = AwaitInitReply(
         state.method, state.private, state.public, state.nonce, cookie.data, state.rounds + 1
@@ -229,6 +231,8 @@ def _obey_invalid_ke(ctx: Context, sa: SaV2, state: AwaitInitReply, refusal: Not
         t.number for p in sa.connection.phase1_proposals for t in p.of_kind(TransformType.KE)
     }
     method = known(KeMethod, number)
+    if method == state.method and state.rounds:
+        return  # The answer to a repeat of the message before: what it asks for is done.
     if number not in offered or not isinstance(method, KeMethod) or method == state.method:
         _hear_refusal(ctx, sa, state, refusal, number)
         return
