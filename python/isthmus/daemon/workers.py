@@ -16,7 +16,9 @@ from isthmus.values.registry.ikev2 import KeMethod
 from isthmus.values.secret import Secret
 
 JOBS_MAX = 64
-"""Jobs that wait or run; what comes beyond is refused at once and counted."""
+"""Jobs that wait or run; what strangers ask beyond is refused at once and counted."""
+JOBS_OF_PEERS_MAX = 16_384
+"""Jobs for authenticated peers and for ourselves: a flood of strangers must not stop renewals."""
 THREADS = 2
 RESOLVE_TIMEOUT_S = 5.0
 
@@ -48,7 +50,7 @@ class Workers:
 
     def start(self, compute: Compute) -> None:
         """Begin a job, or refuse it."""
-        if len(self._jobs) >= JOBS_MAX:
+        if len(self._jobs) >= (JOBS_MAX if compute.sheddable else JOBS_OF_PEERS_MAX):
             self.shed += 1
             refusal = ComputeFinished(compute.ticket, None, "too many jobs wait")
             self._loop.call_soon(self._finished, refusal)

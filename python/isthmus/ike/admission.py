@@ -1,5 +1,6 @@
 """Who may start an IKE SA: half-open limits and cookies (RFC 7296 §2.6, SECURITY-GUIDE 2.1)."""
 
+import hashlib
 import hmac
 from collections import Counter
 from dataclasses import dataclass, field
@@ -97,6 +98,37 @@ class Admission:
     @staticmethod
     def _epoch(now: Instant) -> int:
         return int(now // EPOCH_S)
+
+
+REPLIES_PER_S = 200
+"""Answers a second to messages of strangers that no IKE SA stands behind (RFC 7296 §2.21.4)."""
+REPLIES_OF_PREFIX_PER_S = 5
+
+
+@dataclass(slots=True)
+class ReplyBudget:
+    """Limits unprotected answers, for each source and for all: a noisy one takes no other's."""
+
+    since: float = 0.0
+    total: int = 0
+    by_prefix: Counter[str] = field(default_factory=Counter)
+
+    def allows(self, remote: Endpoint, now: Instant) -> bool:
+        """One more answer to this source may go; it is counted if so."""
+        if now - self.since >= 1.0:
+            self.since, self.total = now, 0
+            self.by_prefix.clear()
+        name = prefix(remote)
+        if self.total >= REPLIES_PER_S or self.by_prefix[name] >= REPLIES_OF_PREFIX_PER_S:
+            return False
+        self.total += 1
+        self.by_prefix[name] += 1
+        return True
+
+
+def digest(octets: bytes, remote: Endpoint) -> bytes:
+    """What a datagram is known by: its octets and where they came from."""
+    return hashlib.sha256(str(remote).encode() + b"\0" + octets).digest()
 
 
 def prefix(remote: Endpoint) -> str:

@@ -8,7 +8,7 @@ from collections import OrderedDict
 from typing import assert_never
 
 from isthmus.crypto.entropy import Entropy
-from isthmus.ike.admission import Admission
+from isthmus.ike.admission import Admission, ReplyBudget, digest
 from isthmus.ike.core.agenda import Agenda, Owner, TimerKind
 from isthmus.ike.core.child import ChildSa, ChildState
 from isthmus.ike.core.commands import Configure, Initiate, Rekey, Shutdown, Terminate
@@ -30,16 +30,15 @@ from isthmus.ike.core.events import (
 )
 from isthmus.ike.core.sa import IkeSa
 from isthmus.ike.core.views import TunnelView
-from isthmus.ike.lifecycle import report
+from isthmus.ike.lifecycle import reconfigure, report
 from isthmus.ike.lifecycle.tunnels import Tunnels
 from isthmus.ike.v2 import closing, dialect, look
 from isthmus.ike.v2.dialect import Dropped
 from isthmus.ike.v2.exchanges import ike_sa_init
 from isthmus.ike.v2.face import IkeV2
 from isthmus.ike.v2.sa import SaV2
-from isthmus.ike.v2.states import Refused
-from isthmus.policy.connection import Configuration
-from isthmus.policy.select import by_address
+from isthmus.policy.connection import Configuration, Connection
+from isthmus.policy.select import PeerIndex
 from isthmus.values.address import Endpoint
 from isthmus.values.errors import Malformed, UnsupportedCritical
 from isthmus.values.registry.ikev2 import ExchangeType, HeaderFlag, NotifyType
@@ -51,8 +50,9 @@ from isthmus.wire.v2.nonce import Nonce
 from isthmus.wire.v2.notify import Notify
 from isthmus.wire.v2.rules import check
 
-UNPROTECTED_REPLIES_PER_S = 20
-"""Answers to messages of strangers that no IKE SA stands behind (RFC 7296 §2.21.4)."""
+GOODBYE_S = 60.0
+"""How long the answer to a Delete of an IKE SA is kept for the request's repeats."""
+GOODBYES_MAX = 1024
 MAJOR_VERSION = 2
 
 
@@ -67,10 +67,14 @@ class IkeEngine:
         self._sas: dict[IkeSpi, SaV2] = {}
         self._children: dict[Spi, tuple[SaV2, ChildSa]] = {}
         self._by_peer_spi: dict[Spi, tuple[SaV2, ChildSa]] = {}
-        self._half_open: OrderedDict[tuple[Endpoint, bytes], SaV2] = OrderedDict()
-        """Responder SAs by source and initiator SPI, to know a repeated first message."""
-        self._replies_since = Instant(0.0)
-        self._replies = 0
+        self._first_requests: dict[bytes, SaV2] = {}
+        """Responder SAs by the hash of the message that began them, to know its repeats."""
+        self._half_open: dict[IkeSpi, Endpoint] = {}
+        """Sources of responder SAs that are not authenticated, as admission counts them."""
+        self._goodbyes: OrderedDict[bytes, tuple[Instant, bytes]] = OrderedDict()
+        """Answers to Deletes of IKE SAs that are forgotten, by hash of the request."""
+        self._budget = ReplyBudget()
+        self._peers = PeerIndex()
         self._stopping_ticket: int | None = None
         self._ctx = Context(
             now=Instant(0.0),
@@ -87,6 +91,7 @@ class IkeEngine:
         """Take one event; return what the host must do, in this order."""
         ctx = self._ctx
         ctx.now = now
+        ctx.effects.clear()  # left over only if the last event ended in an exception
         match event:
             case DatagramReceived():
                 self._datagram(ctx, event)
@@ -113,6 +118,8 @@ class IkeEngine:
             case _:
                 assert_never(event)
         self._run_due(ctx)
+        while ctx.to_resume:
+            self._dialect.resume(ctx, ctx.to_resume.pop(0))
         self._maybe_stopped(ctx)
         effects = tuple(ctx.effects)
         ctx.effects.clear()
@@ -126,7 +133,10 @@ class IkeEngine:
     def views(self, now: Instant) -> tuple[TunnelView, ...]:
         """Every tunnel as users see it."""
         runs = self._tunnels.runs.values()
-        return tuple(report.tunnel_view(r, self._tunnels.sas, self._agenda, now) for r in runs)
+        sas = self._tunnels.sas
+        return tuple(
+            report.tunnel_view(r, sas.of(r.connection.name), self._agenda, now) for r in runs
+        )
 
     def census(self) -> dict[str, int]:
         """How many of everything live: for metrics, and for tests that look for leaks."""
@@ -164,9 +174,10 @@ class IkeEngine:
         """Make an IKE SA findable by its own SPI."""
         assert isinstance(sa, SaV2)
         self._sas[sa.own_spi] = sa
-        self._tunnels.sas.append(sa)
+        self._tunnels.sas.add(sa)
         if not sa.initiator and sa.established_at is None:
-            self._half_open[(sa.remote, sa.spi_i)] = sa
+            self._first_requests[sa.first_hash] = sa
+            self._half_open[sa.own_spi] = sa.remote
             self._admission.opened(sa.remote)
 
     def remove(self, sa: IkeSa) -> None:
@@ -175,8 +186,25 @@ class IkeEngine:
         if self._sas.pop(sa.own_spi, None) is None:
             return
         self._agenda.forget(sa.owner)
-        self._tunnels.sas.remove(sa)
+        if self._first_requests.get(sa.first_hash) is sa:
+            del self._first_requests[sa.first_hash]
         self._no_longer_half_open(sa)
+        self._tunnels.sa_removed(self._ctx, sa)
+
+    def assign(self, sa: IkeSa, connection: Connection) -> None:
+        """The peer turned out to be the other end of this tunnel."""
+        if sa.connection is not connection:
+            self._tunnels.sas.discard(sa)
+            sa.connection = connection
+            self._tunnels.sas.add(sa)
+
+    def path_is_shared(self, sa: IkeSa) -> bool:
+        """Another IKE SA of ours behind a NAT uses the same endpoints."""
+        path = (sa.local, sa.remote)
+        return any(
+            other is not sa and other.nat.local and (other.local, other.remote) == path
+            for other in self._sas.values()
+        )
 
     def fresh_ike_spi(self) -> bytes:
         """Eight random octets that no IKE SA of ours uses."""
@@ -211,10 +239,9 @@ class IkeEngine:
             del self._by_peer_spi[child.spi_out]
 
     def _no_longer_half_open(self, sa: SaV2) -> None:
-        for key, found in tuple(self._half_open.items()):
-            if found is sa:
-                del self._half_open[key]
-                self._admission.closed(key[0])
+        source = self._half_open.pop(sa.own_spi, None)
+        if source is not None:
+            self._admission.closed(source)
 
     # --- datagrams -------------------------------------------------------------------------
 
@@ -249,17 +276,31 @@ class IkeEngine:
             return
         before = sa.established_at
         dialect.receive(ctx, sa, header, event.octets, event.local, event.remote)
-        if before is None and (sa.established_at is not None or isinstance(sa.state, Refused)):
+        if before is None and sa.established_at is not None:
             self._no_longer_half_open(sa)
+        if sa.own_spi not in self._sas and not header.is_response:
+            self._remember_goodbye(ctx, event, sa.window.last_reply)
+
+    def _remember_goodbye(self, ctx: Context, event: DatagramReceived, reply: bytes) -> None:
+        """The peer repeats its Delete if our answer is lost; the SA that answered is gone."""
+        until = ctx.later(GOODBYE_S)
+        self._goodbyes[digest(event.octets, event.remote)] = (until, reply)
+        while len(self._goodbyes) > GOODBYES_MAX or self._oldest_goodbye() < ctx.now:
+            self._goodbyes.popitem(last=False)
+
+    def _oldest_goodbye(self) -> Instant:
+        return next(iter(self._goodbyes.values()))[0]
 
     def _first_request(self, ctx: Context, header: Header, event: DatagramReceived) -> None:
         if header.spi_i == NO_IKE_SPI or header.spi_r != NO_IKE_SPI or header.message_id != 0:
             raise Dropped("malformed_first_message")
         if not header.from_initiator:
             raise Dropped("malformed_first_message")
-        known = self._half_open.get((event.remote, header.spi_i))
+        if self._tunnels.stopping:
+            raise Dropped("stopping")
+        known = self._first_requests.get(digest(event.octets, event.remote))
         if known is not None:
-            if known.first_request == event.octets and known.window.last_reply:
+            if known.is_making and known.window.last_reply:
                 ctx.emit(SendDatagram(event.local, event.remote, known.window.last_reply))
             raise Dropped("repeat")
         try:
@@ -286,14 +327,14 @@ class IkeEngine:
                 reply = Notify(kind=NotifyType.COOKIE, data=cookie)
                 self._unprotected(ctx, header, event, (reply,))
                 raise Dropped("cookie_asked")
-        candidates = by_address(self._tunnels.connections(), event.local, event.remote)
+        candidates = self._peers.fitting(event.local, event.remote)
         try:
             verdict = ike_sa_init.refusal(ctx, candidates, payloads)
         except Malformed as malformed:
             raise Dropped("malformed") from malformed
         match verdict:
             case (Notify() as notify, why, code):
-                self._refuse_first(ctx, header, event, notify, why, code, candidates != ())
+                self._refuse_first(ctx, header, event, notify, why, code, candidates)
             case (connection, chosen):
                 ike_sa_init.answer(
                     ctx,
@@ -315,19 +356,22 @@ class IkeEngine:
         notify: Notify,
         why: str,
         code: str,
-        ours: bool,
+        candidates: tuple[Connection, ...],
     ) -> None:
         self._unprotected(ctx, header, event, (notify,))
         if notify.kind == NotifyType.INVALID_KE_PAYLOAD:
             raise Dropped("other_group_asked")
-        candidates = by_address(self._tunnels.connections(), event.local, event.remote)
-        if ours and candidates:
+        if candidates:
             self._tunnels.refused_peer(ctx, candidates[0], event.remote, why, code)
             return
         raise Dropped("no_tunnel_for_peer")
 
     def _unknown_sa(self, ctx: Context, header: Header, event: DatagramReceived) -> None:
         """RFC 7296 §2.21.4: a hint for a peer whose SA we have lost; never for responses."""
+        goodbye = self._goodbyes.get(digest(event.octets, event.remote))
+        if goodbye is not None and goodbye[0] >= ctx.now and goodbye[1]:
+            ctx.emit(SendDatagram(event.local, event.remote, goodbye[1]))
+            raise Dropped("repeat")
         if not header.is_response and header.exchange in (
             ExchangeType.IKE_AUTH,
             ExchangeType.CREATE_CHILD_SA,
@@ -354,14 +398,10 @@ class IkeEngine:
         keep_spis: bool = False,
     ) -> None:
         """Answer a stranger: few octets, never more than came in, and never many a second."""
-        if ctx.now - self._replies_since >= 1.0:
-            self._replies_since, self._replies = ctx.now, 0
         asked_cookie = any(isinstance(p, Notify) and p.kind == NotifyType.COOKIE for p in payloads)
         # Cookies cost little and are what keeps the door open under flood: not limited.
-        if not asked_cookie:
-            if self._replies >= UNPROTECTED_REPLIES_PER_S:
-                raise Dropped("reply_limit")
-            self._replies += 1
+        if not asked_cookie and not self._budget.allows(event.remote, ctx.now):
+            raise Dropped("reply_limit")
         flags = HeaderFlag.RESPONSE
         if not header.from_initiator:
             flags |= HeaderFlag.INITIATOR
@@ -382,9 +422,9 @@ class IkeEngine:
     def _computed(self, ctx: Context, event: ComputeFinished) -> None:
         then = ctx.waiting.pop(event.ticket, None)
         if then is not None:
-            then(event)
-            for sa in tuple(self._tunnels.sas):
-                self._dialect.resume(ctx, sa)
+            sa, continuation = then
+            continuation(event)
+            self._dialect.resume(ctx, sa)
 
     def _run_due(self, ctx: Context) -> None:
         for _ in range(10_000):
@@ -459,12 +499,13 @@ class IkeEngine:
     def _command(self, ctx: Context, event: CommandIssued) -> None:
         ticket = event.ticket
         match event.command:
-            case Configure(configuration):
-                self._configure(ctx, configuration)
+            case Configure(configuration, credentials):
+                self._configure(ctx, configuration, credentials or ctx.credentials)
                 ctx.record("command.done", "configuration applied", ticket=ticket)
             case Shutdown():
                 self._stopping_ticket = ticket
-                for sa in tuple(self._tunnels.sas):
+                self._tunnels.stopping = True
+                for sa in self._tunnels.sas:
                     if sa.is_authenticated:
                         self._dialect.delete(ctx, sa, "the daemon stops")
                     else:
@@ -492,9 +533,15 @@ class IkeEngine:
             case _:
                 assert_never(event.command)
 
-    def _configure(self, ctx: Context, configuration: Configuration) -> None:
+    def _configure(
+        self, ctx: Context, configuration: Configuration, credentials: Credentials
+    ) -> None:
+        names = {connection.psk_name for connection in configuration.connections}
+        changed = {n for n in names if credentials.psk(n) != ctx.credentials.psk(n)}
         ctx.configuration = configuration
-        self._tunnels.configure(ctx, configuration)
+        ctx.credentials = credentials
+        self._peers = PeerIndex(configuration.connections)
+        reconfigure.configure(self._tunnels, self._dialect, ctx, configuration, changed)
 
     def _rekey(self, ctx: Context, tunnel: str, rule: str | None, phase: int, ticket: int) -> None:
         run = self._tunnels.runs[tunnel]
@@ -506,7 +553,7 @@ class IkeEngine:
         elif phase == 2:
             for each in run.rules.values():
                 child = each.child
-                home = self._tunnels.sa_of(child) if child is not None else None
+                home = self._tunnels.sa_of(run, child) if child is not None else None
                 if child is not None and home is not None and rule in (None, each.policy.name):
                     self._dialect.rekey_child(ctx, home, child)
                     begun = True

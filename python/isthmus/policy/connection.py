@@ -99,6 +99,18 @@ class ChildPolicy:
     """Phase 2 is closed after this much silence of the traffic; None: never."""
 
 
+ROUTE_METRIC = 100
+"""Of routes through a tunnel, unless the file says otherwise."""
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """A network behind the peer; of two routes to it, the one with the lower metric is used."""
+
+    network: str
+    metric: int = ROUTE_METRIC
+
+
 @dataclass(frozen=True, slots=True)
 class Interface:
     """The tunnel interface of a route-based tunnel."""
@@ -106,9 +118,11 @@ class Interface:
     name: str
     addresses: tuple[str, ...] = ()
     """Inside addresses with prefix length, `169.254.10.1/30`."""
-    routes: tuple[str, ...] = ()
+    routes: tuple[Route, ...] = ()
     mtu: int | None = None
     """None: computed from the suite."""
+    protect: tuple[str, ...] = ()
+    """Networks that are never reached in clear, also while no route leads into a tunnel."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,6 +164,28 @@ class Connection:
         return None if self.peer is None else Endpoint(self.peer, self.peer_port)
 
 
+class Prefer(StrEnum):
+    """Who chooses among the tunnels of a group."""
+
+    ORDER = "order"
+    ECMP = "ecmp"
+    BGP = "bgp"
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Tunnels to one site that stand in for each other. Packets are taken from each of them."""
+
+    name: str
+    tunnels: tuple[str, ...]
+    prefer: Prefer = Prefer.ORDER
+    routes: tuple[Route, ...] = ()
+    """Through every tunnel of the group."""
+    protect: tuple[str, ...] = ()
+    """Networks that are never reached in clear."""
+    origin: str = ""
+
+
 @dataclass(frozen=True, slots=True)
 class Configuration:
     """Everything that the daemon was told, in file order."""
@@ -158,6 +194,7 @@ class Configuration:
     listen: tuple[str, ...] = ("0.0.0.0", "::")
     """Addresses that UDP 500 and 4500 are opened on."""
     warnings: tuple[str, ...] = field(default=())
+    groups: tuple[Group, ...] = ()
 
     def connection(self, name: str) -> Connection | None:
         """The tunnel of that name."""

@@ -4,19 +4,34 @@ from collections.abc import Iterable
 from ipaddress import ip_address
 
 from isthmus.policy.connection import Connection
-from isthmus.values.address import Endpoint
+from isthmus.values.address import Endpoint, IpAddress
 from isthmus.values.identity import Identity
 
 
-def by_address(
-    connections: Iterable[Connection], local: Endpoint, remote: Endpoint
-) -> tuple[Connection, ...]:
-    """Tunnels that a first message between these addresses may belong to, closest fit first.
+class PeerIndex:
+    """Tunnels by their peer's address, made anew with each configuration."""
 
-    A tunnel whose peer is a name fits any address: the identity decides later.
-    """
-    found = [c for c in connections if _local_fits(c, local) and _peer_rank(c, remote) is not None]
-    return tuple(sorted(found, key=lambda c: _peer_rank(c, remote) or 0))
+    __slots__ = ("_any", "_by_address", "_named")
+
+    def __init__(self, connections: Iterable[Connection] = ()) -> None:
+        self._by_address: dict[IpAddress, list[Connection]] = {}
+        self._named: list[Connection] = []
+        self._any: list[Connection] = []
+        for connection in connections:
+            if connection.peer is None:
+                self._any.append(connection)
+            elif _is_address(connection.peer):
+                self._by_address.setdefault(ip_address(connection.peer), []).append(connection)
+            else:
+                self._named.append(connection)
+
+    def fitting(self, local: Endpoint, remote: Endpoint) -> tuple[Connection, ...]:
+        """Tunnels that a first message between these addresses may belong to, closest fit first.
+
+        A tunnel whose peer is a name fits any address: the identity decides later.
+        """
+        found = (*self._by_address.get(remote.ip, ()), *self._named, *self._any)
+        return tuple(c for c in found if _local_fits(c, local))
 
 
 def by_identity(
@@ -56,15 +71,6 @@ def _local_fits(connection: Connection, local: Endpoint) -> bool:
     if connection.local_address is None:
         return True
     return ip_address(connection.local_address) == local.ip
-
-
-def _peer_rank(connection: Connection, remote: Endpoint) -> int | None:
-    """0: its very address, 1: a name, 2: any; None: it is another peer's tunnel."""
-    if connection.peer is None:
-        return 2
-    if not _is_address(connection.peer):
-        return 1
-    return 0 if ip_address(connection.peer) == remote.ip else None
 
 
 def _is_address(text: str) -> bool:

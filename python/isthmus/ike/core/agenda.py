@@ -27,6 +27,7 @@ class TimerKind(Enum):
     RETRY = auto()
     RETIRE = auto()
     PHASE1_IDLE = auto()
+    CHILDLESS = auto()
     ADOPT = auto()
 
 

@@ -65,6 +65,8 @@ class ChildSa:
     expires_at: Instant
     pfs: str = ""
     """The key exchange that made its keys, empty when they came from the IKE SA's alone."""
+    lowest_nonce: bytes = b""
+    """The lower nonce of the exchange that made it, where CREATE_CHILD_SA did."""
     standby: bool = False
     """Outbound waits until the peer is seen to use the pair (we answered a rekey)."""
     state: ChildState = ChildState.INSTALLED

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from isthmus.credentials.store import Credentials
 from isthmus.policy.connection import Configuration
 
 
@@ -36,9 +37,13 @@ class Rekey:
 
 @dataclass(frozen=True, slots=True)
 class Configure:
-    """Run under this configuration from now on (the first one, or a new one)."""
+    """Run under this configuration from now on (the first one, or a new one).
+
+    `credentials` take the place of those known before; None: they stay.
+    """
 
     configuration: Configuration
+    credentials: Credentials | None = None
 
 
 @dataclass(frozen=True, slots=True)

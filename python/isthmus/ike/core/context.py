@@ -43,6 +43,12 @@ class Lifecycle(Protocol):
     def phase1_up(self, ctx: "Context", sa: IkeSa) -> None:
         """An IKE SA is authenticated."""
 
+    def phase1_ready(self, ctx: "Context", sa: IkeSa) -> None:
+        """The exchange that authenticated is done: other Child SAs may be asked for."""
+
+    def admits(self, sa: IkeSa, rule: str) -> bool:
+        """The user has not closed this rule on purpose."""
+
     def phase1_failed(self, ctx: "Context", sa: IkeSa, failed: Failed) -> None:
         """An attempt to make an IKE SA has ended without one."""
 
@@ -83,8 +89,14 @@ class Registry(Protocol):
     def add(self, sa: IkeSa) -> None:
         """Make an IKE SA findable by its own SPI."""
 
+    def assign(self, sa: IkeSa, connection: Connection) -> None:
+        """The peer turned out to be the other end of this tunnel."""
+
     def remove(self, sa: IkeSa) -> None:
         """Forget an IKE SA, its timers and its pending answers."""
+
+    def path_is_shared(self, sa: IkeSa) -> bool:
+        """Another IKE SA of ours behind a NAT uses the same endpoints."""
 
     def fresh_ike_spi(self) -> bytes:
         """Eight random octets that no IKE SA of ours uses."""
@@ -117,8 +129,10 @@ class Context:
     registry: Registry
     configuration: Configuration = field(default_factory=Configuration)
     effects: list[Effect] = field(default_factory=list)
-    waiting: dict[int, Continuation] = field(default_factory=dict)
+    waiting: dict[int, tuple[IkeSa, Continuation]] = field(default_factory=dict)
     """Continuations of `Compute` jobs by ticket."""
+    to_resume: list[IkeSa] = field(default_factory=list)
+    """IKE SAs with something to ask, beside the one that the event is about."""
     next_ticket: int = 1
 
     def emit(self, effect: Effect) -> None:
@@ -141,12 +155,15 @@ class Context:
         name = connection.name if connection is not None else tunnel
         self.emit(Record(Happening(event, name, rule, message, code, facts, ticket)))
 
-    def compute(self, job: Job, then: Continuation) -> None:
-        """Start slow work; `then` is called when its answer has come."""
+    def compute(self, job: Job, then: Continuation, sa: IkeSa, *, sheddable: bool = False) -> None:
+        """Start slow work for an IKE SA; `then` is called when its answer has come.
+
+        `sheddable`: a stranger asks for it, so it may be refused when there is too much to do.
+        """
         ticket = self.next_ticket
         self.next_ticket += 1
-        self.waiting[ticket] = then
-        self.emit(Compute(ticket, job))
+        self.waiting[ticket] = (sa, then)
+        self.emit(Compute(ticket, job, sheddable))
 
     def chance(self) -> float:
         """A number in 0..1, for jitter."""

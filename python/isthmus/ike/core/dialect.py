@@ -4,6 +4,7 @@ Lifecycles decide when and why; a dialect knows how. `replace_ike` is CREATE_CHI
 a fresh phase 1 in IKEv1, and the lifecycle does not know which.
 """
 
+from collections.abc import Mapping
 from typing import Protocol
 
 from isthmus.ike.core.agenda import TimerKind
@@ -46,6 +47,12 @@ class Dialect(Protocol):
 
     def resume(self, ctx: Context, sa: IkeSa) -> None:
         """Carry out what waits, if its turn has come."""
+
+    def reconfigure(self, ctx: Context, sa: IkeSa, connection: Connection) -> None:
+        """Go on under a new configuration of the same tunnel that leaves phase 1 as it is."""
+
+    def reconsider(self, sa: IkeSa, connections: Mapping[str, Connection]) -> None:
+        """A peer that is still to authenticate will do so against these tunnels, by name."""
 
     def timer(self, ctx: Context, sa: IkeSa, kind: TimerKind) -> None:
         """A timer of the IKE SA fired."""

@@ -69,6 +69,7 @@ class UpdateSa:
     local: Endpoint | None = None
     remote: Endpoint | None = None
     encap: bool | None = None
+    lifetimes: Lifetimes | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,6 +151,8 @@ class Compute:
 
     ticket: int
     job: Job
+    sheddable: bool = False
+    """A stranger asks for it: it may be refused when there is too much to do."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -75,6 +75,11 @@ class IkeSa(ABC):
         """The peer has proved who it is, and the SA is not closed."""
 
     @property
+    @abstractmethod
+    def is_making(self) -> bool:
+        """It may still become authenticated."""
+
+    @property
     def owner(self) -> tuple[str, bytes]:
         """The name that its timers stand under."""
         return ("sa", self.own_spi)

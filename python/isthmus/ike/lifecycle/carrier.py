@@ -7,7 +7,7 @@ over. It follows phase 2 and liveness:
 - `start = "always"` and `start = "listen"`: only then, because until then a packet could not pass;
 - `start = "traffic"`: also while phase 2 waits for traffic, is idle or is negotiated for the first
   packet, because without carrier that packet would never come. After a failure, or once the peer
-  was found dead, there is none until phase 2 stands again; `RuleRun.insists` has it tried till then;
+  was found dead, there is none until phase 2 stands again; `RuleRun.insists` has it tried;
 - held down by `isthmus down`: none.
 """
 
@@ -41,7 +41,11 @@ def _carries(run: TunnelRun, rule: RuleRun) -> bool:
     """Whether a packet that is routed into the tunnel may pass, now or as soon as it asks."""
     if run.held_down or rule.held_down:
         return False
-    if rule.child is not None or any(o.rule == rule.policy.name for o in run.orphans):
+    if (
+        rule.child is not None
+        or rule.is_bridged
+        or any(o.rule == rule.policy.name for o in run.orphans)
+    ):
         return True
     return rule.policy.start is Start.TRAFFIC and not rule.insists
 

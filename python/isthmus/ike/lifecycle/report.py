@@ -22,11 +22,10 @@ CARRYING = frozenset({RuleState.UP, RuleState.REKEYING})
 
 
 def tunnel_view(run: TunnelRun, sas: list[IkeSa], agenda: Agenda, now: Instant) -> TunnelView:
-    """One tunnel as users see it."""
-    mine = [s for s in sas if s.connection.name == run.connection.name]
-    open_sas = [s for s in mine if s.is_open]
+    """One tunnel as users see it; `sas` are its own."""
+    open_sas = [s for s in sas if s.is_open]
     current = open_sas[-1] if open_sas else None
-    under_way = [s for s in mine if s.established_at is None and s.initiator]
+    under_way = [s for s in sas if s.is_making and s.initiator]
     rules = tuple(_rule_view(run, r, current is not None, now) for r in run.rules.values())
     state = _phase1_state(run, current, bool(under_way))
     return TunnelView(
@@ -39,7 +38,7 @@ def tunnel_view(run: TunnelRun, sas: list[IkeSa], agenda: Agenda, now: Instant) 
         since_s=now - run.since,
         phase1=_phase1_view(current, agenda, now) if current is not None else None,
         rules=rules,
-        failure=_failure(run.failure, now) if current is None else None,
+        failure=_failure(run.failure or run.rumour, now) if current is None else None,
         held_down=run.held_down,
         carrier=run.carrier,
         origin=run.connection.origin,
@@ -88,6 +87,8 @@ def _rule_state(run: TunnelRun, rule: RuleRun) -> RuleState:
     child = rule.child
     if child is not None:
         return RuleState.REKEYING if child.state is ChildState.REKEYING else RuleState.UP
+    if rule.is_bridged:
+        return RuleState.REKEYING
     if run.held_down or rule.held_down:
         return RuleState.OFF
     if rule.wanted:

@@ -27,6 +27,7 @@ class Orphan:
     spi: Spi
     inbound: bool
     remote: Endpoint
+    found_at: Instant
 
 
 @dataclass(slots=True, eq=False)
@@ -41,9 +42,15 @@ class RuleRun:
     trigger: str = ""
     children: list[ChildSa] = field(default_factory=list)
     """Installed pairs, the newest last."""
+    bridging: list[ChildSa] = field(default_factory=list)
+    """Pairs of before a restart, which carry packets until there is a new one."""
     failure: PastFailure | None = None
     tries: int = 0
     """Failed attempts in a row."""
+    up_at: Instant | None = None
+    """When the pair that stands, or stood last, was made anew."""
+    again_at: Instant | None = None
+    """When phase 2 is begun again without being asked for."""
     held_down: bool = False
     idle: bool = False
     """Phase 2 was up and was closed for silence; the next packet brings it back."""
@@ -57,8 +64,21 @@ class RuleRun:
 
     def waits(self, now: Instant) -> bool:
         """The last attempt failed and the next one is not due yet."""
+        due = self.due_at
+        return due is not None and now < due
+
+    @property
+    def due_at(self) -> Instant | None:
+        """When the next attempt may be made, if one has to wait."""
+        if self.child is not None:
+            return None
         past = self.failure
-        return past is not None and past.retry_at is not None and now < past.retry_at
+        return past.retry_at if past is not None and past.retry_at is not None else self.again_at
+
+    @property
+    def is_bridged(self) -> bool:
+        """No new pair yet, but one of before a restart still carries packets."""
+        return self.child is None and any(c.is_usable for c in self.bridging)
 
     @property
     def child(self) -> ChildSa | None:
@@ -75,6 +95,8 @@ class TunnelRun:
     rules: dict[str, RuleRun]
     held_down: bool = False
     failure: PastFailure | None = None
+    rumour: PastFailure | None = None
+    """The last attempt of somebody who did not authenticate: shown, and believed no further."""
     tries: int = 0
     orphans: list[Orphan] = field(default_factory=list)
     carrier: bool | None = None

@@ -8,8 +8,9 @@ from isthmus.ike.core.effects import ArmPolicy, RemoveSa
 from isthmus.ike.core.events import OrphanFound, PacketWanted, RuleIdle
 from isthmus.ike.core.sa import IkeSa
 from isthmus.ike.lifecycle import carrier
-from isthmus.ike.lifecycle.tunnel import Orphan, PastFailure, RuleRun, TunnelRun, new_run
-from isthmus.policy.connection import Configuration, Connection, Start
+from isthmus.ike.lifecycle.index import SaIndex
+from isthmus.ike.lifecycle.tunnel import Orphan, PastFailure, RuleRun, TunnelRun
+from isthmus.policy.connection import Connection, Start
 from isthmus.values.address import Endpoint
 from isthmus.values.spi import spi_text
 from isthmus.values.time import Instant, Seconds
@@ -23,6 +24,10 @@ SUPERSEDED_S: Seconds = 10.0
 ADOPT_S: Seconds = 0.3
 """Pause before SAs found in the plane are replaced."""
 ORPHAN_LINGER_S: Seconds = 10.0
+STEADY_S: Seconds = 10.0
+"""Phase 2 that stood so long was a success, whatever ended it."""
+AGAIN_S: Seconds = 0.1
+"""Pause before a rule that should always stand is begun again."""
 UNANSWERED = "not answered"
 """Part of the reason why an IKE SA ended whose peer was found dead."""
 
@@ -38,30 +43,10 @@ class Tunnels:
     def __init__(self, dialect: Dialect) -> None:
         self._dialect = dialect
         self.runs: dict[str, TunnelRun] = {}
-        self.sas: list[IkeSa] = []
+        self.sas = SaIndex()
         """Every IKE SA that is not closed; kept by the engine's registry."""
-
-    # --- configuration ---------------------------------------------------------------------
-
-    def configure(self, ctx: Context, configuration: Configuration) -> None:
-        """Run these tunnels. Those that went, go; those that stayed the same, stay."""
-        old = self.runs
-        self.runs = {}
-        for connection in configuration.connections:
-            run = old.get(connection.name)
-            if run is None or run.connection != connection:
-                if run is not None:
-                    self._close_all(ctx, run, "the configuration changed")
-                run = new_run(connection, ctx.now)
-            self.runs[connection.name] = run
-        for name, run in old.items():
-            if name not in self.runs:
-                self._close_all(ctx, run, "the tunnel is no longer configured")
-        for run in self.runs.values():
-            for rule in run.rules.values():
-                self._arm(ctx, run, rule)
-                if rule.policy.start is Start.ALWAYS and rule.child is None and not run.orphans:
-                    self.want(ctx, run, rule, "start = always")
+        self.stopping = False
+        """The daemon stops: nothing new begins."""
 
     # --- wishes ----------------------------------------------------------------------------
 
@@ -69,7 +54,7 @@ class Tunnels:
         """Interesting traffic: many packets, one negotiation."""
         run = self.runs.get(event.tunnel)
         rule = run.rules.get(event.rule) if run is not None else None
-        if run is None or rule is None or run.held_down or rule.held_down:
+        if run is None or rule is None or run.held_down or rule.held_down or self.stopping:
             return
         if rule.wanted or rule.child is not None or rule.policy.start is Start.LISTEN:
             return
@@ -97,7 +82,7 @@ class Tunnels:
         if rule.policy.start is Start.ALWAYS:
             return
         child = rule.child
-        sa = self.sa_of(child) if child is not None else None
+        sa = self.sa_of(run, child) if child is not None else None
         if child is None or sa is None or rule.closing:
             return
         ctx.record(
@@ -111,19 +96,21 @@ class Tunnels:
 
     def want(self, ctx: Context, run: TunnelRun, rule: RuleRun, trigger: str) -> None:
         """Phase 2 of this rule should stand: over a phase 1 that is there, or a new one."""
-        if rule.wanted and rule.child is None and self._under_way(run):
+        if self.stopping:
+            return
+        if rule.wanted and rule.child is None and self.under_way(run):
             return
         rule.wanted = True
         rule.trigger = trigger
         rule.since = ctx.now
         run.held_down = False
         rule.held_down = False
-        self._arm(ctx, run, rule)
+        self.arm(ctx, run, rule)
         open_sa = self.open_sa(run)
         if open_sa is not None:
             self._dialect.create_child(ctx, open_sa, rule.policy.name, trigger)
             return
-        if self._under_way(run):
+        if self.under_way(run):
             return
         self._initiate(ctx, run)
 
@@ -137,17 +124,14 @@ class Tunnels:
         self._dialect.initiate(ctx, run.connection, remote)
 
     def open_sa(self, run: TunnelRun) -> IkeSa | None:
-        """The newest IKE SA that carries new exchanges."""
-        name = run.connection.name
-        return next(
-            (s for s in reversed(self.sas) if s.connection.name == name and s.is_open), None
-        )
+        """The newest IKE SA that carries new exchanges; one of before a restart does not."""
+        mine = reversed(self.sas.of(run.connection.name))
+        return next((s for s in mine if s.connection is run.connection and s.is_open), None)
 
-    def _under_way(self, run: TunnelRun) -> bool:
-        name = run.connection.name
-        return any(
-            s.initiator and s.connection.name == name and not s.is_authenticated for s in self.sas
-        )
+    def under_way(self, run: TunnelRun) -> bool:
+        """An attempt of ours to make phase 1 is on its way."""
+        mine = self.sas.of(run.connection.name)
+        return any(s.initiator and s.is_making and s.connection is run.connection for s in mine)
 
     # --- told by the dialect ---------------------------------------------------------------
 
@@ -173,13 +157,24 @@ class Tunnels:
         if run is None:
             return
         run.failure = None
+        run.rumour = None
         run.tries = 0
         run.since = ctx.now
         self._supersede(ctx, sa)
-        first = self.wanted_rule(sa) if sa.initiator else None
+
+    def phase1_ready(self, ctx: Context, sa: IkeSa) -> None:
+        """The exchange that authenticated is done: the other rules that wait are asked for."""
+        run = self.runs.get(sa.connection.name)
+        if run is None or self.open_sa(run) is not sa:
+            return
         for rule in run.wanted_rules:
-            if rule.policy.name != first:
-                self._dialect.create_child(ctx, sa, rule.policy.name, rule.trigger)
+            self._dialect.create_child(ctx, sa, rule.policy.name, rule.trigger)
+
+    def admits(self, sa: IkeSa, rule: str) -> bool:
+        """The user has not closed this rule on purpose."""
+        run = self.runs.get(sa.connection.name)
+        found = run.rules.get(rule) if run is not None else None
+        return run is not None and found is not None and not (run.held_down or found.held_down)
 
     def _supersede(self, ctx: Context, sa: IkeSa) -> None:
         """Older IKE SAs with the same peer for the same tunnel end a little later.
@@ -187,10 +182,16 @@ class Tunnels:
         Traffic has moved to the new pair by then. Where both sides began at once, both ends pick
         the same one to keep: the one with the lower initiator SPI.
         """
-        for other in self.sas:
-            if other is sa or not other.is_open or other.connection.name != sa.connection.name:
+        for other in self.sas.of(sa.connection.name):
+            if other is sa or not other.is_open:
                 continue
-            if other.established_at is None or other.remote_id != sa.remote_id:
+            if other.established_at is None:
+                continue
+            if other.connection is not sa.connection:
+                # It stands under an earlier configuration: it only bridged the gap.
+                ctx.agenda.arm(other.owner, TimerKind.RETIRE, ctx.later(SUPERSEDED_S))
+                continue
+            if other.remote_id != sa.remote_id:
                 continue
             crossing = (
                 other.initiator != sa.initiator
@@ -213,10 +214,8 @@ class Tunnels:
         if run is None:
             return
         if not sa.initiator:
-            # The peer's attempt failed: worth showing, but it does not stop ours.
-            if self.open_sa(run) is None:
-                run.failure = PastFailure(failed, ctx.now, None)
-                run.since = ctx.now
+            # Whoever it was did not authenticate: worth showing, and nothing more.
+            run.rumour = PastFailure(failed, ctx.now, None)
             return
         run.tries += 1
         run.failure = PastFailure(failed, ctx.now, self._retry_at(ctx, run.tries))
@@ -238,9 +237,8 @@ class Tunnels:
             facts=(("remote", str(remote)), ("initiator", False), ("fix", failed.fix)),
         )
         run = self.runs.get(connection.name)
-        if run is not None and self.open_sa(run) is None:
-            run.failure = PastFailure(failed, ctx.now, None)
-            run.since = ctx.now
+        if run is not None:
+            run.rumour = PastFailure(failed, ctx.now, None)
 
     def phase1_gone(self, ctx: Context, sa: IkeSa, reason: str, failed: Failed | None) -> None:
         """An established IKE SA is no more."""
@@ -251,7 +249,7 @@ class Tunnels:
         if failed is not None:
             run.failure = PastFailure(failed, ctx.now, None)
         for rule in run.wanted_rules:
-            if self.open_sa(run) is None and not self._under_way(run):
+            if self.open_sa(run) is None and not self.under_way(run):
                 rule.wanted = False
                 again = failed or Failed("E126", f"phase 1 ended while phase 2 was made: {reason}")
                 self._rule_failed(ctx, run, rule, again)
@@ -306,14 +304,19 @@ class Tunnels:
             rule.children.append(child)
         rule.wanted = False
         rule.failure = None
-        rule.tries = 0
+        rule.again_at = None
         rule.idle = False
         rule.closing = False
         rule.insists = False
         if not renewed:
             rule.since = ctx.now
+            rule.up_at = ctx.now
             rule.trigger = trigger
-        self._arm(ctx, run, rule)
+        self.arm(ctx, run, rule)
+        ctx.agenda.disarm(sa.owner, TimerKind.CHILDLESS)
+        if run.held_down or rule.held_down:
+            # It was on its way when the user closed the rule.
+            self._dialect.delete_child(ctx, sa, child)
         for ticket in rule.tickets:
             ctx.record(
                 "command.done",
@@ -352,7 +355,7 @@ class Tunnels:
             if sa.initiator and not run.wanted_rules:
                 self._dialect.delete(ctx, sa, "phase 2 was refused")
             elif not sa.initiator:
-                ctx.agenda.arm(sa.owner, TimerKind.RETIRE, ctx.later(CHILDLESS_S))
+                ctx.agenda.arm(sa.owner, TimerKind.CHILDLESS, ctx.later(CHILDLESS_S))
 
     def phase2_closing(self, ctx: Context, sa: IkeSa, child: ChildSa) -> None:
         """Our Delete goes out: packets wait until the peer has answered it."""
@@ -360,7 +363,7 @@ class Tunnels:
         rule = run.rules.get(child.rule.name) if run is not None else None
         if run is not None and rule is not None and rule.child is child:
             rule.closing = True
-            self._arm(ctx, run, rule)
+            self.arm(ctx, run, rule)
 
     def phase2_gone(self, ctx: Context, sa: IkeSa, child: ChildSa, reason: str) -> None:
         """A Child SA that nothing replaced is no more."""
@@ -382,7 +385,7 @@ class Tunnels:
         rule.closing = False
         rule.idle = rule.idle or (sa.is_open and not rule.held_down)
         rule.insists = UNANSWERED in reason and carrier.insists_after_death(run, rule)
-        self._arm(ctx, run, rule)
+        self.arm(ctx, run, rule)
         self._maybe_closed(ctx, run)
         self._watch_phase1(ctx, run, sa)
         if run.held_down or rule.held_down:
@@ -393,15 +396,18 @@ class Tunnels:
             return
         if rule.policy.start is Start.ALWAYS or rule.insists:
             rule.wanted = True
-            ctx.agenda.arm(tunnel_owner(run), TimerKind.RETRY, ctx.later(0.1))
+            # What ends as soon as it stands is not begun again without a pause.
+            self._count_try(ctx, rule)
+            at_once = ctx.later(AGAIN_S)
+            rule.again_at = self._retry_at(ctx, rule.tries - 1) if rule.tries > 1 else at_once
+            self._arm_retry(ctx, run)
 
     def initial_contact(self, ctx: Context, sa: IkeSa) -> None:
         """The peer knows of no other SA with us: drop what we still hold (RFC 7296 §2.4)."""
-        for other in tuple(self.sas):
+        for other in self.sas.of(sa.connection.name):
             if other is sa or other.established_at is None:
                 continue
-            same_peer = other.remote_id is not None and other.remote_id == sa.remote_id
-            if same_peer and other.connection.name == sa.connection.name:
+            if other.remote_id is not None and other.remote_id == sa.remote_id:
                 self._dialect.lost(ctx, other, "the peer started anew")
 
     def first_contact(self, sa: IkeSa) -> bool:
@@ -409,8 +415,7 @@ class Tunnels:
         run = self.runs.get(sa.connection.name)
         if run is None or run.orphans:
             return False
-        name = sa.connection.name
-        return not any(o is not sa and o.connection.name == name for o in self.sas)
+        return all(other is sa for other in self.sas.of(sa.connection.name))
 
     def still_wanted(self, sa: IkeSa, rule: str) -> bool:
         """A Child SA for this rule is wanted and none has come meanwhile."""
@@ -455,23 +460,25 @@ class Tunnels:
         if rule_name is None:
             run.held_down = hold
             run.closing_tickets.append(ticket)
-            self._close_all(ctx, run, "closed by command")
+            self.close_all(ctx, run, "closed by command")
             self._maybe_closed(ctx, run)
             return
         rule = run.rules[rule_name]
         rule.held_down = hold
         rule.wanted = False
         rule.insists = False
-        self._arm(ctx, run, rule)
+        self._refuse_tickets(ctx, run, rule, Failed("E127", "closed by another command"))
+        self.arm(ctx, run, rule)
         for child in tuple(rule.children):
-            sa = self.sa_of(child)
+            sa = self.sa_of(run, child)
             if sa is not None and child.is_usable:
                 self._dialect.delete_child(ctx, sa, child)
         ctx.record("command.done", "", connection=run.connection, rule=rule_name, ticket=ticket)
 
-    def sa_of(self, child: ChildSa) -> IkeSa | None:
+    def sa_of(self, run: TunnelRun, child: ChildSa) -> IkeSa | None:
         """The IKE SA that a Child SA belongs to now."""
-        return next((s for s in self.sas if child.spi_in in s.children), None)
+        mine = self.sas.of(run.connection.name)
+        return next((s for s in mine if child.spi_in in s.children), None)
 
     # --- timers and restarts ---------------------------------------------------------------
 
@@ -486,13 +493,23 @@ class Tunnels:
         for rule in run.rules.values():
             if rule.waits(ctx.now):
                 continue
+            rule.again_at = None
             if rule.failure is not None:
                 rule.failure = PastFailure(rule.failure.failed, rule.failure.at, None)
-            self._arm(ctx, run, rule)
+            self.arm(ctx, run, rule)
             always = rule.policy.start is Start.ALWAYS and not rule.held_down
             if (always or rule.wanted or rule.insists) and not run.held_down and rule.child is None:
                 rule.wanted = False
                 self.want(ctx, run, rule, rule.trigger or "retry")
+        self._arm_retry(ctx, run)
+
+    def _arm_retry(self, ctx: Context, run: TunnelRun) -> None:
+        """One timer stands for all rules of a tunnel: it fires for the one that is due first."""
+        due = [at for rule in run.rules.values() if (at := rule.due_at) is not None]
+        if due and not self.stopping:
+            ctx.agenda.arm(tunnel_owner(run), TimerKind.RETRY, max(min(due), ctx.now))
+        else:
+            ctx.agenda.disarm(tunnel_owner(run), TimerKind.RETRY)
 
     def orphan_found(self, ctx: Context, event: OrphanFound) -> None:
         """An SA lives in the plane since before this process: it goes on, and is replaced soon."""
@@ -500,7 +517,8 @@ class Tunnels:
         if run is None:
             ctx.emit(RemoveSa(event.spi, event.inbound))
             return
-        run.orphans.append(Orphan(event.rule, event.spi, event.inbound, event.remote))
+        found = Orphan(event.rule, event.spi, event.inbound, event.remote, ctx.now)
+        run.orphans.append(found)
         carrier.follow(ctx, run)
         if ctx.agenda.when(tunnel_owner(run), TimerKind.ADOPT) is None:
             pause = ADOPT_S * (1 + ctx.chance())
@@ -508,11 +526,9 @@ class Tunnels:
 
     def _adopt(self, ctx: Context, run: TunnelRun) -> None:
         """Replace orphans make-before-break; once a pair of ours stands they go."""
-        replaced = {
-            o.rule
-            for o in run.orphans
-            if (rule := run.rules.get(o.rule)) is None or rule.child is not None
-        }
+        if self.stopping:
+            return
+        replaced = {o.rule for o in run.orphans if self._orphan_is_done(ctx, run, o)}
         for orphan in run.orphans:
             if orphan.rule in replaced:
                 ctx.emit(RemoveSa(orphan.spi, orphan.inbound))
@@ -528,11 +544,19 @@ class Tunnels:
                 rule.since = ctx.now
         open_sa = self.open_sa(run)
         if open_sa is not None:
-            for name in {o.rule for o in run.orphans}:
+            for name in dict.fromkeys(o.rule for o in run.orphans):
                 self._dialect.create_child(ctx, open_sa, name, run.rules[name].trigger)
-        elif not self._under_way(run):
+        elif not self.under_way(run):
             self._initiate(ctx, run, remote)
         ctx.agenda.arm(tunnel_owner(run), TimerKind.ADOPT, ctx.later(ORPHAN_LINGER_S))
+
+    @staticmethod
+    def _orphan_is_done(ctx: Context, run: TunnelRun, orphan: Orphan) -> bool:
+        """Something stands in its place, nobody wants it, or its key has lived long enough."""
+        rule = run.rules.get(orphan.rule)
+        if rule is None or rule.child is not None or run.held_down or rule.held_down:
+            return True
+        return ctx.now - orphan.found_at > rule.policy.lifetimes.lifetime_s
 
     def _watch_phase1(self, ctx: Context, run: TunnelRun, sa: IkeSa) -> None:
         """A phase 1 without phase 2 may end after a while, if the configuration says so."""
@@ -542,7 +566,6 @@ class Tunnels:
 
     def planes_lost(self, ctx: Context, sa: IkeSa, child: ChildSa, reason: str) -> None:
         """A data plane does not carry this pair (any more): close it towards the peer too."""
-        self._dialect.delete_child(ctx, sa, child)
         ctx.record(
             "phase2.refused_by_plane",
             reason,
@@ -550,6 +573,11 @@ class Tunnels:
             rule=child.rule.name,
             code="E308",
         )
+        self._dialect.delete_child(ctx, sa, child)
+        run = self.runs.get(sa.connection.name)
+        rule = run.rules.get(child.rule.name) if run is not None else None
+        if run is not None and rule is not None and rule.child is None:
+            self._rule_failed(ctx, run, rule, Failed("E308", reason))
 
     # --- helpers ---------------------------------------------------------------------------
 
@@ -561,12 +589,21 @@ class Tunnels:
         failed: Failed,
         tries: int | None = None,
     ) -> None:
-        rule.tries = rule.tries + 1 if tries is None else tries
+        if tries is None:
+            self._count_try(ctx, rule)
+        else:
+            rule.tries = tries
         retry_at = self._retry_at(ctx, rule.tries)
         rule.failure = PastFailure(failed, ctx.now, retry_at)
         rule.wanted = False
         rule.insists |= carrier.insists_after_failure(run, rule)
         rule.since = ctx.now
+        self._refuse_tickets(ctx, run, rule, failed)
+        self.arm(ctx, run, rule)
+        self._arm_retry(ctx, run)
+
+    @staticmethod
+    def _refuse_tickets(ctx: Context, run: TunnelRun, rule: RuleRun, failed: Failed) -> None:
         for ticket in rule.tickets:
             ctx.record(
                 "command.failed",
@@ -578,14 +615,19 @@ class Tunnels:
                 facts=(("fix", failed.fix),),
             )
         rule.tickets.clear()
-        self._arm(ctx, run, rule)
-        ctx.agenda.arm(tunnel_owner(run), TimerKind.RETRY, retry_at)
+
+    @staticmethod
+    def _count_try(ctx: Context, rule: RuleRun) -> None:
+        """One more attempt in a row without success; what stood for a while was a success."""
+        steady = rule.up_at is not None and ctx.now - rule.up_at >= STEADY_S
+        rule.tries = 1 if steady else rule.tries + 1
+        rule.up_at = None
 
     def _retry_at(self, ctx: Context, tries: int) -> Instant:
         pause = min(RETRY_FIRST_S * 2 ** min(tries - 1, 10), RETRY_MAX_S)
         return ctx.later(pause * (0.8 + 0.4 * ctx.chance()))
 
-    def _arm(self, ctx: Context, run: TunnelRun, rule: RuleRun) -> None:
+    def arm(self, ctx: Context, run: TunnelRun, rule: RuleRun) -> None:
         """Tell the plane what becomes of packets that find no SA."""
         busy = rule.closing or rule.wanted or rule.waits(ctx.now)
         if run.held_down or rule.held_down:
@@ -597,14 +639,14 @@ class Tunnels:
         ctx.emit(ArmPolicy(run.connection.name, rule.policy.name, how))
         carrier.follow(ctx, run)
 
-    def _close_all(self, ctx: Context, run: TunnelRun, reason: str) -> None:
+    def close_all(self, ctx: Context, run: TunnelRun, reason: str) -> None:
         for rule in run.rules.values():
             rule.wanted = False
             rule.insists = False
-            self._arm(ctx, run, rule)
-        for sa in tuple(self.sas):
-            if sa.connection.name != run.connection.name:
-                continue
+            rule.again_at = None
+            self._refuse_tickets(ctx, run, rule, Failed("E127", reason))
+            self.arm(ctx, run, rule)
+        for sa in self.sas.of(run.connection.name):
             if sa.is_authenticated:
                 self._dialect.delete(ctx, sa, reason)
             else:
@@ -613,11 +655,17 @@ class Tunnels:
             ctx.emit(RemoveSa(orphan.spi, orphan.inbound))
         run.orphans.clear()
 
+    def sa_removed(self, ctx: Context, sa: IkeSa) -> None:
+        """An IKE SA is closed and forgotten."""
+        self.sas.discard(sa)
+        run = self.runs.get(sa.connection.name)
+        if run is not None:
+            self._maybe_closed(ctx, run)
+
     def _maybe_closed(self, ctx: Context, run: TunnelRun) -> None:
         if not run.closing_tickets:
             return
-        name = run.connection.name
-        if any(s.connection.name == name for s in self.sas):
+        if self.sas.of(run.connection.name):
             return
         for ticket in run.closing_tickets:
             ctx.record("command.done", "closed", connection=run.connection, ticket=ticket)

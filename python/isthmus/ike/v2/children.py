@@ -258,6 +258,11 @@ def _emit(ctx: Context, sa: SaV2, child: ChildSa, keys: ChildKeys, *, inbound: b
     )
 
 
+def held_down(rule: ChildPolicy) -> Failed:
+    """Why a peer's wish for a rule that the user has closed comes to nothing."""
+    return Failed("E210", f"the peer wants rule {rule.name}, which is held down here", "", False)
+
+
 def failure_of(notify: Notify, offer: ChildOffer) -> Failed:
     """The finding that a refused Child SA comes to."""
     name = label(NotifyType, notify.kind)

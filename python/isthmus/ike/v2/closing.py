@@ -23,8 +23,7 @@ def forget(ctx: Context, sa: SaV2) -> None:
     """Drop an IKE SA without a word: timers, SPIs, Child SAs in the data plane."""
     for child in tuple(sa.children.values()):
         drop_child(ctx, sa, child)
-    if sa.nat.local:
-        ctx.emit(Keepalive(sa.local, sa.remote, 0))
+    stop_keepalive(ctx, sa)
     sa.state = Closed()
     sa.window.outstanding = None
     sa.wishes.clear()
@@ -32,6 +31,12 @@ def forget(ctx: Context, sa: SaV2) -> None:
     sa.protector = None
     sa.authenticating = None
     ctx.registry.remove(sa)
+
+
+def stop_keepalive(ctx: Context, sa: SaV2) -> None:
+    """This SA no longer needs its NAT mapping; another one on the same path may."""
+    if sa.nat.local and not ctx.registry.path_is_shared(sa):
+        ctx.emit(Keepalive(sa.local, sa.remote, 0))
 
 
 def lost(ctx: Context, sa: SaV2, reason: str, failed: Failed | None = None) -> None:
@@ -93,5 +98,12 @@ def promote(ctx: Context, child: ChildSa) -> None:
 
 def arm_nothing(ctx: Context, sa: SaV2) -> None:
     """Stop every timer of an IKE SA but the repeats of its last request."""
-    for kind in (TimerKind.LIVENESS, TimerKind.IKE_REKEY, TimerKind.IKE_EXPIRE, TimerKind.RETIRE):
+    for kind in (
+        TimerKind.LIVENESS,
+        TimerKind.IKE_REKEY,
+        TimerKind.IKE_EXPIRE,
+        TimerKind.RETIRE,
+        TimerKind.CHILDLESS,
+        TimerKind.PHASE1_IDLE,
+    ):
         ctx.agenda.disarm(sa.owner, kind)

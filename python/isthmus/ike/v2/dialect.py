@@ -76,11 +76,14 @@ def receive(
         raise Dropped("reflected")
     if header.spi_i != sa.spi_i or header.spi_r != sa.spi_r:
         raise Dropped("other_spi")
-    if not header.is_response and octets == sa.first_request:
-        raise Dropped("repeat")
-    # A repeat is known by its ID before anything is decrypted, but answered only once authentic.
     try:
         message = decode_message(octets)
+    except UnsupportedCritical as unsupported:
+        # The outside is nobody's word: only what SK holds is answered.
+        raise Dropped("unsupported_critical") from unsupported
+    except Malformed as malformed:
+        raise Dropped("malformed") from malformed
+    try:
         payloads = sa.protector.open(octets, message)
     except IntegrityFailed as failure:
         raise Dropped("integrity") from failure
@@ -88,11 +91,8 @@ def receive(
         _unsupported(ctx, sa, header, unsupported, local, remote)
         return
     except Malformed as malformed:
-        if _outer_is_malformed(octets):
-            raise Dropped("malformed") from malformed
         _syntax_error(ctx, sa, header, malformed, local, remote)
         return
-    sa.heard_at = ctx.now
     if header.is_response:
         _response(ctx, sa, header, payloads, octets)
     else:
@@ -115,15 +115,6 @@ def _receive_init(ctx: Context, sa: SaV2, header: Header, octets: bytes) -> None
         raise Dropped("malformed") from malformed
 
 
-def _outer_is_malformed(octets: bytes) -> bool:
-    """Was it the unauthenticated outside that could not be read?"""
-    try:
-        decode_message(octets)
-    except Malformed:
-        return True
-    return False
-
-
 def _response(
     ctx: Context, sa: SaV2, header: Header, payloads: tuple[Payload, ...], octets: bytes
 ) -> None:
@@ -131,6 +122,7 @@ def _response(
         raise Dropped("not_asked")
     out = sa.window.outstanding
     assert out is not None, "it matched"
+    sa.heard_at = ctx.now
     record_received(ctx, sa, header, payloads, len(octets))
     try:
         check(header.exchange, True, payloads)
@@ -180,7 +172,7 @@ def _request(
             ctx.emit(SendDatagram(local, remote, sa.window.last_reply))
             raise Dropped("repeat")
         case Verdict.NEW:
-            pass
+            sa.heard_at = ctx.now
     if not _in_order(sa, header.exchange):
         # Before authentication nothing but IKE_AUTH is heard, and nothing else is answered.
         raise Dropped("exchange_out_of_order")
@@ -303,10 +295,10 @@ def follow(ctx: Context, sa: SaV2, local: Endpoint, remote: Endpoint) -> None:
 
 def move(ctx: Context, sa: SaV2, local: Endpoint, remote: Endpoint) -> None:
     """Use these endpoints from now on, for IKE and for every Child SA."""
-    if sa.nat.local:
-        ctx.emit(Keepalive(sa.local, sa.remote, 0))
-        ctx.emit(Keepalive(local, remote, ike_auth.KEEPALIVE_S))
+    closing.stop_keepalive(ctx, sa)
     sa.local, sa.remote = local, remote
+    if sa.nat.local:
+        ctx.emit(Keepalive(local, remote, ike_auth.KEEPALIVE_S))
     for child in sa.children.values():
         ctx.emit(UpdateSa(child.spi_out, inbound=False, local=local, remote=remote))
         ctx.emit(UpdateSa(child.spi_in, inbound=True, local=local, remote=remote))
@@ -328,6 +320,8 @@ def wish(ctx: Context, sa: SaV2, wanted: Wish) -> None:
 
 def pump(ctx: Context, sa: SaV2) -> None:
     """Send the next request if none is under way."""
+    if sa.answering_ike_rekey:
+        return  # What we asked now could end on an SA that is about to be replaced.
     while sa.wishes and sa.window.outstanding is None and not sa.preparing_request:
         if sa.established_at is None and not isinstance(sa.state, Refused):
             return
@@ -370,12 +364,15 @@ def timer(ctx: Context, sa: SaV2, kind: TimerKind) -> None:
         case TimerKind.IKE_REKEY:
             wish(ctx, sa, WantRekeyIke())
         case TimerKind.IKE_EXPIRE:
-            wish(ctx, sa, WantDeleteIke("phase 1 reached its lifetime"))
+            wish(ctx, sa, WantDeleteIke("phase 1 reached its lifetime", outlived=True))
         case TimerKind.RETIRE:
             if isinstance(sa.state, Replaced):
                 closing.forget(ctx, sa)
             else:
                 wish(ctx, sa, WantDeleteIke("another phase 1 with this peer took its place"))
+        case TimerKind.CHILDLESS:
+            if not sa.children:
+                wish(ctx, sa, WantDeleteIke("phase 2 was refused"))
         case TimerKind.PHASE1_IDLE:
             if not sa.children:
                 wish(ctx, sa, WantDeleteIke("phase 1 was idle"))

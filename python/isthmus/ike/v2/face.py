@@ -1,10 +1,12 @@
 """IKEv2 as lifecycles see it: the `Dialect` interface over the functions of `dialect.py`."""
 
+from collections.abc import Mapping
+
 from isthmus.ike.core.agenda import TimerKind
 from isthmus.ike.core.child import ChildSa
 from isthmus.ike.core.context import Context
 from isthmus.ike.core.sa import IkeSa
-from isthmus.ike.v2 import closing, dialect
+from isthmus.ike.v2 import closing, dialect, retime
 from isthmus.ike.v2.exchanges import ike_sa_init
 from isthmus.ike.v2.sa import SaV2
 from isthmus.ike.v2.wishes import (
@@ -60,6 +62,14 @@ class IkeV2:
     def resume(self, ctx: Context, sa: IkeSa) -> None:
         """Send the next request if none is under way."""
         dialect.pump(ctx, _mine(sa))
+
+    def reconfigure(self, ctx: Context, sa: IkeSa, connection: Connection) -> None:
+        """Go on under a connection that leaves phase 1 as it is."""
+        retime.reconfigure(ctx, _mine(sa), connection)
+
+    def reconsider(self, sa: IkeSa, connections: Mapping[str, Connection]) -> None:
+        """Choose among these tunnels when the peer authenticates."""
+        retime.reconsider(_mine(sa), connections)
 
     def timer(self, ctx: Context, sa: IkeSa, kind: TimerKind) -> None:
         """A timer of the IKE SA fired."""

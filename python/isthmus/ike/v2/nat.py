@@ -24,6 +24,8 @@ def detection_notifies(
     spi_i: bytes, spi_r: bytes, local: Endpoint, remote: Endpoint, policy: Nat, entropy: Entropy
 ) -> tuple[Notify, ...]:
     """The two notifies of IKE_SA_INIT. `force` lies about our address: the peer sees a NAT."""
+    if policy is Nat.OFF:
+        return ()  # Otherwise the peer would see a NAT and encapsulate alone.
     if policy is Nat.FORCE:
         source = entropy.octets(HASH_SIZE)
     else:

@@ -6,7 +6,17 @@ from dataclasses import dataclass, field
 from isthmus.ike.core.sa import IkeSa
 from isthmus.ike.v2.keys import IkeKeys
 from isthmus.ike.v2.protect import Protector
-from isthmus.ike.v2.states import Closed, Established, Preparing, Replaced, State
+from isthmus.ike.v2.states import (
+    AgreeingInit,
+    AwaitAuthReply,
+    AwaitAuthRequest,
+    AwaitInitReply,
+    Closed,
+    Established,
+    Preparing,
+    Replaced,
+    State,
+)
 from isthmus.ike.v2.window import Window
 from isthmus.ike.v2.wishes import Wish
 from isthmus.policy.connection import Connection
@@ -36,12 +46,14 @@ class SaV2(IkeSa):
     candidates: tuple[Connection, ...] = ()
     """Responder: tunnels that fit by address, until the identity decides."""
     wishes: deque[Wish] = field(default_factory=deque)
+    answering_ike_rekey: bool = False
+    """The peer's wish for a successor is being computed: no request of ours may start."""
     preparing_request: bool = False
     """A key for our next request is being computed."""
     ike_rekey_by_peer: "tuple[SaV2, bytes] | None" = None
     """The peer's half of a simultaneous IKE SA rekey: its new SA and the lowest nonce."""
-    first_request: bytes = b""
-    """Responder: the IKE_SA_INIT that made this SA, to know its repeats."""
+    first_hash: bytes = b""
+    """Responder: what the IKE_SA_INIT that made this SA is known by."""
 
     @property
     def is_open(self) -> bool:
@@ -52,6 +64,12 @@ class SaV2(IkeSa):
     def is_authenticated(self) -> bool:
         """The peer has proved who it is at some time."""
         return self.established_at is not None and not isinstance(self.state, Closed)
+
+    @property
+    def is_making(self) -> bool:
+        """It may still become authenticated."""
+        making = Preparing | AwaitInitReply | AgreeingInit | AwaitAuthReply | AwaitAuthRequest
+        return isinstance(self.state, making)
 
     @property
     def is_replaced(self) -> bool:

@@ -39,6 +39,8 @@ class WantDeleteIke:
 
     reason: str
     notify: NotifyType | None = None
+    outlived: bool = False
+    """The SA has reached its lifetime: a successor does not inherit this wish."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -37,6 +37,7 @@ from isthmus.wire.v2.nonce import Nonce
 from isthmus.wire.v2.notify import Notify
 from isthmus.wire.v2.security_association import SecurityAssociation
 
+CHILDREN_SPARE = 16
 RETRY_S = 4.0
 """Pause after TEMPORARY_FAILURE, before jitter (RFC 7296 §2.25)."""
 
@@ -94,13 +95,15 @@ def _prepare(
         sa.preparing_request = False
         if not sa.is_open:
             return
+        if replaces is None and not ctx.lifecycle.still_wanted(sa, offer.rule):
+            return
         match done.result:
             case (Secret() as private, bytes() as public):
                 _send(ctx, sa, ForChild(offer, nonce, method, private, replaces, rounds), public)
             case _:
                 _failed(ctx, sa, offer, replaces, Failed("E113", done.failure))
 
-    ctx.compute(MakeKey(method), made)
+    ctx.compute(MakeKey(method), made, sa)
 
 
 def _send(ctx: Context, sa: SaV2, purpose: ForChild, public: bytes) -> None:
@@ -139,7 +142,7 @@ def reply_received(
         children.refuse_taken(ctx, accepted.spi_out)
         nonce_r = look.must(payloads, Nonce).data
         peer_public = b""
-        if pfs:
+        if accepted.suite.ke is not KeMethod.NONE:
             key_exchange = look.must(payloads, KeyExchange)
             if key_exchange.method != purpose.method or accepted.suite.ke != purpose.method:
                 raise Malformed("the responder's KE payload is of another group than ours")
@@ -175,7 +178,7 @@ def reply_received(
         )
         _finish(ctx, sa, child, purpose.replaces, min(purpose.nonce, nonce_r))
 
-    if purpose.private is None:
+    if purpose.private is None or accepted.suite.ke is KeMethod.NONE:
         finish(None)
         return
     sa.preparing_request = True
@@ -197,14 +200,26 @@ def reply_received(
                 )
                 sa.wishes.append(WantDeleteIke("the peer's public value is bad"))
 
-    ctx.compute(Agree(purpose.method, purpose.private, peer_public), agreed)
+    ctx.compute(Agree(purpose.method, purpose.private, peer_public), agreed, sa)
 
 
 def _finish(
     ctx: Context, sa: SaV2, child: ChildSa, replaces: ChildSa | None, our_lowest: bytes
 ) -> None:
     """A Child SA of ours stands: what becomes of the one it replaces (RFC 7296 §2.8.1)."""
+    child.lowest_nonce = our_lowest
     if replaces is None:
+        if _is_surplus(sa, child):
+            ctx.record(
+                "phase2.collision",
+                "both sides asked for this rule at once; the peer's pair is kept",
+                connection=sa.connection,
+                rule=child.rule.name,
+            )
+            child.move(ChildState.REPLACED)
+            closing.stop_sending(ctx, child)
+            sa.wishes.append(WantDeleteChild(child.spi_in))
+            return
         ctx.lifecycle.phase2_up(ctx, sa, child)
         return
     crossing = replaces.rekeyed_by_peer
@@ -222,6 +237,7 @@ def _finish(
             # peer deletes the old pair.
             child.predecessor = None
             child.move(ChildState.REPLACED)
+            closing.stop_sending(ctx, child)
             sa.wishes.append(WantDeleteChild(child.spi_in))
             yield_to_peer(ctx, sa, replaces)
             return
@@ -232,6 +248,23 @@ def _finish(
     if replaces.state is ChildState.REPLACED:
         sa.wishes.append(WantDeleteChild(replaces.spi_in))
     ctx.lifecycle.phase2_up(ctx, sa, child)
+
+
+def _is_surplus(sa: SaV2, child: ChildSa) -> bool:
+    """The peer made an equal pair while our wish was on its way, and ours has the lowest nonce.
+
+    The rule of RFC 7296 §2.8.1, applied to two new Child SAs instead of two renewals.
+    """
+    return any(
+        other is not child
+        and other.is_usable
+        and not other.initiated
+        and other.rule.name == child.rule.name
+        and (other.local, other.remote) == (child.local, child.remote)
+        and other.created_at >= child.asked_at
+        and child.lowest_nonce < other.lowest_nonce
+        for other in sa.children.values()
+    )
 
 
 def yield_to_peer(ctx: Context, sa: SaV2, old: ChildSa) -> bool:
@@ -285,6 +318,11 @@ def _failed(ctx: Context, sa: SaV2, offer: ChildOffer, old: ChildSa | None, fail
     ctx.lifecycle.phase2_failed(ctx, sa, offer.rule, failed)
 
 
+def children_max(sa: SaV2) -> int:
+    """Child SAs that a peer may make over one IKE SA: room for each rule and its renewals."""
+    return CHILDREN_SPARE + 2 * len(sa.connection.rules)
+
+
 # --- responder ------------------------------------------------------------------------------
 
 
@@ -316,7 +354,8 @@ def request_received(
             )
             send_reply(ctx, sa, header, (reply,), local, remote)
             return
-        if replaces.state in (ChildState.DELETING, ChildState.REPLACED):
+        renewed = replaces.rekeyed_by_peer is not None
+        if renewed or replaces.state in (ChildState.DELETING, ChildState.REPLACED):
             refuse(NotifyType.TEMPORARY_FAILURE)
             return
     nonce_i = look.must(payloads, Nonce).data
@@ -335,6 +374,13 @@ def request_received(
         refuse(NotifyType.INVALID_KE_PAYLOAD, int(method).to_bytes(2, "big"))
         return
     rule = choice.narrowed.rule
+    if not ctx.lifecycle.admits(sa, rule.name):
+        refuse(NotifyType.TEMPORARY_FAILURE)
+        ctx.lifecycle.phase2_failed(ctx, sa, rule.name, children.held_down(rule))
+        return
+    if replaces is None and len(sa.children) >= children_max(sa):
+        refuse(NotifyType.NO_ADDITIONAL_SAS)
+        return
     ctx.record(
         "proposal.chosen",
         f"phase 2 of rule {rule.name}: {choice.chosen.suite}: {choice.chosen.why}",
@@ -367,6 +413,7 @@ def request_received(
             asked_at=asked_at,
             predecessor=predecessor,
         )
+        child.lowest_nonce = min(nonce_i, nonce_r)
         security, ts_i, ts_r = children.answer_payloads(choice, spi_in)
         reply: list[Payload] = [security, Nonce(nonce_r)]
         if public:
@@ -397,4 +444,4 @@ def request_received(
                 refuse(NotifyType.INVALID_SYNTAX)
                 closing.lost(ctx, sa, f"the peer's public value is refused: {done.failure}")
 
-    ctx.compute(MakeKeyAndAgree(method, key_exchange.data), agreed)
+    ctx.compute(MakeKeyAndAgree(method, key_exchange.data), agreed, sa)

@@ -121,11 +121,16 @@ def reply_received(ctx: Context, sa: SaV2, header: Header, payloads: tuple[Paylo
         _say_goodbye(ctx, sa, failed)
         return
     _establish(ctx, sa)
-    offer = state.child
-    if offer is None:
-        return
-    rule = sa.connection.rule(offer.rule)
-    if rule is None:
+    _read_child(ctx, sa, state.child, payloads)
+    ctx.lifecycle.phase1_ready(ctx, sa)
+
+
+def _read_child(
+    ctx: Context, sa: SaV2, offer: ChildOffer | None, payloads: tuple[Payload, ...]
+) -> None:
+    """What became of the Child SA that went with IKE_AUTH."""
+    rule = sa.connection.rule(offer.rule) if offer is not None else None
+    if offer is None or rule is None:
         return
     error = look.error(payloads)
     if look.first(payloads, SecurityAssociation) is None:
@@ -208,9 +213,7 @@ def _refused(ctx: Context, sa: SaV2, error: Notify | None) -> None:
 
 
 def _say_goodbye(ctx: Context, sa: SaV2, failed: Failed) -> None:
-    from_peer = sa.connection
     ctx.lifecycle.phase1_failed(ctx, sa, failed)
-    ctx.record("phase1.failed", failed.reason, connection=from_peer, code=failed.code)
     sa.state = Refused()
     sa.wishes.clear()
     sa.wishes.append(WantDeleteIke("authentication failed", NotifyType.AUTHENTICATION_FAILED))
@@ -241,7 +244,7 @@ def request_received(
             ctx, sa, Failed(failure.code, failure.reason, _fix(failure.code))
         )
         return
-    sa.connection = connection
+    ctx.registry.assign(sa, connection)
     # The initiator moved to port 4500 if a NAT was seen (RFC 7296 §2.23).
     sa.local, sa.remote = local, remote
     assert sa.suite is not None and sa.suite.prf is not None
@@ -258,6 +261,22 @@ def request_received(
     if look.notified(payloads, NotifyType.INITIAL_CONTACT) is not None:
         ctx.lifecycle.initial_contact(ctx, sa)
     _establish(ctx, sa)
+    _answer_child(ctx, sa, header, payloads, reply, local, remote)
+    ctx.lifecycle.phase1_ready(ctx, sa)
+
+
+def _answer_child(
+    ctx: Context,
+    sa: SaV2,
+    header: Header,
+    payloads: tuple[Payload, ...],
+    reply: list[Payload],
+    local: Endpoint,
+    remote: Endpoint,
+) -> None:
+    """The Child SA that the peer asks for with IKE_AUTH; `reply` holds what proves our identity."""
+    assert sa.authenticating is not None
+    shown, connection = sa.authenticating, sa.connection
     if look.first(payloads, SecurityAssociation) is None:
         send_reply(ctx, sa, header, tuple(reply), local, remote)
         return
@@ -270,6 +289,11 @@ def request_received(
         ctx.lifecycle.phase2_failed(ctx, sa, "", Failed(refusal.code, refusal.reason))
         return
     rule = choice.narrowed.rule
+    if not ctx.lifecycle.admits(sa, rule.name):
+        reply.append(notify(NotifyType.TEMPORARY_FAILURE))
+        send_reply(ctx, sa, header, tuple(reply), local, remote)
+        ctx.lifecycle.phase2_failed(ctx, sa, rule.name, children.held_down(rule))
+        return
     ctx.record(
         "proposal.chosen",
         f"phase 2 of rule {rule.name}: {choice.chosen.suite}: {choice.chosen.why}",
@@ -324,7 +348,9 @@ def _check_initiator(
             notify=NotifyType.AUTHENTICATION_FAILED,
             code="E123",
         )
-    fitting = by_identity(sa.candidates, sa.local, remote, claimed, wanted)
+    # A tunnel may have gone from the configuration since the first message.
+    candidates = tuple(c for c in sa.candidates if c in ctx.configuration.connections)
+    fitting = by_identity(candidates, sa.local, remote, claimed, wanted)
     octets = signed_octets(sa.suite.prf, shown.message_i, shown.nonce_r, sa.keys.sk_pi, claimed)
     refusal: NotAuthenticated | None = None
     for connection in fitting:
@@ -334,8 +360,9 @@ def _check_initiator(
         try:
             psk.check(sa.suite.prf, secret, octets, proof.data)
         except NotAuthenticated as failure:
-            refusal = refusal or failure
-            sa.connection = connection
+            if refusal is None:
+                refusal = failure
+                ctx.registry.assign(sa, connection)
             continue
         sa.remote_id = claimed
         return connection
@@ -363,7 +390,6 @@ def _establish(ctx: Context, sa: SaV2) -> None:
     sa.established_at = ctx.now
     sa.heard_at = ctx.now
     sa.candidates = ()
-    sa.first_request = b""
     ctx.agenda.disarm(sa.owner, TimerKind.HALF_OPEN)
     standing(ctx, sa)
     ctx.lifecycle.phase1_up(ctx, sa)

@@ -6,6 +6,7 @@ HDR, [COOKIE], SAi1, KEi, Ni, NAT-D   -->
                                             or COOKIE, INVALID_KE_PAYLOAD, NO_PROPOSAL_CHOSEN
 """
 
+from isthmus.ike.admission import digest
 from isthmus.ike.core.agenda import TimerKind
 from isthmus.ike.core.context import Context, Failed
 from isthmus.ike.core.effects import Agree, MakeKey, MakeKeyAndAgree, Resolve
@@ -85,6 +86,7 @@ def start(ctx: Context, connection: Connection, remote: Endpoint | None = None) 
     ctx.compute(
         Resolve(target.address, connection.local_address),
         lambda done: _resolved(ctx, sa, target.port, done),
+        sa,
     )
     return sa
 
@@ -126,7 +128,7 @@ def _make_key(
                     ctx, sa, Failed("E113", f"no key pair could be made: {done.failure}")
                 )
 
-    ctx.compute(MakeKey(method), made)
+    ctx.compute(MakeKey(method), made, sa)
 
 
 def _send(ctx: Context, sa: SaV2, state: AwaitInitReply) -> None:
@@ -176,10 +178,8 @@ def reply_received(
     if len(answer.proposals) != 1 or not accepts(
         sa.connection.phase1_proposals, answer.proposals[0]
     ):
-        closing.give_up(
-            ctx, sa, Failed("E110", "the peer chose a phase 1 proposal that we did not offer")
-        )
-        return
+        # Anybody could have sent it: a genuine answer may still come.
+        raise Malformed("the answer chooses a phase 1 proposal that we did not offer")
     chosen = answer.proposals[0]
     suite = suite_from(chosen)
     if suite.ke != state.method or key_exchange.method != state.method:
@@ -208,7 +208,7 @@ def reply_received(
                     ctx, sa, Failed("E113", f"the peer's public value is refused: {done.failure}")
                 )
 
-    ctx.compute(Agree(state.method, state.private, key_exchange.data), agreed)
+    ctx.compute(Agree(state.method, state.private, key_exchange.data), agreed, sa)
 
 
 def _obey_cookie(ctx: Context, sa: SaV2, state: AwaitInitReply, cookie: Notify) -> None:
@@ -351,7 +351,7 @@ def answer(
         suite=chosen.suite,
     )
     sa.candidates = candidates
-    sa.first_request = octets
+    sa.first_hash = digest(octets, remote)
     sa.window.answering = True
     sa.nat = nat.seen(payloads, sa.spi_i, NO_IKE_SPI, local, remote, connection.nat)
     sa.peer_vendor = _vendor(payloads)
@@ -383,7 +383,8 @@ def answer(
                 )
                 closing.forget(ctx, sa)
 
-    ctx.compute(MakeKeyAndAgree(chosen.suite.ke, key_exchange.data), agreed)
+    job = MakeKeyAndAgree(chosen.suite.ke, key_exchange.data)
+    ctx.compute(job, agreed, sa, sheddable=True)
     return sa
 
 

@@ -3,6 +3,7 @@
 from isthmus.ike.core.child import ChildSa, ChildState
 from isthmus.ike.core.context import Context, Failed
 from isthmus.ike.v2 import closing, look
+from isthmus.ike.v2.exchanges import rekey_ike
 from isthmus.ike.v2.exchanges.create_child_sa import yield_to_peer
 from isthmus.ike.v2.purposes import ForDeleteChild, ForDeleteIke, ForProbe
 from isthmus.ike.v2.sa import SaV2
@@ -98,7 +99,8 @@ def request_received(
     refused = look.notified(payloads, NotifyType.AUTHENTICATION_FAILED)
     if refused is not None or any(d.protocol == SecurityProtocol.IKE for d in deletes):
         send_reply(ctx, sa, header, (), local, remote)
-        if sa.is_replaced:
+        # Both sides renewed at once and our half came to nothing: the peer's successor inherits.
+        if sa.is_replaced or rekey_ike.yield_to_peer(ctx, sa):
             closing.forget(ctx, sa)
             return
         if refused is not None:

@@ -81,7 +81,7 @@ def _prepare(ctx: Context, sa: SaV2, method: KeMethod, rounds: int) -> None:
             case _:
                 _later(ctx, sa, f"no key pair could be made: {done.failure}")
 
-    ctx.compute(MakeKey(method), made)
+    ctx.compute(MakeKey(method), made, sa)
 
 
 def reply_received(
@@ -120,7 +120,7 @@ def reply_received(
                 sa.rekeying = False
                 sa.wishes.append(WantDeleteIke("the peer's public value is bad"))
 
-    ctx.compute(Agree(purpose.method, purpose.private, key_exchange.data), agreed)
+    ctx.compute(Agree(purpose.method, purpose.private, key_exchange.data), agreed, sa)
 
 
 def _decide(ctx: Context, sa: SaV2, new: SaV2, our_lowest: bytes) -> None:
@@ -138,6 +138,7 @@ def _decide(ctx: Context, sa: SaV2, new: SaV2, our_lowest: bytes) -> None:
             _replace(ctx, sa, theirs, ours=False)
             new.state = Replaced()
             new.wishes.append(WantDeleteIke("redundant after both sides renewed at once"))
+            ctx.to_resume.append(new)
             return
         ctx.record(
             "phase1.collision",
@@ -170,14 +171,22 @@ def _answered_no(
 
 
 def _later(ctx: Context, sa: SaV2, why: str) -> None:
-    sa.rekeying = False
-    crossing = sa.ike_rekey_by_peer
-    if crossing is not None and crossing[0].is_open:
-        _replace(ctx, sa, crossing[0], ours=False)
+    if yield_to_peer(ctx, sa):
         return
+    sa.rekeying = False
     ctx.record("phase1.rekey_failed", why, connection=sa.connection, code="E125")
     pause = RETRY_S * (1 + ctx.chance())
     ctx.agenda.arm(sa.owner, TimerKind.IKE_REKEY, ctx.later(pause))
+
+
+def yield_to_peer(ctx: Context, sa: SaV2) -> bool:
+    """Our half of a simultaneous renewal came to nothing: the peer's successor inherits."""
+    crossing = sa.ike_rekey_by_peer
+    if crossing is None or not crossing[0].is_open or not sa.is_open:
+        return False
+    sa.rekeying = False
+    _replace(ctx, sa, crossing[0], ours=False)
+    return True
 
 
 # --- responder ------------------------------------------------------------------------------
@@ -196,8 +205,9 @@ def request_received(
     def refuse(kind: NotifyType, data: bytes = b"") -> None:
         send_reply(ctx, sa, header, (notify(kind, data),), local, remote)
 
-    busy = sa.window.outstanding is not None and isinstance(
-        sa.window.outstanding.purpose, ForChild | ForDeleteChild
+    busy = (sa.preparing_request and not sa.rekeying) or (
+        sa.window.outstanding is not None
+        and isinstance(sa.window.outstanding.purpose, ForChild | ForDeleteChild)
     )
     half_done = any(c.state is ChildState.REKEYING for c in sa.children.values())
     if not sa.is_open or busy or half_done or sa.ike_rekey_by_peer is not None:
@@ -217,9 +227,11 @@ def request_received(
     spi_r = IkeSpi(ctx.registry.fresh_ike_spi())
     nonce_r = ctx.entropy.octets(NONCE_SIZE)
     sa.window.answering = True
+    sa.answering_ike_rekey = True
 
     def agreed(done: ComputeFinished) -> None:
-        if not sa.is_authenticated:
+        sa.answering_ike_rekey = False
+        if not sa.is_open:
             return
         match done.result:
             case (bytes() as public, Secret() as shared):
@@ -239,7 +251,7 @@ def request_received(
                 refuse(NotifyType.INVALID_SYNTAX)
                 closing.lost(ctx, sa, f"the peer's public value is refused: {done.failure}")
 
-    ctx.compute(MakeKeyAndAgree(chosen.suite.ke, key_exchange.data), agreed)
+    ctx.compute(MakeKeyAndAgree(chosen.suite.ke, key_exchange.data), agreed, sa)
 
 
 # --- both -----------------------------------------------------------------------------------
@@ -295,13 +307,17 @@ def _replace(ctx: Context, old: SaV2, new: SaV2, *, ours: bool) -> None:
         new.children[spi_in] = child
         ctx.registry.child_added(new, child)
     old.children.clear()
-    pending = [w for w in old.wishes if not isinstance(w, WantDeleteIke)]
+    new.wishes.extend(w for w in old.wishes if not (isinstance(w, WantDeleteIke) and w.outlived))
     old.wishes.clear()
-    new.wishes.extend(pending)
     old.state = Replaced()
+    for kind in (TimerKind.RETIRE, TimerKind.CHILDLESS, TimerKind.PHASE1_IDLE):
+        due = ctx.agenda.when(old.owner, kind)
+        if due is not None:
+            ctx.agenda.arm(new.owner, kind, due)
     closing.arm_nothing(ctx, old)
     if ours:
         old.wishes.append(WantDeleteIke("phase 1 was renewed"))
+        ctx.to_resume.append(old)
     else:
         ctx.agenda.arm(old.owner, TimerKind.RETIRE, ctx.later(ABANDONED_S))
     ctx.lifecycle.phase1_replaced(ctx, old, new)
