@@ -20,7 +20,7 @@ def main() -> int:
     """Run, report, judge."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--count", type=int, default=200_000, help="mutants after warm-up")
-    parser.add_argument("--warm-up", type=int, default=10_000, help="mutants before measuring")
+    parser.add_argument("--warm-up", type=int, default=30_000, help="mutants before measuring")
     parser.add_argument("--rate", type=float, default=1500.0, help="mutants a second at most")
     parser.add_argument("--growth-max", type=int, default=5 * 1024, help="KiB of resident set")
     asked = parser.parse_args()

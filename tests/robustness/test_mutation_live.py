@@ -10,8 +10,9 @@ from . import campaign
 
 pytestmark = [pytest.mark.root, pytest.mark.slow]
 
-MUTANTS, WARM_UP = 15_000, 5_000
-GROWTH_MAX_KIB = 5 * 1024
+MUTANTS, WARM_UP = 12_000, 8_000
+GROWTH_MAX_KIB = 8 * 1024
+"""More than `make mutate` lets pass: the journal's thousand entries are still filling up here."""
 
 
 def test_a_running_daemon_outlives_mutants_and_its_tunnel_carries_on() -> None:
