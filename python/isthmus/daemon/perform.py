@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from typing import assert_never
 
 from isthmus.backends.interface import DataPlane, PlaneLost
-from isthmus.backends.translate import direction, endpoint_spec, sa_spec
+from isthmus.backends.translate import direction, endpoint_spec, limits_spec, sa_spec
 from isthmus.daemon.carrier import Carriers
 from isthmus.daemon.labkeys import LabKeys
 from isthmus.daemon.rules import RuleBook
@@ -142,6 +142,7 @@ class Performer:
             local=endpoint_spec(effect.local) if effect.local else None,
             remote=endpoint_spec(effect.remote) if effect.remote else None,
             encap=effect.encap,
+            limits=limits_spec(effect.lifetimes) if effect.lifetimes else None,
         )
         self._watch(outcome, "update_sa")
 

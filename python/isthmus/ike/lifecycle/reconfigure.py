@@ -7,6 +7,7 @@ after, whether or not the successor came to be: what stood under the old terms m
 """
 
 from collections.abc import Collection
+from dataclasses import replace
 
 from isthmus.ike.core.agenda import TimerKind
 from isthmus.ike.core.context import Context
@@ -52,7 +53,7 @@ def configure(
             _restart(tunnels, dialect, ctx, run, connection, change, mine)
         else:
             _carry_on(tunnels, dialect, ctx, run, connection, change, mine)
-    by_name = {connection.name: connection for connection in configuration.connections}
+    by_name = {name: run.connection for name, run in tunnels.runs.items()}
     for sa in tunnels.sas:
         if not sa.is_authenticated:
             dialect.reconsider(sa, by_name)
@@ -105,7 +106,8 @@ def _restart(
     """Phase 1 must be redone, by us if anything stood and the peer can be called."""
     before = run.rules
     replaced = {rule.name for rule in change.rules if rule.fate is Fate.RESTART}
-    run.connection = connection
+    # A value of its own even if only a secret changed: it tells the SAs of before from the new.
+    run.connection = connection = replace(connection)
     run.failure = None
     run.tries = 0
     run.since = ctx.now
@@ -116,7 +118,8 @@ def _restart(
         if was is not None:
             fresh.held_down = was.held_down
             fresh.tickets = was.tickets
-            fresh.wanted = was.wanted or was.child is not None
+            stood = was.wanted or was.child is not None
+            fresh.wanted = stood and policy.start is not Start.LISTEN
             fresh.trigger = TRIGGER
             if policy.name not in replaced:
                 fresh.bridging = [c for c in (*was.bridging, *was.children) if c.is_usable]

@@ -1,0 +1,150 @@
+"""What a new configuration would do to the tunnels that run: the lines of `isthmus plan`. Pure."""
+
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass, fields
+
+from isthmus.policy.changes import Fate, RuleChange, TunnelChange, is_live, tunnel_change
+from isthmus.policy.connection import Configuration, Connection
+from isthmus.values.time import Seconds
+
+RESTART_GAP_S: Seconds = 1.0
+"""What a new phase 1 takes with a peer that answers; the old one carries packets meanwhile where
+that can be."""
+REPLACE_GAP_S: Seconds = 0.5
+"""Closing a pair and making another: two exchanges."""
+
+_WORDS = {
+    "phase1_proposals": "phase 1 proposals",
+    "phase1_lifetimes": "phase 1 lifetime",
+    "phase1_idle_s": "`phase1_idle`",
+    "liveness": "`dpd`",
+    "psk_name": "`psk`",
+    "local_address": "`local_address`",
+    "peer_port": "`peer_port`",
+    "interface": "interface",
+    "rules": "order of the rules",
+}
+_RULE_WORDS = {
+    "proposals": "proposals",
+    "lifetimes": "phase 2 lifetime",
+    "idle_s": "`idle`",
+    "replay_window": "`replay_window`",
+    "clamp_mss": "`clamp_mss`",
+    "local": "local networks",
+    "remote": "remote networks",
+}
+_FILE_WORDS = {"listen": "addresses that are listened on"}
+_NOT_COUNTED = frozenset({"connections", "warnings"})
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One tunnel. `gap_s` is how long packets wait at the most if the peer answers at once."""
+
+    tunnel: str
+    fate: Fate
+    sentence: str
+    gap_s: Seconds = 0.0
+
+    @property
+    def is_change(self) -> bool:
+        """False: nothing about it is different."""
+        return bool(self.sentence) or self.fate is not Fate.KEEP
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """Every tunnel of either configuration, those of the new one first."""
+
+    entries: tuple[Entry, ...]
+    secrets: tuple[str, ...]
+    """Tunnels whose pre-shared key is another one; never the keys."""
+    others: tuple[str, ...]
+    """Sentences about what belongs to no tunnel."""
+
+    @property
+    def is_nothing(self) -> bool:
+        """The two configurations come to the same."""
+        return not (self.others or any(entry.is_change for entry in self.entries))
+
+
+def difference(
+    old: Configuration, new: Configuration, changed_secrets: Collection[str]
+) -> Difference:
+    """What running under `new` instead of `old` would do.
+
+    `changed_secrets` are names as `Credentials.changed` gives them.
+    """
+    before = {connection.name: connection for connection in old.connections}
+    entries = []
+    for connection in new.connections:
+        known = before.pop(connection.name, None)
+        if known is None:
+            entries.append(Entry(connection.name, Fate.ADD, ""))
+            continue
+        secret_changed = connection.psk_name in changed_secrets
+        change = tunnel_change(known, connection, secret_changed=secret_changed)
+        entries.append(_entry(change, known, connection))
+    entries += (
+        Entry(name, Fate.REMOVE, "its SAs are deleted at both ends, its traffic is not protected")
+        for name in before
+    )
+    used = {c.psk_name for c in new.connections} & {c.psk_name for c in old.connections}
+    secrets = tuple(sorted(used.intersection(changed_secrets)))
+    return Difference(tuple(entries), secrets, tuple(_others(old, new)))
+
+
+def _entry(change: TunnelChange, old: Connection, new: Connection) -> Entry:
+    if change.fate is Fate.RESTART:
+        what = [_WORDS.get(n, f"`{n}`") for n in change.changed if not is_live(n, old, new)]
+        if change.secret_changed:
+            what.append("pre-shared key")
+        return Entry(
+            new.name,
+            Fate.RESTART,
+            f"{_list(what)} changed: phase 1 must be redone, ~{RESTART_GAP_S:g} s gap, "
+            "packets held",
+            RESTART_GAP_S,
+        )
+    parts = [part for rule in change.rules if (part := _rule_sentence(rule)) is not None]
+    live = [_WORDS.get(name, f"`{name}`") for name in change.changed]
+    for rule in change.rules:
+        if rule.fate is Fate.KEEP:
+            words = (_RULE_WORDS.get(name, f"`{name}`") for name in rule.changed)
+            live += (f"{word} of rule {rule.name}" for word in words)
+    if live:
+        only = "only " if not parts else ""
+        parts.append(f"{only}{_list(live)} changed: applied live")
+    replaced = any(rule.fate is Fate.RESTART for rule in change.rules)
+    return Entry(new.name, change.fate, "; ".join(parts), REPLACE_GAP_S if replaced else 0.0)
+
+
+def _rule_sentence(rule: RuleChange) -> str | None:
+    words = [_RULE_WORDS.get(name, f"`{name}`") for name in rule.changed]
+    match rule.fate:
+        case Fate.REKEY:
+            return f"rule {rule.name}: new {_list(words)}, make-before-break, no gap expected"
+        case Fate.RESTART:
+            return (
+                f"rule {rule.name}: {_list(words)} changed, phase 2 is closed and made anew, "
+                f"~{REPLACE_GAP_S:g} s gap, packets held"
+            )
+        case Fate.ADD:
+            return f"rule {rule.name} is added"
+        case Fate.REMOVE:
+            return f"rule {rule.name} goes, with its phase 2"
+        case Fate.KEEP:
+            return None
+
+
+def _others(old: Configuration, new: Configuration) -> Iterator[str]:
+    for field in fields(new):
+        if field.name in _NOT_COUNTED or getattr(old, field.name) == getattr(new, field.name):
+            continue
+        yield f"{_FILE_WORDS.get(field.name, f'`{field.name}`')} changed: applied live"
+
+
+def _list(words: list[str]) -> str:
+    if len(words) < 2:
+        return "".join(words)
+    return f"{', '.join(words[:-1])} and {words[-1]}"
