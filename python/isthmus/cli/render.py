@@ -165,8 +165,10 @@ def _remarks(tunnel: api.TunnelStatus) -> str:
 def _failure_lines(tunnel: api.TunnelStatus, paint: Paint) -> list[str]:
     """The cause and the remedy of what fails now."""
     found: list[tuple[str, api.FailureState]] = []
-    if tunnel.failure is not None and (tunnel.phase1.state == "failed" or not tunnel.healthy):
-        found.append(("", tunnel.failure))
+    if tunnel.failure is not None:
+        # Somebody who did not authenticate makes no tunnel unhealthy, but is worth a line.
+        ours = tunnel.phase1.state == "failed" or not tunnel.healthy
+        found.append(("" if ours else "an attempt of the peer failed: ", tunnel.failure))
     for rule in tunnel.rules:
         if rule.failure is not None and rule.state == "failed" and rule.failure != tunnel.failure:
             found.append((f"{rule.name}: ", rule.failure))
