@@ -37,6 +37,10 @@ _TO_TABLE, _GOTO, _NOP, _BLACKHOLE = 1, 2, 3, 6
 _ACTIONS = {"lookup": _TO_TABLE, "goto": _GOTO, "nop": _NOP, "blackhole": _BLACKHOLE}
 
 
+_PEER_OF_TUN = {"gateway": "fe80::1", "flags": 0x04}
+"""IPv6 shares traffic only among routes by way of a gateway. A TUN device resolves no addresses,
+so that any one will do, and the flag (RTNH_F_ONLINK) says that it is there."""
+
 _RouteId = tuple[int, int, str, int]
 """Family, table, destination, metric: what the kernel tells routes apart by."""
 _RuleKey = tuple[object, ...]
@@ -153,7 +157,8 @@ class Network:
             destination = ip_network(wish.destination)
             route: dict[str, Any] = {"type": _UNREACHABLE}
             if wish.interface is not None:
-                route = {"type": _UNICAST, "oif": own[wish.interface]}
+                names = (wish.interface, *wish.others)
+                route = {"type": _UNICAST, "oifs": tuple(sorted(own[name] for name in names))}
                 source = _within(addresses, wish.source_within)
                 if source is not None:
                     route["prefsrc"] = source
@@ -172,6 +177,13 @@ class Network:
     def _route(self, verb: str, key: _RouteId, route: dict[str, Any]) -> None:
         family, table, destination, metric = key
         scope = {"scope": 253} if route["type"] == _UNICAST and family == socket.AF_INET else {}
+        route = dict(route)
+        oifs = route.pop("oifs", ())
+        if len(oifs) == 1:
+            route["oif"] = oifs[0]
+        elif oifs:
+            via = _PEER_OF_TUN if family == socket.AF_INET6 else {}
+            route["multipath"] = [{"oif": oif, "hops": 0, **via} for oif in oifs]
         self._netlink.route(
             verb,
             family=family,
@@ -191,7 +203,8 @@ class Network:
                     destination = f"{message.get('dst') or everything}/{message['dst_len']}"
                     route: dict[str, Any] = {"type": message["type"]}
                     if message["type"] == _UNICAST:
-                        route["oif"] = message.get("oif")
+                        hops = message.get("multipath") or [{"oif": message.get("oif")}]
+                        route["oifs"] = tuple(sorted(int(hop["oif"] or 0) for hop in hops))
                         if message.get("prefsrc"):
                             route["prefsrc"] = str(ip_address(message.get("prefsrc")))
                     metric = int(message.get("priority") or 0)
@@ -245,8 +258,9 @@ def _check(wish: NetworkWish) -> None:
             ip_network(route.destination)
             if route.table not in (TABLE, MAIN_TABLE):
                 raise LocalFault(f"table {route.table} is not ours")
-            if route.interface is not None and route.interface not in names:
-                raise LocalFault(f"a route points to {route.interface}, which is not ours")
+            for name in (route.interface, *route.others):
+                if name is not None and name not in names:
+                    raise LocalFault(f"a route points to {name}, which is not ours")
         for rule in wish.rules:
             if rule.action not in _ACTIONS or rule.version not in _FAMILY:
                 raise LocalFault(f"{rule.action!r} is no action of a rule")
@@ -281,6 +295,7 @@ def _rule_key(wish: RuleWish) -> _RuleKey:
         wish.source or "",
         wish.destination or "",
         wish.input_interface or "",
+        wish.longer_than,
     )
 
 
@@ -295,6 +310,8 @@ def _rule_request(wish: RuleWish) -> dict[str, Any]:
         request["table"] = wish.table
     if wish.action == "goto":
         request["goto"] = wish.target
+    if wish.longer_than is not None:
+        request["FRA_SUPPRESS_PREFIXLEN"] = wish.longer_than
     if wish.mark:
         request["fwmark"] = wish.mark
     if wish.input_interface is not None:
@@ -324,7 +341,13 @@ def _rule_from(version: int, message: Any) -> RuleWish:
         source=network("src"),
         destination=network("dst"),
         input_interface=message.get("iifname"),
+        longer_than=_suppressed(message.get("FRA_SUPPRESS_PREFIXLEN")),
     )
+
+
+def _suppressed(length: int | None) -> int | None:
+    """The kernel shows "none" as -1, which netlink's unsigned field turns around."""
+    return None if length is None or not 0 <= length <= 128 else length
 
 
 def _forwarding(wish: NetworkWish) -> Iterator[str]:
@@ -353,10 +376,14 @@ def _own_sysctls(wish: InterfaceWish) -> Iterator[str]:
     """Settings of our own device alone.
 
     Reverse path filtering is loose there: what comes out of it was checked against its SA's
-    selectors. No IPv6 link-local address: nobody would answer router solicitations.
+    selectors, by whichever tunnel of a group it came. No IPv6 link-local address: nobody would
+    answer router solicitations.
     """
+    ignore = "1" if wish.follows_carrier else "0"
     settings = {
         f"/proc/sys/net/ipv4/conf/{wish.name}/rp_filter": "2",
+        f"/proc/sys/net/ipv4/conf/{wish.name}/ignore_routes_with_linkdown": ignore,
+        f"/proc/sys/net/ipv6/conf/{wish.name}/ignore_routes_with_linkdown": ignore,
         f"/proc/sys/net/ipv6/conf/{wish.name}/addr_gen_mode": "1",
         f"/proc/sys/net/ipv6/conf/{wish.name}/accept_ra": "0",
     }

@@ -10,16 +10,21 @@ WISHES_MAX = 4096
 
 
 class InterfaceWish(msgspec.Struct, frozen=True):
-    """A persistent TUN device that is up. `addresses` have a prefix length."""
+    """A persistent TUN device that is up. `addresses` have a prefix length.
+
+    `follows_carrier`: routes over it do not count while it has no carrier.
+    """
 
     name: str
     mtu: int
     addresses: tuple[str, ...] = ()
+    follows_carrier: bool = False
 
 
 class RouteWish(msgspec.Struct, frozen=True):
     """A route; without an interface it answers "unreachable".
 
+    `others`: further interfaces that share the traffic with the first one (ECMP).
     `source_within`: prefer a source address of this machine that lies in one of these networks.
     """
 
@@ -28,12 +33,14 @@ class RouteWish(msgspec.Struct, frozen=True):
     metric: int
     interface: str | None = None
     source_within: tuple[str, ...] = ()
+    others: tuple[str, ...] = ()
 
 
 class RuleWish(msgspec.Struct, frozen=True, kw_only=True):
     """A routing rule. `action` is "lookup" (with `table`), "goto" (with `target`), "nop" or
     "blackhole"; `mark` 0 matches every packet.
 
+    `longer_than`: a lookup whose answer has no longer prefix than this does not count.
     `needs_address_within`: leave the rule out unless this machine has an address in one of them.
     """
 
@@ -47,6 +54,7 @@ class RuleWish(msgspec.Struct, frozen=True, kw_only=True):
     destination: str | None = None
     input_interface: str | None = None
     needs_address_within: tuple[str, ...] = ()
+    longer_than: int | None = None
 
 
 class NetworkWish(msgspec.Struct, frozen=True):

@@ -155,7 +155,6 @@ def _check_twins(tunnels: Sequence[CompiledTunnel], report: Report) -> None:
 
 def _check_interfaces(tunnels: Sequence[CompiledTunnel], report: Report) -> None:
     inside: dict[str, str] = {}
-    routes: dict[str, str] = {}
     for tunnel in tunnels:
         interface = tunnel.connection.interface
         if interface is None:
@@ -169,12 +168,4 @@ def _check_interfaces(tunnels: Sequence[CompiledTunnel], report: Report) -> None
                     f"[tunnel.{interface.name}] has the inside address {host} of [tunnel.{owner}]",
                     "replies to it could only come back through one of the two",
                     "give each tunnel an inside address of its own",
-                )
-        for route in interface.routes:
-            owner = routes.setdefault(route, interface.name)
-            if owner != interface.name:
-                report.warn(
-                    tunnel.at,
-                    f"[tunnel.{interface.name}] and [tunnel.{owner}] both have the route {route};"
-                    " one of the two will not be used",
                 )

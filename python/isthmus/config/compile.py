@@ -8,6 +8,7 @@ from isthmus.config import schema
 from isthmus.config.checks import check_together, most_specific_first
 from isthmus.config.errors import Report
 from isthmus.config.fields import shown
+from isthmus.config.groups import compile_groups
 from isthmus.config.section import Section
 from isthmus.config.syntax import Node, Position, SyntaxFault, parse
 from isthmus.config.tunnel import CompiledTunnel, WantedSecret, compile_tunnel
@@ -67,11 +68,13 @@ def compile_sources(sources: Sequence[Source], report: Report) -> Compiled:
     listen = _listen(section, report)
     tunnels = [compile_tunnel(name, node, report) for name, node in section.children(schema.TUNNEL)]
     whole = [tunnel for tunnel in tunnels if tunnel.is_whole]
+    groups = compile_groups(section, tunnels, report)
     check_together(whole, report)
     _warn_unheard(whole, listen, report)
     configuration = Configuration(
         connections=tuple(most_specific_first(tunnel.connection) for tunnel in whole),
         listen=listen,
+        groups=groups,
     )
     secrets = tuple(tunnel.secret for tunnel in tunnels if tunnel.secret is not None)
     return Compiled(configuration, secrets, dict(_given(root)))
@@ -106,10 +109,10 @@ def _merged(sources: Sequence[Source], report: Report) -> Node:
             known = root.setdefault(name, node)
             if known is node:
                 continue
-            if name != "tunnel" or not _are_tables(known, node):
+            if name not in (schema.TUNNEL.name, schema.GROUP.name) or not _are_tables(known, node):
                 _refuse_twice(f"[{name}]", known, node, report)
                 continue
-            root[name] = _merged_tunnels(known, node, report)
+            root[name] = _merged_tables(name, known, node, report)
     return Node(root, start, start)
 
 
@@ -117,13 +120,13 @@ def _are_tables(*nodes: Node) -> bool:
     return all(isinstance(node.value, Mapping) for node in nodes)
 
 
-def _merged_tunnels(known: Node, node: Node, report: Report) -> Node:
+def _merged_tables(kind: str, known: Node, node: Node, report: Report) -> Node:
     assert isinstance(known.value, Mapping) and isinstance(node.value, Mapping)
     merged = dict(known.value)
     for name, tunnel in node.value.items():
         earlier = merged.setdefault(name, tunnel)
         if earlier is not tunnel:
-            _refuse_twice(f"[tunnel.{name if name.isprintable() else ''}]", earlier, tunnel, report)
+            _refuse_twice(f"[{kind}.{name if name.isprintable() else ''}]", earlier, tunnel, report)
     return Node(merged, known.at, known.key_at)
 
 

@@ -42,6 +42,8 @@ def explain_defaults(loaded: Loaded) -> tuple[Effective, ...]:
     found = list(_section("listen", schema.LISTEN_KEYS, {}, loaded.given))
     for connection in loaded.configuration.connections:
         found.extend(_tunnel(connection, loaded.given))
+    for group in loaded.configuration.groups:
+        found.extend(_section(f"group.{group.name}", schema.GROUP_KEYS, {}, loaded.given))
     return tuple(found)
 
 

@@ -290,6 +290,24 @@ def each(cells: tuple[Cell, ...], read: Read[T]) -> tuple[T, ...]:
     return tuple(values)
 
 
+def names(what: str, example: str) -> Read[tuple[str, ...]]:
+    """A list of at least one name."""
+
+    def name(cell: Cell) -> str:
+        if not isinstance(cell.node.value, str):
+            raise cell.wrong_type(what, example)
+        return cell.node.value
+
+    return lambda cell: each(members(cell, what, example), name)
+
+
+def only_true(cell: Cell) -> bool:
+    """Something that cannot be switched off."""
+    if boolean(cell):
+        return True
+    raise cell.not_yet("false", f"leave {cell.key} out")
+
+
 def table(cell: Cell) -> Node:
     """A table of its own; its keys are read elsewhere."""
     if not isinstance(cell.node.value, Mapping):

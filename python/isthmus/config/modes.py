@@ -2,17 +2,18 @@
 
 from isthmus.config import schema
 from isthmus.config.errors import Report
+from isthmus.config.network_fields import PlacedRoute
 from isthmus.config.rules import RuleDefaults
 from isthmus.config.section import Section
 from isthmus.config.syntax import Position
-from isthmus.policy.connection import ChildPolicy, Interface, Mode
+from isthmus.policy.connection import ROUTE_METRIC, ChildPolicy, Interface, Mode, Route
 from isthmus.values.address import IpAddress
 from isthmus.values.selector import TrafficSelector
 
 INTERFACE_NAME_MAX = 15
 """IFNAMSIZ without its NUL."""
 _TAKEN_NAMES = ("lo", "all", "default")
-_ROUTE_KEYS = (schema.INSIDE, schema.ROUTES, schema.MTU)
+_ROUTE_KEYS = (schema.INSIDE, schema.ROUTES, schema.PROTECT, schema.MTU)
 
 
 def chosen_mode(section: Section, rules_at: dict[str, Position], report: Report) -> Mode | None:
@@ -47,7 +48,7 @@ def compile_interface(
             else "rename the tunnel",
         )
     inside, routes = section.get(schema.INSIDE), section.get(schema.ROUTES)
-    mtu = section.get(schema.MTU)
+    mtu, protect = section.get(schema.MTU), section.get(schema.PROTECT)
     for placed in routes.value if routes else ():
         if peer is not None and peer in placed.network:
             report.warn(
@@ -58,8 +59,16 @@ def compile_interface(
     return Interface(
         name=name,
         addresses=tuple(str(address) for address in inside.value) if inside else (),
-        routes=tuple(str(placed.network) for placed in routes.value) if routes else (),
+        routes=policy_routes(routes.value) if routes else (),
         mtu=mtu.value if mtu else None,
+        protect=tuple(str(placed.network) for placed in protect.value) if protect else (),
+    )
+
+
+def policy_routes(placed: tuple[PlacedRoute, ...]) -> tuple[Route, ...]:
+    """Routes without their places; those that name no metric have the usual one."""
+    return tuple(
+        Route(str(p.network), ROUTE_METRIC if p.metric is None else p.metric) for p in placed
     )
 
 

@@ -1,5 +1,6 @@
 """Readers of the values that IPsec is made of: addresses, networks, identities, proposals."""
 
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from ipaddress import (
@@ -13,7 +14,9 @@ from ipaddress import (
 from isthmus.config.fields import (
     Cell,
     Read,
+    Refused,
     each,
+    integer,
     members,
     nearest,
     shown,
@@ -33,6 +36,8 @@ from isthmus.values.registry.ikev2 import SecurityProtocol
 from isthmus.values.selector import PROTOCOL_NAMES, IpNetwork
 
 PORT_MAX = 65535
+METRIC_MAX = 0x00FF_FFFF
+"""Routing daemons read the highest octet of a larger metric as a distance."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +52,15 @@ class PlacedNetwork:
     """A network and where it stands."""
 
     network: IpNetwork
+    at: Position
+
+
+@dataclass(frozen=True, slots=True)
+class PlacedRoute:
+    """A network to route to, its metric if one was given, and where it stands."""
+
+    network: IpNetwork
+    metric: int | None
     at: Position
 
 
@@ -151,14 +165,54 @@ def networks(cell: Cell) -> tuple[PlacedNetwork, ...]:
     return _networks(cell, may_be_empty=False)
 
 
-def routes(cell: Cell) -> tuple[PlacedNetwork, ...]:
+def networks_or_none(cell: Cell) -> tuple[PlacedNetwork, ...]:
     """A list of networks, each once; it may be empty."""
     return _networks(cell, may_be_empty=True)
+
+
+def route(cell: Cell) -> PlacedRoute:
+    """A network, or a table of a network and its metric."""
+    value = cell.node.value
+    if not isinstance(value, Mapping):
+        placed = network(cell)
+        return PlacedRoute(placed.network, None, placed.at)
+    example = '{ to = "10.20.0.0/16", metric = 200 }'
+    for name, node in value.items():
+        if name not in ("to", "metric"):
+            cell.report.error(
+                node.key_at,
+                f"{shown(name)} in {cell.key} of {cell.section} is no part of a route",
+                "a route has a network (to) and a metric",
+                f"write it as {example}",
+            )
+            raise Refused
+    if "to" not in value:
+        raise cell.refuse(
+            "has a route without its network", "it would lead nowhere", f"write it as {example}"
+        )
+    placed = network(Cell(value["to"], f"{cell.key}.to", cell.section, cell.report))
+    metric = None
+    if "metric" in value:
+        inner = Cell(value["metric"], f"{cell.key}.metric", cell.section, cell.report)
+        metric = integer(1, METRIC_MAX, 200)(inner)
+    return PlacedRoute(placed.network, metric, placed.at)
+
+
+def routes(cell: Cell) -> tuple[PlacedRoute, ...]:
+    """A list of routes, each network once; it may be empty."""
+    found = each(members(cell, "a network", '"10.1.0.0/24"', may_be_empty=True), route)
+    _refuse_twice(cell, found)
+    return found
 
 
 def _networks(cell: Cell, *, may_be_empty: bool) -> tuple[PlacedNetwork, ...]:
     cells = members(cell, "a network", '"10.1.0.0/24"', may_be_empty=may_be_empty)
     found = each(cells, network)
+    _refuse_twice(cell, found)
+    return found
+
+
+def _refuse_twice(cell: Cell, found: Iterable[PlacedNetwork | PlacedRoute]) -> None:
     seen: set[IpNetwork] = set()
     for placed in found:
         if placed.network in seen:
@@ -169,7 +223,6 @@ def _networks(cell: Cell, *, may_be_empty: bool) -> tuple[PlacedNetwork, ...]:
                 "take one of the two out",
             )
         seen.add(placed.network)
-    return found
 
 
 def inside_address(cell: Cell) -> IPv4Interface | IPv6Interface:

@@ -7,10 +7,16 @@ from typing import Generic, TypeVar
 
 from isthmus.config import fields, network_fields
 from isthmus.config.fields import Cell, Limit, Read, Span, shown
-from isthmus.config.network_fields import Peer, PlacedNetwork, PlacedProposal, Ports
+from isthmus.config.network_fields import (
+    Peer,
+    PlacedNetwork,
+    PlacedProposal,
+    PlacedRoute,
+    Ports,
+)
 from isthmus.config.secret_fields import PskReference, psk_reference
 from isthmus.config.syntax import Node
-from isthmus.policy.connection import DpdAction, Mode, Nat, Start
+from isthmus.policy.connection import DpdAction, Mode, Nat, Prefer, Start
 from isthmus.values.registry.ikev2 import SecurityProtocol
 
 T = TypeVar("T")
@@ -149,12 +155,22 @@ INSIDE = Key(
     "[]",
     "Our addresses, with prefix length, on the tunnel interface. Route mode.",
 )
-ROUTES: Key[tuple[PlacedNetwork, ...]] = Key(
+ROUTES: Key[tuple[PlacedRoute, ...]] = Key(
     "routes",
     network_fields.routes,
     _NET,
     "[]",
-    "Networks behind the peer, put into the routing table. Route mode.",
+    "Networks behind the peer, put into the routing table; `{ to = NETWORK, metric = N }` says a"
+    " metric other than 100. Tunnels that share a route and its metric share its traffic. While the"
+    " interface has no carrier, routes over it are not used. Route mode.",
+)
+PROTECT: Key[tuple[PlacedNetwork, ...]] = Key(
+    "protect",
+    network_fields.networks_or_none,
+    _NET,
+    "[]",
+    "Networks that are never reached in clear, for those that a routing daemon announces: they are"
+    " unreachable while no route leads into a tunnel, as those of `routes` always are. Route mode.",
 )
 MTU: Key[int] = Key(
     "mtu",
@@ -282,6 +298,7 @@ TUNNEL_KEYS: tuple[Key[object], ...] = (
     MODE,
     INSIDE,
     ROUTES,
+    PROTECT,
     MTU,
     START,
     IDLE,
@@ -406,6 +423,48 @@ RULE_KEYS: tuple[Key[object], ...] = (
     RULE_ON_NO_SA,
 )
 
+# [group.NAME]
+GROUP_TUNNELS: Key[tuple[str, ...]] = Key(
+    "tunnels",
+    fields.names("a tunnel's name", '"aws-1", "aws-2"'),
+    "list of names",
+    "(required)",
+    "Route-based tunnels to one site that stand in for each other, the best first. Packets are"
+    " taken from each of them, whichever ours take.",
+)
+PREFER: Key[Prefer] = Key(
+    "prefer",
+    fields.choice(Prefer, {"priority": Prefer.ORDER, "failover": Prefer.ORDER}),
+    "word",
+    '"order"',
+    'Which tunnel carries: `"order"` (the first that is up), `"ecmp"` (all that are up share the'
+    ' flows), `"bgp"` (a routing daemon decides).',
+)
+ASYMMETRIC: Key[bool] = Key(
+    "asymmetric",
+    fields.only_true,
+    "true/false",
+    "true",
+    "Replies may come back by another tunnel of the group; they always may.",
+)
+GROUP_ROUTES: Key[tuple[PlacedRoute, ...]] = Key(
+    "routes", ROUTES.read, _NET, "[]", "Networks behind the site, routed through every tunnel."
+)
+GROUP_PROTECT: Key[tuple[PlacedNetwork, ...]] = Key(
+    "protect",
+    PROTECT.read,
+    _NET,
+    "[]",
+    "Networks behind the site that are never reached in clear, whatever a routing daemon does.",
+)
+GROUP_KEYS: tuple[Key[object], ...] = (
+    GROUP_TUNNELS,
+    PREFER,
+    ASYMMETRIC,
+    GROUP_ROUTES,
+    GROUP_PROTECT,
+)
+
 # [listen]
 ADDRESSES = Key(
     "addresses",
@@ -420,9 +479,12 @@ LISTEN_KEYS: tuple[Key[object], ...] = (ADDRESSES,)
 TUNNEL: Key[Node] = Key(
     "tunnel", fields.table, "tables", "(none)", "Tunnels by name: `[tunnel.NAME]`."
 )
+GROUP: Key[Node] = Key(
+    "group", fields.table, "tables", "(none)", "Groups of tunnels by name: `[group.NAME]`."
+)
 LISTEN: Key[Node] = Key("listen", fields.table, "table", "(see below)", "Where IKE is heard.")
 DAEMON: Key[Node] = Key("daemon", fields.table, "table", "(empty)", "Settings of the daemon.")
-FILE_KEYS: tuple[Key[object], ...] = (TUNNEL, LISTEN, DAEMON)
+FILE_KEYS: tuple[Key[object], ...] = (TUNNEL, GROUP, LISTEN, DAEMON)
 
 SECTIONS: tuple[tuple[str, tuple[Key[object], ...]], ...] = (
     ("listen", LISTEN_KEYS),
@@ -430,12 +492,12 @@ SECTIONS: tuple[tuple[str, tuple[Key[object], ...]], ...] = (
     ("tunnel.NAME.phase1", PHASE1_KEYS),
     ("tunnel.NAME.dpd", DPD_KEYS),
     ("tunnel.NAME.rule.RULE", RULE_KEYS),
+    ("group.NAME", GROUP_KEYS),
 )
 """Every section that has settings of its own, for the reference."""
 
 NOT_YET: Mapping[str, Mapping[str, str]] = {
     "file": {
-        "group": "write the tunnels one by one",
         "bgp": "use routes",
         "hub": "write one tunnel for each spoke",
         "template": "write the settings into each tunnel",
@@ -459,8 +521,8 @@ NOT_YET: Mapping[str, Mapping[str, str]] = {
         "map": "use networks that do not overlap",
         "map_local": "use networks that do not overlap",
         "stop_action": "leave it out",
-        "asymmetric": "leave it out",
-        "group": "leave it out",
+        "asymmetric": "it belongs to [group.NAME]",
+        "group": "name the tunnel in [group.NAME]",
         "rekey_margin": "leave it out: it follows lifetime",
         "rekey_fuzz": "leave it out: it is 100 %",
     },
@@ -477,6 +539,7 @@ NOT_YET: Mapping[str, Mapping[str, str]] = {
         "map_remote": "use networks that do not overlap",
         "mode": "leave it out",
     },
+    "group": {},
     "listen": {"ports": "leave it out: IKE is heard on 500 and 4500"},
     "daemon": {
         "socket": "start isthmusd with --socket PATH",

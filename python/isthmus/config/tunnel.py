@@ -52,7 +52,7 @@ def compile_tunnel(name: str, node: Node, report: Report) -> CompiledTunnel:
     """One tunnel. Where something was refused the default stands in, and the report has errors."""
     section = Section(node, "tunnel", f"[tunnel.{_printed(name)}]", schema.TUNNEL_KEYS, report)
     section.refuse_others()
-    is_named = _check_name(name, "tunnel", node.key_at, report)
+    is_named = check_name(name, "tunnel", node.key_at, report)
     for key in (schema.AUTH, schema.IKE, schema.ON_NO_SA):
         section.get(key)
     allow_weak = section.get(schema.ALLOW_WEAK)
@@ -120,7 +120,7 @@ def _printed(name: str) -> str:
     return name if _NAME.fullmatch(name) else shown(name)
 
 
-def _check_name(name: str, what: str, at: Position, report: Report) -> bool:
+def check_name(name: str, what: str, at: Position, report: Report) -> bool:
     if _NAME.fullmatch(name):
         return True
     report.error(
@@ -171,7 +171,7 @@ def _rules(
     places: dict[str, Position] = {}
     for name, node in section.children(schema.RULE):
         places[name] = node.at
-        _check_name(name, "rule", node.key_at, report)
+        check_name(name, "rule", node.key_at, report)
         title = f"{section.title[:-1]}.rule.{_printed(name)}]"
         own = Section(node, "rule", title, schema.RULE_KEYS, report)
         rule = compile_rule(name, own, defaults, weakness, report)

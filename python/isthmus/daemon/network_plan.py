@@ -3,12 +3,18 @@
 Policy mode: one TUN device for all rules, a routing table of our own, and rules that send exactly
 the traffic of a rule's networks there. Behind each route stands an "unreachable" one, so that
 nothing leaves in clear when the device is gone. What the plane sends on itself bears `MARK` and
-jumps over all of this. Route mode: a device of its own for each tunnel, routes in the main table.
+jumps over all of this.
+
+Route mode: a device of its own for each tunnel, routes in the main table. A route counts only while
+its device has carrier; behind each stands an "unreachable" one too. Tunnels with the same route and
+metric share it (ECMP). Groups add their routes to each of their tunnels.
 """
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
+
+import msgspec
 
 from isthmus.backends.wishes import (
     MAIN_TABLE,
@@ -19,7 +25,14 @@ from isthmus.backends.wishes import (
     RuleWish,
 )
 from isthmus.crypto.suite import block_size, icv_size, iv_size
-from isthmus.policy.connection import ChildPolicy, Configuration, Connection, Mode
+from isthmus.policy.connection import (
+    ChildPolicy,
+    Configuration,
+    Connection,
+    Group,
+    Mode,
+    Prefer,
+)
 from isthmus.values.proposal import Proposal, Suite
 from isthmus.values.registry.ikev2 import Encr, Integ, TransformType
 from isthmus.values.selector import IpNetwork, Selectors
@@ -32,6 +45,10 @@ SKIP_PRIORITY, KEEP_PRIORITY, MATCH_PRIORITY, GUARD_PRIORITY, LAND_PRIORITY = ra
 text that should have come through a tunnel is dropped; here jumps land."""
 ROUTE_METRIC = 100
 FALLBACK_METRIC = 4_000_000
+MAIN_FALLBACK_METRIC = 0xFF00_0000
+"""Routing daemons read the highest octet as a distance: 255 never wins over what they learn."""
+ORDER_STEP = 10
+"""Between the metrics of a group's tunnels, the first of which is preferred."""
 
 OUTER_MTU = 1500
 INNER_MTU_DEFAULT = 1400
@@ -85,15 +102,15 @@ def plan(configuration: Configuration) -> Plan:
         name = interface_of(connection)
         mtu = _inner_mtu(connection)
         addresses = connection.interface.addresses if connection.interface else ()
-        interfaces.append(InterfaceWish(name, mtu, addresses))
+        interfaces.append(InterfaceWish(name, mtu, addresses, follows_carrier=True))
         attached.append(AttachedInterface(name, mtu, 0))
-        for text in connection.interface.routes if connection.interface else ():
-            route, catching = _tunnel_route(connection, name, ip_network(text))
-            routes.append(route)
-            rules += catching
+    for place in _places(configuration, route_mode):
+        routes.append(place.route)
+        rules += place.rules
+    routes += _unreachable(configuration, routes)
     wish = NetworkWish(
         tuple(interfaces),
-        tuple(dict.fromkeys(routes)),
+        tuple(_shared(dict.fromkeys(routes))),
         tuple(dict.fromkeys((*_jumps(rules), *rules))),
     )
     return Plan(wish, tuple(attached))
@@ -163,23 +180,82 @@ def _is_whole(rule: ChildPolicy) -> bool:
     return all(s.protocol == 0 and s.any_port for s in (*rule.local, *rule.remote))
 
 
-def _tunnel_route(
-    connection: Connection, interface: str, network: IpNetwork
-) -> tuple[RouteWish, tuple[RuleWish, ...]]:
-    """A route of a route-based tunnel.
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """A route of a route-based tunnel, and the rules that lead to it."""
 
-    One that holds the peer itself must not catch the tunnel's own packets, so it goes into our
-    table, which marked packets do not see.
-    """
+    route: RouteWish
+    rules: tuple[RuleWish, ...] = ()
+
+
+def _places(configuration: Configuration, connections: Iterable[Connection]) -> Iterator[_Place]:
+    for connection in connections:
+        group, position = _membership(configuration, connection.name)
+        step = ORDER_STEP * position if group and group.prefer is Prefer.ORDER else 0
+        own = connection.interface.routes if connection.interface else ()
+        for route in (*own, *(group.routes if group else ())):
+            yield _place(connection, ip_network(route.network), route.metric + step)
+
+
+def _membership(configuration: Configuration, tunnel: str) -> tuple[Group | None, int]:
+    """The group of a tunnel and its position there."""
+    for group in configuration.groups:
+        if tunnel in group.tunnels:
+            return group, group.tunnels.index(tunnel)
+    return None, 0
+
+
+def _place(connection: Connection, network: IpNetwork, metric: int) -> _Place:
+    """One that holds the peer itself must not catch the tunnel's own packets, so it goes into our
+    table, which marked packets do not see; networks with routes of their own stay out of it."""
+    interface = interface_of(connection)
     if not _holds_peer(connection, network):
-        return RouteWish(str(network), MAIN_TABLE, ROUTE_METRIC, interface), ()
-    rule = RuleWish(
-        priority=MATCH_PRIORITY,
-        version=network.version,
-        table=TABLE,
+        return _Place(RouteWish(str(network), MAIN_TABLE, metric, interface))
+    version = network.version
+    keep = RuleWish(
+        priority=KEEP_PRIORITY,
+        version=version,
+        table=MAIN_TABLE,
         destination=str(network),
+        longer_than=network.prefixlen,
     )
-    return RouteWish(str(network), TABLE, ROUTE_METRIC, interface), (rule,)
+    match = RuleWish(
+        priority=MATCH_PRIORITY, version=version, table=TABLE, destination=str(network)
+    )
+    return _Place(RouteWish(str(network), TABLE, metric, interface), (keep, match))
+
+
+def _unreachable(configuration: Configuration, routes: Iterable[RouteWish]) -> Iterator[RouteWish]:
+    """What stands behind the routes of route mode, so that nothing goes out in clear when they do
+    not count, and behind those that only a routing daemon knows."""
+    for route in routes:
+        if route.interface is not None:
+            yield _behind(route.destination, route.table)
+    protected = [
+        network
+        for connection in configuration.connections
+        for network in (connection.interface.protect if connection.interface else ())
+    ]
+    protected += [network for group in configuration.groups for network in group.protect]
+    for network in protected:
+        yield _behind(network, MAIN_TABLE)
+
+
+def _behind(network: str, table: int) -> RouteWish:
+    return RouteWish(
+        network, table, MAIN_FALLBACK_METRIC if table == MAIN_TABLE else FALLBACK_METRIC
+    )
+
+
+def _shared(routes: Iterable[RouteWish]) -> Iterator[RouteWish]:
+    """Routes of one destination and metric become one over several interfaces."""
+    found: dict[tuple[str, int, int], RouteWish] = {}
+    for route in routes:
+        key = (route.destination, route.table, route.metric)
+        known = found.setdefault(key, route)
+        if known is not route and known.interface is not None and route.interface is not None:
+            found[key] = msgspec.structs.replace(known, others=(*known.others, route.interface))
+    yield from found.values()
 
 
 def _holds_peer(connection: Connection, network: IpNetwork) -> bool:

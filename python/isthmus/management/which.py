@@ -124,7 +124,8 @@ def _reach(connection: Connection, rule: ChildPolicy) -> Selectors:
         return rule.remote
     inside = (str(ip_network(address, strict=False)) for address in connection.interface.addresses)
     return tuple(
-        TrafficSelector.of_network(network) for network in (*connection.interface.routes, *inside)
+        TrafficSelector.of_network(network)
+        for network in (*(route.network for route in connection.interface.routes), *inside)
     )
 
 

@@ -1,14 +1,18 @@
 """The machine's network is brought to a wished state, in a namespace of the test's own."""
 
 import ctypes
+import fcntl
 import os
+import struct
 import subprocess
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
 
 import pytest
 
+from isthmus.backends import tun
 from isthmus.backends.wishes import (
     MAIN_TABLE,
     TABLE,
@@ -20,6 +24,8 @@ from isthmus.backends.wishes import (
 from isthmus.values.errors import LocalFault
 
 CLONE_NEWNET = 0x4000_0000
+TUNSETCARRIER = 0x4004_54E2
+PATIENCE_S = 10.0
 MARK = 0x77
 FORWARDING = ("/proc/sys/net/ipv4/ip_forward", "/proc/sys/net/ipv6/conf/all/forwarding")
 
@@ -129,6 +135,93 @@ def test_a_wish_is_met_and_taken_back(network: ModuleType) -> None:
     ours.remove()
     assert everything() == ""
     assert before == ip("rule") + ip("-6", "rule") + ip("route", "show", "table", "all")
+    ours.close()
+
+
+def wait_for(probe: Callable[[], bool]) -> None:
+    """The kernel looks after changed carriers once a second."""
+    deadline = time.monotonic() + PATIENCE_S
+    while not probe():
+        assert time.monotonic() < deadline, everything()
+        time.sleep(0.02)
+
+
+def set_carrier(name: str, up: bool) -> int:
+    """Hold a device open with this carrier; returns the descriptor."""
+    held = os.open("/dev/net/tun", os.O_RDWR | os.O_CLOEXEC)
+    flags = tun.IFF_TUN | tun.IFF_NO_PI | tun.IFF_MULTI_QUEUE
+    fcntl.ioctl(held, tun.TUNSETIFF, struct.pack("16sH22x", name.encode(), flags))
+    fcntl.ioctl(held, TUNSETCARRIER, struct.pack("i", up))
+    return held
+
+
+def leads(address: str, family: str) -> str:
+    """Which device the kernel sends a packet to, or why none."""
+    done = subprocess.run(["ip", family, "route", "get", address], capture_output=True, text=True)
+    words = (done.stdout + done.stderr).split()
+    return words[words.index("dev") + 1] if done.returncode == 0 else " ".join(words)
+
+
+@pytest.mark.root
+@pytest.mark.parametrize(
+    ("family", "net", "host"), [("-4", "10.8.0.0/16", "10.8.0.9"), ("-6", "fd08::/64", "fd08::9")]
+)
+def test_a_route_without_carrier_gives_way_and_the_last_one_is_never_clear(
+    network: ModuleType, family: str, net: str, host: str
+) -> None:
+    ours = network.Network()
+    wish = NetworkWish(
+        tuple(InterfaceWish(name, 1400, (), True) for name in ("one", "two")),
+        (
+            RouteWish(net, MAIN_TABLE, 100, "one"),
+            RouteWish(net, MAIN_TABLE, 110, "two"),
+            RouteWish(net, MAIN_TABLE, 0xFF00_0000),
+        ),
+    )
+    ours.apply(wish)
+    ip(family, "route", "add", "default", "dev", "lan")
+    held = [set_carrier("one", True), set_carrier("two", True)]
+    wait_for(lambda: leads(host, family) == "one")
+    held.append(set_carrier("one", False))
+    wait_for(lambda: leads(host, family) == "two")
+    held.append(set_carrier("two", False))
+    wait_for(lambda: "nreachable" in leads(host, family) or "No route" in leads(host, family))
+    held.append(set_carrier("one", True))
+    wait_for(lambda: leads(host, family) == "one")
+    for descriptor in held:
+        os.close(descriptor)
+    ours.remove()
+    assert everything() == ""
+    ours.close()
+
+
+@pytest.mark.root
+@pytest.mark.parametrize(
+    ("family", "net", "prefix"), [("-4", "10.8.0.0/16", "10.8.0."), ("-6", "fd08::/64", "fd08::")]
+)
+def test_shared_routes_share_and_fail_over(
+    network: ModuleType, family: str, net: str, prefix: str
+) -> None:
+    ours = network.Network()
+    wish = NetworkWish(
+        tuple(InterfaceWish(name, 1400, (), True) for name in ("one", "two")),
+        (RouteWish(net, MAIN_TABLE, 100, "one", others=("two",)),),
+    )
+    ours.apply(wish)
+    shown = everything()
+    ours.apply(wish)
+    assert everything() == shown, "what is there already is left alone"
+    held = [set_carrier("one", True), set_carrier("two", True)]
+    hosts = [f"{prefix}{n}" for n in range(1, 40)]
+    wait_for(lambda: {leads(host, family) for host in hosts} == {"one", "two"})
+    held.append(set_carrier("two", False))
+    wait_for(lambda: {leads(host, family) for host in hosts} == {"one"})
+    for descriptor in held:
+        os.close(descriptor)
+    ours.apply(NetworkWish(wish.interfaces, (RouteWish(net, MAIN_TABLE, 100, "one"),)))
+    assert "two" not in "".join(line for line in everything().splitlines() if "proto" in line)
+    ours.remove()
+    assert everything() == ""
     ours.close()
 
 

@@ -18,6 +18,7 @@ from isthmus.policy.connection import (
     Liveness,
     Mode,
     Nat,
+    Route,
     Start,
 )
 from isthmus.values.identity import Identity
@@ -74,7 +75,8 @@ auth = "psk"
 ike = 2
 mode = "route"
 inside = ["169.254.10.1/30", "fd00::1/126"]
-routes = ["10.20.0.0/16", "fd20::/48"]
+routes = ["10.20.0.0/16", { to = "fd20::/48", metric = 200 }]
+protect = ["10.0.0.0/8"]
 mtu = 1380
 start = "always"
 idle = "10m"
@@ -103,7 +105,11 @@ addresses = ["2001:db8::1"]
     assert (found.peer, found.peer_port) == ("2001:db8::10", 1500)
     assert found.local_address == "2001:db8::1"
     assert found.interface == Interface(
-        "office", ("169.254.10.1/30", "fd00::1/126"), ("10.20.0.0/16", "fd20::/48"), 1380
+        "office",
+        ("169.254.10.1/30", "fd00::1/126"),
+        (Route("10.20.0.0/16"), Route("fd20::/48", 200)),
+        1380,
+        ("10.0.0.0/8",),
     )
     assert found.local_id == Identity.parse("fqdn:hq.example.net")
     assert found.remote_id == Identity.parse("email:gw@example.net")

@@ -68,6 +68,6 @@ def test_every_suite_is_described() -> None:
 
 def test_no_key_is_both_there_and_not_yet() -> None:
     names = {"tunnel.NAME": "tunnel", "tunnel.NAME.phase1": "phase1", "tunnel.NAME.dpd": "dpd"}
-    names |= {"tunnel.NAME.rule.RULE": "rule", "listen": "listen"}
+    names |= {"tunnel.NAME.rule.RULE": "rule", "listen": "listen", "group.NAME": "group"}
     for section, keys in SECTIONS:
         assert not {key.name for key in keys} & set(NOT_YET[names[section]])

@@ -13,6 +13,7 @@ from isthmus.policy.connection import (
     Interface,
     Lifetimes,
     Mode,
+    Route,
 )
 from isthmus.values.address import Endpoint
 from isthmus.values.proposal import Proposal, Suite, parse_proposal
@@ -49,10 +50,11 @@ def tunnel(name: str, *rules: ChildPolicy, peer: str | None = "192.0.2.2") -> Co
     return Connection(name, peer, None, None, (PHASE1,), rules, f"{name}.psk")
 
 
-def routed(name: str, *routes: str, peer: str | None = "192.0.2.2") -> Connection:
+def routed(name: str, *routes: str | Route, peer: str | None = "192.0.2.2") -> Connection:
     """A route-based tunnel."""
     rules = (rule("any", "0.0.0.0/0", "0.0.0.0/0"),)
-    inside = Interface(name, ("169.254.10.1/30",), routes)
+    made = tuple(Route(r) if isinstance(r, str) else r for r in routes)
+    inside = Interface(name, ("169.254.10.1/30",), made)
     return Connection(
         name, peer, None, None, (PHASE1,), rules, f"{name}.psk", Mode.ROUTE, interface=inside
     )

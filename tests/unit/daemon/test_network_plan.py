@@ -10,6 +10,7 @@ from isthmus.daemon.network_plan import (
     GUARD_PRIORITY,
     KEEP_PRIORITY,
     LAND_PRIORITY,
+    MAIN_FALLBACK_METRIC,
     MARK,
     MATCH_PRIORITY,
     ROUTE_METRIC,
@@ -17,7 +18,7 @@ from isthmus.daemon.network_plan import (
     AttachedInterface,
     plan,
 )
-from isthmus.policy.connection import Configuration, Interface
+from isthmus.policy.connection import Configuration, Group, Interface, Prefer, Route
 from isthmus.values.proposal import parse_proposal
 from isthmus.values.registry.ikev2 import SecurityProtocol
 
@@ -114,8 +115,56 @@ def test_a_routed_tunnel_has_a_device_of_its_own_and_routes_in_the_main_table() 
     made = plan(Configuration((routed("branch", "10.20.0.0/16"),)))
     assert made.interfaces == (AttachedInterface("branch", 1438, 0),)
     assert made.wish.interfaces[0].addresses == ("169.254.10.1/30",)
-    assert made.wish.routes == (RouteWish("10.20.0.0/16", MAIN_TABLE, ROUTE_METRIC, "branch"),)
+    assert made.wish.routes == (
+        RouteWish("10.20.0.0/16", MAIN_TABLE, ROUTE_METRIC, "branch"),
+        RouteWish("10.20.0.0/16", MAIN_TABLE, MAIN_FALLBACK_METRIC),
+    )
     assert made.wish.rules == ()
+
+
+def pair(prefer: Prefer, **more: object) -> Configuration:
+    """Two tunnels to one site."""
+    group = Group("site", ("one", "two"), prefer, **more)  # type: ignore[arg-type]
+    return Configuration((routed("one"), routed("two")), groups=(group,))
+
+
+def test_tunnels_with_one_route_and_metric_share_it() -> None:
+    both = (routed("one", "10.20.0.0/16"), routed("two", "10.20.0.0/16"))
+    assert plan(Configuration(both)).wish.routes[0] == RouteWish(
+        "10.20.0.0/16", MAIN_TABLE, ROUTE_METRIC, "one", others=("two",)
+    )
+
+
+def test_a_higher_metric_makes_a_backup() -> None:
+    both = (routed("one", "10.20.0.0/16"), routed("two", Route("10.20.0.0/16", 200)))
+    assert [(r.interface, r.metric) for r in plan(Configuration(both)).wish.routes] == [
+        ("one", 100),
+        ("two", 200),
+        (None, MAIN_FALLBACK_METRIC),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("prefer", "routes"),
+    [
+        (Prefer.ORDER, [("one", (), 100), ("two", (), 110)]),
+        (Prefer.ECMP, [("one", ("two",), 100)]),
+    ],
+)
+def test_a_group_leads_its_routes_through_each_tunnel(
+    prefer: Prefer, routes: list[tuple[str, tuple[str, ...], int]]
+) -> None:
+    wish = plan(pair(prefer, routes=(Route("10.20.0.0/16"),))).wish
+    assert [(r.interface, r.others, r.metric) for r in wish.routes if r.interface] == routes
+    assert wish.routes[-1] == RouteWish("10.20.0.0/16", MAIN_TABLE, MAIN_FALLBACK_METRIC)
+
+
+def test_what_a_routing_daemon_learns_is_protected_if_it_is_named() -> None:
+    wish = plan(pair(Prefer.BGP, protect=("10.20.0.0/16", "fd20::/48"))).wish
+    assert wish.routes == (
+        RouteWish("10.20.0.0/16", MAIN_TABLE, MAIN_FALLBACK_METRIC),
+        RouteWish("fd20::/48", MAIN_TABLE, MAIN_FALLBACK_METRIC),
+    )
 
 
 @pytest.mark.parametrize("peer", ["192.0.2.2", None, "vpn.example.net"])
@@ -123,8 +172,13 @@ def test_a_route_that_holds_the_peer_does_not_catch_the_tunnels_own_packets(
     peer: str | None,
 ) -> None:
     wish = plan(Configuration((routed("branch", "0.0.0.0/0", peer=peer),))).wish
-    assert [(r.table, r.destination) for r in wish.routes] == [(TABLE, "0.0.0.0/0")]
-    assert [r.action for r in wish.rules] == ["goto", "nop", "lookup"]
+    assert [(r.table, r.destination, r.interface) for r in wish.routes] == [
+        (TABLE, "0.0.0.0/0", "branch"),
+        (TABLE, "0.0.0.0/0", None),
+    ]
+    assert [r.action for r in wish.rules] == ["goto", "nop", "lookup", "lookup"]
+    # What the main table knows better than by the default route, the local networks, stays there.
+    assert (wish.rules[2].table, wish.rules[2].longer_than) == (MAIN_TABLE, 0)
 
 
 @pytest.mark.parametrize(

@@ -22,7 +22,14 @@ from isthmus.management.server import Rights, Server
 from isthmus.management.service import Service
 from isthmus.observe.codes import advice
 from isthmus.observe.journal import Entry, Journal
-from isthmus.policy.connection import ChildPolicy, Configuration, Connection, Interface, Mode
+from isthmus.policy.connection import (
+    ChildPolicy,
+    Configuration,
+    Connection,
+    Interface,
+    Mode,
+    Route,
+)
 from isthmus.values.address import Endpoint
 from isthmus.values.errors import LocalFault
 from isthmus.values.selector import TrafficSelector
@@ -189,7 +196,7 @@ CONFIGURATION = Configuration(
             phase1_proposals=(),
             psk_name="branch",
             mode=Mode.ROUTE,
-            interface=Interface("branch", ("169.254.10.1/30",), ("10.20.0.0/16",)),
+            interface=Interface("branch", ("169.254.10.1/30",), (Route("10.20.0.0/16"),)),
             rules=(ChildPolicy("branch", selectors("0.0.0.0/0"), selectors("0.0.0.0/0"), ()),),
         ),
     )
