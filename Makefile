@@ -37,6 +37,8 @@ $(VENV)/.ready: pyproject.toml tools/packages
 $(VENV)/.built: $(VENV)/.ready $(RUST) pyproject.toml
 	@echo "building the data plane (the first time takes some minutes)"
 	@$(BIN)/maturin develop --quiet --release
+	@# Byte code made now and not at each start: a daemon that was killed is back sooner.
+	@$(BIN)/python -m compileall -q python/isthmus
 	@touch $@
 
 build: setup
