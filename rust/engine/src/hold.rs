@@ -25,7 +25,7 @@ pub fn take_in(
     now_ms: u64,
 ) {
     let policy = &entry.policy;
-    if policy.on_no_sa == OnNoSa::Drop {
+    if state.on_no_sa == OnNoSa::Drop {
         return shared.counters.refused(Reason::NoSaOutbound);
     }
     if state.closed {
@@ -44,22 +44,40 @@ pub fn take_in(
         // A full queue still wants its SA: the notice below may have been missed.
         Err((reason, _)) => shared.counters.refused(reason),
     }
-    if policy.on_no_sa == OnNoSa::Hold {
-        let held = u32::try_from(state.hold.packets()).unwrap_or(u32::MAX);
+    if state.on_no_sa == OnNoSa::Hold {
         let due = state
             .wanted_at_ms
             .is_none_or(|at| now_ms.saturating_sub(at) >= WANTED_EVERY_MS);
         if due {
-            let notice = wanted(policy.id, packet, held);
-            state.wanted_at_ms = Some(now_ms);
-            state.wanted = Some(notice.clone());
-            shared.notices.packet_wanted(notice);
+            want(shared, state, policy.id, packet, now_ms);
         }
     }
     if was_empty {
         // The control thread must set its alarm for the age of this packet.
         shared.notices.waker.wake();
     }
+}
+
+/// Treats packets without an SA so from now on. If IKE is to be asked, it is asked for those that
+/// wait already.
+pub fn arm(shared: &Shared, state: &mut HoldState, policy: u32, on_no_sa: OnNoSa, now_ms: u64) {
+    let before = std::mem::replace(&mut state.on_no_sa, on_no_sa);
+    if on_no_sa == OnNoSa::Hold && before != OnNoSa::Hold {
+        let oldest = state.hold.oldest();
+        // Only what was parsed is held.
+        if let Some(Ok(packet)) = oldest.map(|octets| Packet::parse(octets)) {
+            want(shared, state, policy, &packet, now_ms);
+        }
+    }
+}
+
+/// Asks IKE for an SA.
+fn want(shared: &Shared, state: &mut HoldState, policy: u32, packet: &Packet, now_ms: u64) {
+    let held = u32::try_from(state.hold.packets()).unwrap_or(u32::MAX);
+    let notice = wanted(policy, packet, held);
+    state.wanted_at_ms = Some(now_ms);
+    state.wanted = Some(notice.clone());
+    shared.notices.packet_wanted(notice);
 }
 
 /// The oldest held packet.

@@ -266,18 +266,19 @@ fn open(
     in_udp: bool,
 ) {
     let fixed = sa.parameters();
-    let spi = fixed.spi;
     let opened = match sa.open(octets, facts.traffic_class, now_ms) {
         Ok(opened) => opened,
         Err(refused) => {
             shared.counters.refused(refused.reason);
-            return tell_limit(shared, Direction::In, spi, refused.notice);
+            return tell_limit(shared, Direction::In, fixed, refused.notice);
         }
     };
     if opened.first {
-        shared.notices.push(Outgoing::FirstPacket { spi });
+        shared
+            .notices
+            .push(Outgoing::FirstPacket { spi: fixed.spi });
     }
-    tell_limit(shared, Direction::In, spi, opened.notice);
+    tell_limit(shared, Direction::In, fixed, opened.notice);
     if in_udp && opened.place == Place::Highest {
         notice_move(shared, fixed, facts.remote, moved, now_ms);
     }
@@ -289,6 +290,7 @@ fn open(
         return shared.counters.event(Event::DropNoInterface);
     };
     let inner = octets.get_mut(opened.inner.clone()).unwrap_or_default();
+    entry.used(now_ms);
     tally.packets += 1;
     tally.octets += u64::try_from(inner.len()).unwrap_or(0);
     clamp(shared, table, entry, &opened.packet, inner);

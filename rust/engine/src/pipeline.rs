@@ -16,7 +16,7 @@ use ipsec::esp::{HEADROOM, TAILROOM};
 use ipsec::lifetime::{LimitNotice, Unit, Which};
 use ipsec::packet::{protocol, Packet};
 use ipsec::pmtu::{self, Fit, ANSWER_MAX};
-use ipsec::sa::OutboundSa;
+use ipsec::sa::{Fixed, OutboundSa};
 use ipsec::spd::{Entry, Verdict};
 use ipsec::stats::Reason;
 
@@ -256,10 +256,11 @@ impl Pipeline {
             Ok(sealed) => sealed,
             Err(refused) => {
                 shared.counters.refused(refused.reason);
-                return tell_limit(shared, Direction::Out, fixed.spi, refused.notice);
+                return tell_limit(shared, Direction::Out, fixed, refused.notice);
             }
         };
-        tell_limit(shared, Direction::Out, fixed.spi, sealed.notice);
+        tell_limit(shared, Direction::Out, fixed, sealed.notice);
+        entry.used(now_ms);
         let local = fixed.path.local.ip();
         let remote = match fixed.path.encap {
             true => fixed.path.remote,
@@ -434,7 +435,7 @@ fn count_refusal(shared: &Shared, remote: SocketAddr, errno: i32, now_ms: u64) {
 }
 
 /// Tells IKE about a limit that was met for the first time.
-pub fn tell_limit(shared: &Shared, direction: Direction, spi: u32, notice: Option<LimitNotice>) {
+pub fn tell_limit(shared: &Shared, direction: Direction, sa: &Fixed, notice: Option<LimitNotice>) {
     let Some(notice) = notice else { return };
     let which = match notice.which {
         Which::Soft => "soft",
@@ -447,7 +448,8 @@ pub fn tell_limit(shared: &Shared, direction: Direction, spi: u32, notice: Optio
     };
     shared.notices.push(Outgoing::Lifetime {
         direction,
-        spi,
+        spi: sa.spi,
+        policy: sa.policy,
         which,
         unit,
     });

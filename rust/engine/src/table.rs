@@ -15,7 +15,7 @@ use ipsec::hold::Hold;
 use ipsec::packet::Version;
 use ipsec::sa::{Fixed, Path};
 use ipsec::sad::Sad;
-use ipsec::spd::Spd;
+use ipsec::spd::{OnNoSa, Spd};
 
 use crate::counters::Counters;
 use crate::early::Early;
@@ -103,9 +103,10 @@ pub struct HoldQueue {
 }
 
 /// Behind the lock of a hold queue.
-#[derive(Default)]
 pub struct HoldState {
     pub hold: Hold<Vec<u8>>,
+    /// What the policy says now; it changes more often than the SPD.
+    pub on_no_sa: OnNoSa,
     /// The policy is gone; nothing may be held any more.
     pub closed: bool,
     pub wanted_at_ms: Option<u64>,
@@ -114,9 +115,16 @@ pub struct HoldState {
 }
 
 impl HoldQueue {
-    pub fn new() -> Self {
+    pub fn new(on_no_sa: OnNoSa) -> Self {
+        let state = HoldState {
+            hold: Hold::default(),
+            on_no_sa,
+            closed: false,
+            wanted_at_ms: None,
+            wanted: None,
+        };
         Self {
-            inner: Mutex::new(HoldState::default()),
+            inner: Mutex::new(state),
             held: AtomicUsize::new(0),
         }
     }
@@ -125,12 +133,6 @@ impl HoldQueue {
         // A queue is whole between any two statements; a worker that panicked while sealing lost at
         // most its own packet.
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Default for HoldQueue {
-    fn default() -> Self {
-        Self::new()
     }
 }
 
@@ -162,7 +164,7 @@ pub struct Table {
     pub sad: Arc<Sad>,
     pub exits: Vec<Exit>,
     pub interfaces: Vec<Arc<Interface>>,
-    pub holds: HashMap<u32, Arc<HoldQueue>>,
+    pub holds: Arc<HashMap<u32, Arc<HoldQueue>>>,
     pub paths: HashMap<IpAddr, Arc<PathMtu>>,
     /// SO_MARK of the outer sockets.
     pub mark: u32,

@@ -73,6 +73,7 @@ fn measure(suite: Suite, length: usize) -> (f64, f64) {
         hold: HoldLimits::default(),
         on_no_sa: OnNoSa::Hold,
         clamp_mss: true,
+        idle_ms: None,
     };
     let spd = Spd::new(vec![policy]).expect("one policy");
     let mut sad = Sad::default();

@@ -85,6 +85,11 @@ impl<B> Hold<B> {
         Some(packet)
     }
 
+    /// The oldest packet, left where it is.
+    pub fn oldest(&self) -> Option<&B> {
+        self.queue.front().map(|(_, _, packet)| packet)
+    }
+
     /// Forgets all packets and says how many ([`Reason::HoldFlushed`] each).
     pub fn flush(&mut self) -> usize {
         self.octets = 0;

@@ -33,7 +33,7 @@
 //! # }
 //! # let spd = Spd::new(vec![Policy {
 //! #     id: 1, name: "site/net".into(), interface: 3, action: Action::Protect, selectors: any_selectors(),
-//! #     hold: HoldLimits::default(), on_no_sa: OnNoSa::Hold, clamp_mss: true,
+//! #     hold: HoldLimits::default(), on_no_sa: OnNoSa::Hold, clamp_mss: true, idle_ms: None,
 //! # }]).unwrap();
 //! # let mut sad = Sad::default();
 //! # sad.install_outbound(OutboundSa::new(parameters(0x1001), 0).unwrap()).unwrap();

@@ -199,9 +199,7 @@ impl Selectors {
 fn could_hold(ranges: &[TrafficSelector], address: &IpAddr, packet: &Packet) -> bool {
     ranges.iter().any(|range| {
         (range.start..=range.end).contains(address)
-            && (range.protocol == 0
-                || range.protocol == packet.protocol
-                || packet.hides_protocol())
+            && (range.protocol == 0 || range.protocol == packet.protocol || packet.hides_protocol())
     })
 }
 

@@ -49,6 +49,8 @@ pub struct Policy {
     pub on_no_sa: OnNoSa,
     /// Lower the MSS of TCP connections to what fits.
     pub clamp_mss: bool,
+    /// Silence after which IKE wants to hear of it.
+    pub idle_ms: Option<u64>,
 }
 
 /// A policy in the database, with its counter.
@@ -56,13 +58,34 @@ pub struct Policy {
 pub struct Entry {
     /// The policy.
     pub policy: Policy,
+    meter: Arc<Meter>,
+}
+
+/// What is counted for a policy for as long as there is one with its id.
+#[derive(Debug, Default)]
+struct Meter {
     matched: AtomicU64,
+    /// Time of last use plus one; 0 = never.
+    last_used: AtomicU64,
 }
 
 impl Entry {
     /// Outbound packets that matched.
     pub fn matched_packets(&self) -> u64 {
-        self.matched.load(Ordering::Relaxed)
+        self.meter.matched.load(Ordering::Relaxed)
+    }
+
+    /// A packet of this policy passed by an SA, in either direction.
+    pub fn used(&self, now_ms: u64) {
+        let mark = now_ms.saturating_add(1);
+        if self.meter.last_used.load(Ordering::Relaxed) < mark {
+            self.meter.last_used.fetch_max(mark, Ordering::Relaxed);
+        }
+    }
+
+    /// When a packet last passed, in the caller's milliseconds.
+    pub fn last_used_ms(&self) -> Option<u64> {
+        self.meter.last_used.load(Ordering::Relaxed).checked_sub(1)
     }
 }
 
@@ -118,14 +141,9 @@ impl Spd {
     pub fn replaced(&self, policies: Vec<Policy>) -> Result<Self, SpdError> {
         let mut spd = Self::default();
         for policy in policies {
-            let matched = self
-                .by_id
-                .get(&policy.id)
-                .map_or(0, |old| old.matched_packets());
-            let entry = Arc::new(Entry {
-                policy,
-                matched: AtomicU64::new(matched),
-            });
+            let known = self.by_id.get(&policy.id);
+            let meter = known.map_or_else(Arc::default, |old| Arc::clone(&old.meter));
+            let entry = Arc::new(Entry { policy, meter });
             let id = entry.policy.id;
             if spd.by_id.insert(id, Arc::clone(&entry)).is_some() {
                 return Err(SpdError::DuplicateId(id));
@@ -163,7 +181,7 @@ impl Spd {
         let Some(entry) = entry else {
             return Verdict::NoPolicy;
         };
-        entry.matched.fetch_add(1, Ordering::Relaxed);
+        entry.meter.matched.fetch_add(1, Ordering::Relaxed);
         match entry.policy.action {
             Action::Protect => Verdict::Protect(entry),
             Action::Bypass => Verdict::Bypass(entry),

@@ -1,29 +1,21 @@
 //! Commands of the IKE process: each builds a new table and publishes it, or changes nothing and
 //! says why.
 
-use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::Arc;
 
-use ipsec::sa::{InboundSa, OutboundSa};
-use ipsec::sad::{Sad, SadError};
-
-use super::{convert, Control};
-use crate::counters::Event;
-use crate::frames::{self, parse_address, Command, Direction, Outgoing};
-use crate::hold;
-use crate::sys::poll::{now_ms, Interest};
+use super::Control;
+use crate::frames::{self, parse_address, Command, Outgoing};
+use crate::sys::poll::Interest;
 use crate::sys::socket;
 use crate::sys::tun;
-use crate::table::{Bypass, Device, HoldQueue, Interface, PathMtu, Table, QUEUES_MAX};
+use crate::table::{Bypass, Device, Interface, Table, QUEUES_MAX};
 
 /// Most interfaces and keepalives: far above any use, so that a confused client cannot exhaust the
 /// process.
 const INTERFACES_MAX: usize = 256;
 const KEEPALIVES_MAX: usize = 65_536;
-/// SPIs 0 to 255 are never an SA's (RFC 4303 §2.1).
-const SPI_RESERVED_MAX: u32 = 255;
 
 type Reply = Result<Outgoing, String>;
 
@@ -34,7 +26,9 @@ impl Control {
             Command::Listen(listen) => self.listen(&listen).and(done),
             Command::AttachInterface(attach) => self.attach(attach).and(done),
             Command::DetachInterface(detach) => self.detach(detach.interface).and(done),
-            Command::SetPolicies(set) => self.set_policies(set.policies).and(done),
+            Command::SetCarrier(carrier) => self.set_carrier(&carrier).and(done),
+            Command::SetPolicies(set) => self.set_policies(set).and(done),
+            Command::ArmPolicy(arm) => self.arm(&arm).and(done),
             Command::InstallSa(install) => self.install(install.sa).and(done),
             Command::ExpectSa(expect) => self.expect(expect.spi).and(done),
             Command::UpdateSa(update) => self.update(&update).and(done),
@@ -175,161 +169,17 @@ impl Control {
         Ok(())
     }
 
-    // Policies.
-
-    fn set_policies(&mut self, policies: Vec<frames::Policy>) -> Result<(), String> {
-        let policies = policies
-            .into_iter()
-            .map(convert::policy)
-            .collect::<Result<Vec<_>, String>>()?;
-        let mut table = self.draft();
-        let spd = table
-            .spd
-            .replaced(policies)
-            .map_err(|error| error.to_string())?;
-        let mut holds = HashMap::new();
-        for entry in spd.entries() {
-            let id = entry.policy.id;
-            let queue = table
-                .holds
-                .remove(&id)
-                .unwrap_or_else(|| Arc::new(HoldQueue::new()));
-            holds.insert(id, queue);
-        }
-        let gone = std::mem::replace(&mut table.holds, holds);
-        table.spd = Arc::new(spd);
-        self.publish(table);
-        for queue in gone.values() {
-            let mut state = queue.lock();
-            state.closed = true;
-            hold::flush(&self.shared, queue, &mut state);
-        }
-        Ok(())
-    }
-
-    // Security associations.
-
-    fn install(&mut self, sa: frames::Sa<'_>) -> Result<(), String> {
-        let now_ms = now_ms();
-        let direction = sa.direction;
-        let parameters = convert::sa(sa)?;
-        let spi = parameters.spi;
-        let (policy, remote) = (parameters.policy, parameters.path.remote.ip());
-        let mut table = self.draft();
-        let mut sad = Sad::clone(&table.sad);
-        let first = match direction {
-            Direction::In => {
-                let sa = InboundSa::new(parameters, now_ms).map_err(|error| error.to_string())?;
-                sad.install_inbound(sa).map_err(sad_error)?;
-                false
-            }
-            Direction::Out => {
-                let sa = OutboundSa::new(parameters, now_ms).map_err(|error| error.to_string())?;
-                sad.install_outbound(sa).map_err(sad_error)?
-            }
-        };
-        if direction == Direction::Out {
-            learn_path(&mut table, remote);
-        }
-        table.sad = Arc::new(sad);
-        match direction {
-            Direction::In => {
-                if self.shared.early.install(spi, || self.publish(table)) {
-                    self.shared.inbound_waker.wake();
-                }
-            }
-            Direction::Out => self.publish(table),
-        }
-        if first {
-            self.release(policy);
-        }
-        Ok(())
-    }
-
-    /// Has early ESP for an inbound SPI kept.
-    fn expect(&mut self, spi: u32) -> Result<(), String> {
-        if spi <= SPI_RESERVED_MAX {
-            return Err("SPIs up to 255 are reserved".to_owned());
-        }
-        if self.shared.table.load().sad.inbound(spi).is_some() {
-            return Err(sad_error(SadError::Duplicate));
-        }
-        self.shared.early.expect(spi, now_ms())
-    }
-
-    /// Sends what was held for a policy whose first outbound SA has just been published.
-    fn release(&mut self, policy: u32) {
-        let table = self.shared.table.load_full();
-        let parts = table.spd.get(policy).zip(table.holds.get(&policy));
-        let Some((entry, queue)) = parts else { return };
-        let Some(interface) = table.interface(entry.policy.interface) else {
-            return;
-        };
-        let mut state = queue.lock();
-        state.wanted_at_ms = None;
-        state.wanted = None;
-        self.pipeline.release(
-            &self.shared,
-            &table,
-            queue,
-            &mut state,
-            interface,
-            entry,
-            now_ms(),
-        );
-    }
-
-    fn update(&mut self, update: &frames::UpdateSa) -> Result<(), String> {
-        let change = convert::update(update)?;
-        let mut table = self.draft();
-        let mut sad = Sad::clone(&table.sad);
-        match update.direction {
-            Direction::In => sad.update_inbound(update.spi, &change).map_err(sad_error)?,
-            Direction::Out => sad
-                .update_outbound(None, update.spi, &change)
-                .map_err(sad_error)?,
-        }
-        table.sad = Arc::new(sad);
-        if let (Direction::Out, Some(remote)) = (update.direction, change.remote) {
-            learn_path(&mut table, remote.ip());
-            forget_paths(&mut table);
-        }
-        self.publish(table);
-        Ok(())
-    }
-
-    fn remove(&mut self, remove: &frames::RemoveSa) -> Result<(), String> {
-        if remove.direction == Direction::In {
-            if let Some(packets) = self.shared.early.forget(remove.spi) {
-                let counters = &self.shared.counters;
-                counters.events_add(Event::DropEarlyExpired, packets);
-                return Ok(());
-            }
-        }
-        let mut table = self.draft();
-        let mut sad = Sad::clone(&table.sad);
-        match remove.direction {
-            Direction::In => drop(sad.remove_inbound(remove.spi).map_err(sad_error)?),
-            Direction::Out => drop(sad.remove_outbound(None, remove.spi).map_err(sad_error)?),
-        }
-        table.sad = Arc::new(sad);
-        forget_paths(&mut table);
-        self.publish(table);
-        Ok(())
-    }
-
-    fn flush_all(&mut self) {
-        let mut table = self.draft();
-        table.sad = Arc::new(Sad::default());
-        table.paths.clear();
-        let holds = table.holds.clone();
-        self.publish(table);
-        let packets = self.shared.early.flush();
-        let counters = &self.shared.counters;
-        counters.events_add(Event::DropEarlyExpired, packets);
-        for queue in holds.values() {
-            hold::flush(&self.shared, queue, &mut queue.lock());
-        }
+    fn set_carrier(&mut self, carrier: &frames::SetCarrier) -> Result<(), String> {
+        let table = self.shared.table.load();
+        let interface = table
+            .interface(carrier.interface)
+            .ok_or("no interface with this number")?;
+        // The carrier is the device's, not the queue's.
+        let queue = interface.device.queues.first();
+        queue
+            .ok_or("the device has no queue")?
+            .set_carrier(carrier.up)
+            .map_err(|error| format!("the carrier cannot be set: {error}"))
     }
 
     /// Tells a new client about packets that wait: the notices for them may have gone to one that
@@ -348,10 +198,6 @@ impl Control {
     }
 }
 
-fn sad_error(error: SadError) -> String {
-    error.to_string()
-}
-
 fn open_bypass(mark: u32) -> Result<Bypass, String> {
     let v4 = socket::bypass(IpAddr::V4(Ipv4Addr::UNSPECIFIED), mark)
         .map_err(|error| format!("a raw socket for bypass cannot be opened: {error}"))?;
@@ -360,26 +206,4 @@ fn open_bypass(mark: u32) -> Result<Bypass, String> {
         v4: Arc::new(v4),
         v6: v6.map(Arc::new),
     })
-}
-
-/// Asks the kernel about the path to a peer.
-fn learn_path(table: &mut Table, remote: IpAddr) {
-    let Some(mtu) = socket::path_mtu(remote, table.mark) else {
-        return;
-    };
-    match table.paths.get(&remote) {
-        Some(path) => path.set(mtu),
-        None => {
-            table.paths.insert(remote, Arc::new(PathMtu::new(mtu)));
-        }
-    }
-}
-
-/// Forgets paths that no outbound SA uses.
-fn forget_paths(table: &mut Table) {
-    let sad = Arc::clone(&table.sad);
-    table.paths.retain(|remote, _| {
-        sad.outbounds()
-            .any(|sa| sa.parameters().path.remote.ip() == *remote)
-    });
 }

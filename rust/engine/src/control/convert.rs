@@ -71,13 +71,18 @@ pub fn policy(from: frames::Policy) -> Result<Policy, String> {
             octets_max: from.hold_octets_max,
             age_ms: from.hold_age_ms,
         },
-        on_no_sa: match from.on_no_sa {
-            frames::OnNoSa::Hold => OnNoSa::Hold,
-            frames::OnNoSa::HoldQuiet => OnNoSa::HoldQuiet,
-            frames::OnNoSa::Drop => OnNoSa::Drop,
-        },
+        on_no_sa: on_no_sa(from.on_no_sa),
         clamp_mss: from.clamp_mss,
+        idle_ms: from.idle_ms,
     })
+}
+
+pub fn on_no_sa(from: frames::OnNoSa) -> OnNoSa {
+    match from {
+        frames::OnNoSa::Hold => OnNoSa::Hold,
+        frames::OnNoSa::HoldQuiet => OnNoSa::HoldQuiet,
+        frames::OnNoSa::Drop => OnNoSa::Drop,
+    }
 }
 
 pub fn action_back(action: Action) -> frames::Action {

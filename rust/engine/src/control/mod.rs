@@ -6,6 +6,8 @@
 
 mod apply;
 mod convert;
+mod databases;
+mod idle;
 mod ports;
 mod timers;
 mod views;
@@ -55,6 +57,9 @@ pub struct Control {
     buffer: Vec<u8>,
     pipeline: Pipeline,
     keepalives: Vec<timers::Keepalive>,
+    /// Parts of an SPD that is not whole yet.
+    gathered: databases::Gathered,
+    idle: idle::Clocks,
     /// When paths that were found narrow are asked about again.
     paths_again_ms: Option<u64>,
 }
@@ -77,6 +82,8 @@ impl Control {
             buffer: vec![0; FRAME_OCTETS_MAX + 1],
             pipeline: Pipeline::new(),
             keepalives: Vec::new(),
+            gathered: databases::Gathered::default(),
+            idle: idle::Clocks::default(),
             paths_again_ms: None,
         })
     }
@@ -188,7 +195,7 @@ impl Control {
             }
             Ok((_, Command::Datagram(datagram))) => self.send_datagram(&datagram),
             Ok((ticket, Command::Query(query))) => {
-                for reply in views::answer(&self.shared, ticket, query.what) {
+                for reply in views::answer(&self.shared, &self.idle, ticket, query.what) {
                     self.send(&reply);
                 }
             }
@@ -212,7 +219,9 @@ impl Control {
         if let Some(client) = self.client.as_mut() {
             client.greeted = true;
         }
+        self.gathered = databases::Gathered::default();
         self.repeat_wanted();
+        self.idle.tell_again();
     }
 
     fn refuse(&mut self, ticket: u32, reason: String) {

@@ -9,6 +9,7 @@ use ipsec::nat::KEEPALIVE;
 
 use super::Control;
 use crate::counters::Event;
+use crate::frames::Outgoing;
 use crate::hold;
 use crate::sys::batch::{Sender, Transmit};
 use crate::sys::poll::now_ms;
@@ -51,6 +52,7 @@ impl Control {
             self.send_keepalives(now_ms),
             self.age_held(now_ms),
             self.age_early(now_ms),
+            self.tell_idle(now_ms),
             self.ask_paths(now_ms),
         ]
         .into_iter()
@@ -114,7 +116,7 @@ impl Control {
         }
         let table = self.shared.table.load();
         let mut next: Option<u64> = None;
-        for (id, queue) in &table.holds {
+        for (id, queue) in table.holds.iter() {
             let Some(entry) = table.spd.get(*id) else {
                 continue;
             };
@@ -137,6 +139,17 @@ impl Control {
             .counters
             .events_add(Event::DropEarlyExpired, packets);
         next
+    }
+
+    /// Tells IKE of policies whose SAs are silent; while there is no IKE it would be old news.
+    fn tell_idle(&mut self, now_ms: u64) -> Option<u64> {
+        if self.client.as_ref().is_none_or(|client| !client.greeted) {
+            return None;
+        }
+        let (table, notices) = (self.shared.table.load(), &self.shared.notices);
+        self.idle.sweep(&table.spd, now_ms, |policy, idle_ms| {
+            notices.push(Outgoing::Idle { policy, idle_ms })
+        })
     }
 
     /// Asks the kernel again about every path, once in a while as long as there is one.

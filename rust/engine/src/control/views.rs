@@ -6,6 +6,7 @@ use ipsec::sa::{Fixed, Shared as SaShared};
 use serde_bytes::ByteBuf;
 
 use super::convert;
+use super::idle::Clocks;
 use crate::frames::{
     Direction, Endpoint, InterfaceView, Outgoing, PolicyView, SaView, Selectors, What,
 };
@@ -16,7 +17,7 @@ use crate::table::{Shared, Table};
 const FRAME_TARGET: usize = 65_536;
 
 /// All frames of one answer.
-pub fn answer(shared: &Shared, ticket: u32, what: What) -> Vec<Outgoing> {
+pub fn answer(shared: &Shared, clocks: &Clocks, ticket: u32, what: What) -> Vec<Outgoing> {
     let table = shared.table.load();
     match what {
         What::Sas => {
@@ -24,7 +25,7 @@ pub fn answer(shared: &Shared, ticket: u32, what: What) -> Vec<Outgoing> {
             numbered(parts, |sas, more| Outgoing::Sas { ticket, more, sas })
         }
         What::Policies => {
-            let parts = parts(policies(&table), |policy| {
+            let parts = parts(policies(&table, clocks), |policy| {
                 512 + policy.name.len() + selectors_size(&policy.selectors)
             });
             numbered(parts, |policies, more| Outgoing::Policies {
@@ -133,7 +134,8 @@ fn view(
     }
 }
 
-fn policies(table: &Table) -> Vec<PolicyView> {
+fn policies(table: &Table, clocks: &Clocks) -> Vec<PolicyView> {
+    let now_ms = now_ms();
     let view = |entry: &std::sync::Arc<ipsec::spd::Entry>| {
         let policy = &entry.policy;
         let (packets, octets) = table.holds.get(&policy.id).map_or((0, 0), |queue| {
@@ -155,6 +157,7 @@ fn policies(table: &Table) -> Vec<PolicyView> {
                 .iter()
                 .map(|sa| sa.parameters().spi)
                 .collect(),
+            idle_for_ms: clocks.idle_for_ms(entry, now_ms),
         }
     };
     table.spd.entries().iter().map(view).collect()

@@ -23,6 +23,23 @@ impl TunQueue {
     pub fn write(&self, packet: &[u8]) -> Result<usize, rustix::io::Errno> {
         rustix::io::write(&self.descriptor, packet)
     }
+
+    /// Says whether the device has a carrier; without one the kernel takes its routes for dead.
+    pub fn set_carrier(&self, up: bool) -> io::Result<()> {
+        let value = libc::c_int::from(up);
+        // SAFETY: TUNSETCARRIER reads one int, which lives across the call; the descriptor is open.
+        let result = unsafe {
+            libc::ioctl(
+                self.descriptor.as_raw_fd(),
+                libc::TUNSETCARRIER,
+                &raw const value,
+            )
+        };
+        if result < 0 {
+            return Err(io::Error::last_os_error());
+        }
+        Ok(())
+    }
 }
 
 impl AsFd for TunQueue {
