@@ -44,7 +44,7 @@ def lost(ctx: Context, sa: SaV2, reason: str, failed: Failed | None = None) -> N
     if isinstance(sa.state, Closed):
         return
     replaced = sa.is_replaced
-    children = tuple(c for c in sa.children.values() if c.is_usable)
+    children = _ending(sa)
     forget(ctx, sa)
     ctx.record(
         "phase1.down",
@@ -58,6 +58,19 @@ def lost(ctx: Context, sa: SaV2, reason: str, failed: Failed | None = None) -> N
     for child in children:
         ctx.lifecycle.phase2_gone(ctx, sa, child, reason)
     ctx.lifecycle.phase1_gone(ctx, sa, reason, failed)
+
+
+def _ending(sa: SaV2) -> tuple[ChildSa, ...]:
+    """Pairs whose end concerns their rules: what carries traffic, and where nothing does, what was
+    being deleted when the IKE SA ended."""
+    usable = tuple(c for c in sa.children.values() if c.is_usable)
+    carried = {c.rule.name for c in usable}
+    deleting = {
+        c.rule.name: c
+        for c in sa.children.values()
+        if c.state is ChildState.DELETING and c.rule.name not in carried
+    }
+    return (*usable, *deleting.values())
 
 
 def drop_child(ctx: Context, sa: SaV2, child: ChildSa) -> None:
