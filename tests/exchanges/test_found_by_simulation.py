@@ -1,5 +1,7 @@
 """What simulated worlds found, reduced to two sides face to face."""
 
+from isthmus.ike.core.commands import Terminate
+
 from .pair import LEFT, RIGHT, Pair, connection, rule
 
 
@@ -27,4 +29,19 @@ def test_a_group_asked_for_twice_is_no_refusal() -> None:
     assert not pair.left.events("phase1.failed")
     pair.settle()
     assert pair.left.view().state == "up"
+    pair.agree()
+
+
+def test_a_rule_whose_delete_crosses_the_end_of_phase_1_waits_for_traffic_again() -> None:
+    """`down` of a rule here and of the tunnel there at once: the rule was left closing for ever,
+    and its packets were held without anybody being told."""
+    pair = Pair().establish()
+    pair.right.command(Terminate("site-a", "lan", hold=False))
+    pair.left.command(Terminate("site-b", hold=False))
+    pair.settle()
+    pair.advance(10)
+    assert pair.right.policies["site-a", "lan"] == "hold"
+    pair.packet(pair.right)
+    pair.settle()
+    assert pair.right.view().rules[0].state == "up"
     pair.agree()
