@@ -318,6 +318,13 @@ def _failed(ctx: Context, sa: SaV2, offer: ChildOffer, old: ChildSa | None, fail
     ctx.lifecycle.phase2_failed(ctx, sa, offer.rule, failed)
 
 
+def is_asking(sa: SaV2) -> bool:
+    """A request of ours for a Child SA is on its way, or its answer is being agreed: the peer may
+    know a Child SA that we do not know yet."""
+    out = sa.window.outstanding
+    return sa.preparing_request or (out is not None and isinstance(out.purpose, ForChild))
+
+
 def children_max(sa: SaV2) -> int:
     """Child SAs that a peer may make over one IKE SA: room for each rule and its renewals."""
     return CHILDREN_SPARE + 2 * len(sa.connection.rules)
@@ -348,6 +355,10 @@ def request_received(
         if rekey.protocol != SecurityProtocol.ESP or len(rekey.spi) != ESP_SPI_SIZE:
             raise Malformed("REKEY_SA names no ESP SPI")
         replaces = sa.child_by_peer_spi(spi_from(rekey.spi))
+        if replaces is None and is_asking(sa):
+            # It may be what our own request makes: the peer's answer is lost or not agreed yet.
+            refuse(NotifyType.TEMPORARY_FAILURE)
+            return
         if replaces is None:
             reply = Notify(
                 kind=NotifyType.CHILD_SA_NOT_FOUND, protocol=SecurityProtocol.ESP, spi=rekey.spi
