@@ -406,8 +406,13 @@ def request_received(
         if ctx.registry.peer_spi_is_taken(choice.spi_out):  # since, by another exchange
             refuse(NotifyType.TEMPORARY_FAILURE)
             return
+        predecessor = replaces
+        if predecessor is not None and not predecessor.is_usable:
+            # Since: our own renewal of it is done, or it is being deleted (RFC 7296 §2.25.1). A
+            # pair made now would stand beside its successor, and neither side would delete it.
+            refuse(NotifyType.TEMPORARY_FAILURE)
+            return
         spi_in = ctx.registry.fresh_spi()
-        predecessor = replaces if replaces is not None and replaces.is_usable else None
         child = children.install(
             ctx,
             sa,
