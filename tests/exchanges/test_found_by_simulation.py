@@ -1,6 +1,9 @@
 """What simulated worlds found, reduced to two sides face to face."""
 
+import pytest
+
 from isthmus.ike.core.commands import Terminate
+from isthmus.ike.core.effects import MakeKeyAndAgree
 
 from .pair import LEFT, RIGHT, Pair, connection, rule
 
@@ -44,4 +47,27 @@ def test_a_rule_whose_delete_crosses_the_end_of_phase_1_waits_for_traffic_again(
     pair.packet(pair.right)
     pair.settle()
     assert pair.right.view().rules[0].state == "up"
+    pair.agree()
+
+
+@pytest.mark.parametrize("seed", range(10, 18))
+def test_own_renewal_is_done_while_the_peers_is_computed(seed: int) -> None:
+    """RFC 7296 §2.25.1: the answer to a crossing renewal took so long that the pair it is about
+    was replaced and deleted meanwhile. Two pairs stood ever after, and both were renewed."""
+    pair = Pair(seed=seed).establish()
+    pair.left.held_computes = []
+    pair.rekey(pair.left)
+    pair.rekey(pair.right)
+    pair.left.compute(pair.left.held_computes.pop(0))  # our key pair
+    pair.settle()  # our request is answered; the peer's waits for its computation
+    theirs = next(c for c in pair.left.held_computes if isinstance(c.job, MakeKeyAndAgree))
+    ours = next(c for c in pair.left.held_computes if c is not theirs)
+    pair.left.held_computes = None
+    pair.left.compute(ours)
+    pair.settle()
+    pair.left.compute(theirs)
+    pair.settle()
+    pair.advance(60)
+    assert len(pair.left.children()) == 1
+    assert len(pair.left.sas) == len(pair.right.sas) == 2
     pair.agree()
