@@ -1,4 +1,4 @@
-"""The data plane in Rust: what the extension module offers (kept true by tests/plane/test_module.py).
+"""The data plane in Rust: what the extension module offers (held to it by tests/plane).
 
 Octets in and out are `bytes`; addresses never cross here (the control socket speaks frames, see
 `rust/engine/src/frames.rs`). Every call that can wait or compute for long releases the interpreter
