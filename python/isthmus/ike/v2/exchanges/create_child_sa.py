@@ -210,15 +210,7 @@ def _finish(
     child.lowest_nonce = our_lowest
     if replaces is None:
         if _is_surplus(sa, child):
-            ctx.record(
-                "phase2.collision",
-                "both sides asked for this rule at once; the peer's pair is kept",
-                connection=sa.connection,
-                rule=child.rule.name,
-            )
-            child.move(ChildState.REPLACED)
-            closing.stop_sending(ctx, child)
-            sa.wishes.append(WantDeleteChild(child.spi_in))
+            _withdraw(ctx, sa, child)
             return
         ctx.lifecycle.phase2_up(ctx, sa, child)
         return
@@ -250,6 +242,44 @@ def _finish(
     ctx.lifecycle.phase2_up(ctx, sa, child)
 
 
+def _withdraw_crossed(ctx: Context, sa: SaV2, theirs: ChildSa) -> None:
+    """The peer asked for this new pair before it knew of ours, and ours has the lowest nonce.
+
+    Only one side may notice that two exchanges crossed: where ours was answered before the peer's
+    request came, nobody but us can delete ours (RFC 7296 §2.8.1).
+    """
+    request_may_travel_s = sa.connection.liveness.timeout_s
+    for ours in tuple(sa.children.values()):
+        if (
+            ours.initiated
+            and ours.state is ChildState.INSTALLED
+            and _are_equal(ours, theirs)
+            and ctx.now - ours.created_at <= request_may_travel_s
+            and b"" < ours.lowest_nonce < theirs.lowest_nonce
+        ):
+            _withdraw(ctx, sa, ours)
+
+
+def _withdraw(ctx: Context, sa: SaV2, ours: ChildSa) -> None:
+    ctx.record(
+        "phase2.collision",
+        "both sides asked for this rule at once; the peer's pair is kept",
+        connection=sa.connection,
+        rule=ours.rule.name,
+    )
+    ours.move(ChildState.REPLACED)
+    closing.stop_sending(ctx, ours)
+    sa.wishes.append(WantDeleteChild(ours.spi_in))
+
+
+def _are_equal(one: ChildSa, other: ChildSa) -> bool:
+    """Both carry the same packets of the same rule."""
+    return one.rule.name == other.rule.name and (one.local, one.remote) == (
+        other.local,
+        other.remote,
+    )
+
+
 def _is_surplus(sa: SaV2, child: ChildSa) -> bool:
     """The peer made an equal pair while our wish was on its way, and ours has the lowest nonce.
 
@@ -259,8 +289,7 @@ def _is_surplus(sa: SaV2, child: ChildSa) -> bool:
         other is not child
         and other.is_usable
         and not other.initiated
-        and other.rule.name == child.rule.name
-        and (other.local, other.remote) == (child.local, child.remote)
+        and _are_equal(other, child)
         and other.created_at >= child.asked_at
         and child.lowest_nonce < other.lowest_nonce
         for other in sa.children.values()
@@ -438,6 +467,7 @@ def request_received(
         send_reply(ctx, sa, header, tuple(reply), local, remote)
         if predecessor is None:
             ctx.lifecycle.phase2_up(ctx, sa, child)
+            _withdraw_crossed(ctx, sa, child)
         elif predecessor.state is ChildState.REKEYING:
             # Ours is on its way too; its answer decides which pair stays.
             predecessor.rekeyed_by_peer = PeerRekey(child, min(nonce_i, nonce_r))
