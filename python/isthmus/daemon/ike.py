@@ -6,8 +6,8 @@ up for good; then come sockets, and they are Unix sockets only.
 """
 
 import argparse
-import gc
 import asyncio
+import gc
 import os
 import socket
 import sys
