@@ -1,5 +1,7 @@
 """What random walks found, reduced to the few moves that matter."""
 
+import pytest
+
 from isthmus.ike.core.commands import Rekey, Terminate
 
 from .pair import LEFT, RIGHT, Pair, connection, rule
@@ -44,3 +46,75 @@ def test_a_pair_is_renewed_before_its_maker_has_heard_of_it() -> None:
     assert len(pair.left.children()) == 2
     assert pair.right.events("phase2.rekeyed")
     pair.agree()
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_a_request_that_was_on_its_way_while_ours_was_answered_makes_no_second_pair(
+    seed: int,
+) -> None:
+    """The left notices that both asked, the right cannot: whoever made the pair with the lowest
+    nonce deletes it, whenever it learns of the other."""
+    pair = two_rules(400 + 10 * seed)
+    pair.packet(pair.left, "r2")
+    late = pair.left.out.pop(0)
+    pair.packet(pair.right, "r2")
+    pair.settle()
+    assert len(pair.right.children()) == 2, "the right's request is answered"
+    pair.deliver(pair.left, late)
+    pair.settle().advance(10)
+    assert mirrored(pair)
+    assert len(pair.left.children()) == 2, "one pair for each rule"
+    pair.agree()
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_an_answer_that_is_computed_later_than_our_own_pair_makes_no_second_pair(
+    seed: int,
+) -> None:
+    pair = two_rules(500 + 10 * seed)
+    pair.left.held_computes = []
+    pair.packet(pair.left, "r2")
+    pair.packet(pair.right, "r2")
+    for side in (pair.left, pair.right):
+        if side is pair.left:
+            make_key = pair.left.held_computes.pop(0)
+            pair.left.compute(make_key)
+        pair.deliver(side, side.out.pop(0))
+    pair.deliver(pair.right, pair.right.out.pop(0))
+    answer_peer, finish_ours = pair.left.held_computes
+    pair.left.held_computes = None
+    pair.left.compute(finish_ours)
+    pair.left.compute(answer_peer)
+    pair.settle().advance(10)
+    assert mirrored(pair)
+    assert len(pair.left.children()) == 2, "one pair for each rule"
+    pair.agree()
+
+
+def test_a_pair_is_deleted_before_its_maker_has_heard_of_it() -> None:
+    """The Delete names an SPI that only the lost answer would have told; when the answer is
+    repeated, what it made is over already."""
+    pair = two_rules()
+    lose_the_answer_for_r2(pair)
+    pair.right.command(Terminate("a", "r2"))
+    pair.settle().advance(1)
+    assert mirrored(pair)
+    assert len(pair.left.children()) == 1
+    pair.advance(10)
+    assert len(pair.left.sas) == len(pair.right.sas) == 2
+    pair.packet(pair.left, "r2")
+    pair.settle()
+    assert mirrored(pair) and len(pair.left.children()) == 2
+    pair.agree()
+
+
+def test_a_renewed_pair_is_deleted_before_its_maker_has_heard_of_it() -> None:
+    """Neither the successor nor the pair that it was to replace stays on either side."""
+    pair = two_rules()
+    pair.rekey(pair.left)
+    pair.deliver(pair.left, pair.left.out.pop(0))
+    assert pair.lose() == 1
+    pair.right.command(Terminate("a", "r1"))
+    pair.settle().advance(20)
+    assert not pair.left.children() and not pair.right.children()
+    assert not pair.left.sas and not pair.right.sas

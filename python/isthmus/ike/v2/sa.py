@@ -21,6 +21,7 @@ from isthmus.ike.v2.window import Window
 from isthmus.ike.v2.wishes import Wish
 from isthmus.policy.connection import Connection
 from isthmus.values.proposal import Proposal
+from isthmus.values.spi import Spi
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +53,8 @@ class SaV2(IkeSa):
     """A key for our next request is being computed."""
     ike_rekey_by_peer: "tuple[SaV2, bytes] | None" = None
     """The peer's half of a simultaneous IKE SA rekey: its new SA and the lowest nonce."""
+    deleted_unheard: set[Spi] = field(default_factory=set)
+    """Outbound SPIs that the peer deleted while our request may have been making them."""
     first_hash: bytes = b""
     """Responder: what the IKE_SA_INIT that made this SA is known by."""
 

@@ -121,6 +121,7 @@ def _send(ctx: Context, sa: SaV2, purpose: ForChild, public: bytes) -> None:
     if public:
         payloads.append(KeyExchange(purpose.method, public))
     payloads += [ts_i, ts_r]
+    sa.deleted_unheard.clear()
     send_request(ctx, sa, ExchangeType.CREATE_CHILD_SA, tuple(payloads), purpose)
 
 
@@ -159,6 +160,9 @@ def reply_received(
             taken = Failed("E208", "the peer's SPI is in use already", "", False)
             _failed(ctx, sa, purpose.offer, purpose.replaces, taken)
             sa.wishes.append(WantDeleteIke("the peer's answer for phase 2 cannot be used"))
+            return
+        if accepted.spi_out in sa.deleted_unheard:
+            _over_already(ctx, sa, purpose)
             return
         child = children.install(
             ctx,
@@ -201,6 +205,18 @@ def reply_received(
                 sa.wishes.append(WantDeleteIke("the peer's public value is bad"))
 
     ctx.compute(Agree(purpose.method, purpose.private, peer_public), agreed, sa)
+
+
+def _over_already(ctx: Context, sa: SaV2, purpose: ForChild) -> None:
+    """The peer's answer was late: its Delete of what the answer makes came first."""
+    old = purpose.replaces
+    if old is not None and old.state is ChildState.REKEYING:
+        # For the peer it is replaced and ours to delete.
+        old.move(ChildState.INSTALLED)
+        sa.wishes.append(WantDeleteChild(old.spi_in))
+        return
+    closed = Failed("E208", "the peer closed phase 2 before its answer came", "", False)
+    ctx.lifecycle.phase2_failed(ctx, sa, purpose.offer.rule, closed)
 
 
 def _finish(

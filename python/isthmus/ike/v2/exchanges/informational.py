@@ -4,7 +4,7 @@ from isthmus.ike.core.child import ChildSa, ChildState
 from isthmus.ike.core.context import Context, Failed
 from isthmus.ike.v2 import closing, look
 from isthmus.ike.v2.exchanges import rekey_ike
-from isthmus.ike.v2.exchanges.create_child_sa import yield_to_peer
+from isthmus.ike.v2.exchanges.create_child_sa import children_max, is_asking, yield_to_peer
 from isthmus.ike.v2.purposes import ForDeleteChild, ForDeleteIke, ForProbe
 from isthmus.ike.v2.sa import SaV2
 from isthmus.ike.v2.states import Closing, Refused, Replaced
@@ -119,7 +119,12 @@ def request_received(
         if delete.protocol != SecurityProtocol.ESP:
             continue
         for octets in delete.spis:
-            child = sa.child_by_peer_spi(spi_from(octets)) if len(octets) == ESP_SPI_SIZE else None
+            if len(octets) != ESP_SPI_SIZE:
+                continue
+            spi = spi_from(octets)
+            child = sa.child_by_peer_spi(spi)
+            if child is None and is_asking(sa) and len(sa.deleted_unheard) < children_max(sa):
+                sa.deleted_unheard.add(spi)
             if child is None or child in ended:
                 continue
             ended.append(child)
