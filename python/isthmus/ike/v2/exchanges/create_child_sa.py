@@ -11,6 +11,7 @@ from isthmus.ike.core.context import Context, Failed
 from isthmus.ike.core.effects import Agree, MakeKey, MakeKeyAndAgree
 from isthmus.ike.core.events import ComputeFinished
 from isthmus.ike.v2 import children, closing, look
+from isthmus.ike.v2.exchanges import crossing
 from isthmus.ike.v2.exchanges.ike_sa_init import NONCE_SIZE, ROUNDS_MAX
 from isthmus.ike.v2.purposes import ForChild
 from isthmus.ike.v2.sa import SaV2
@@ -225,14 +226,14 @@ def _finish(
     """A Child SA of ours stands: what becomes of the one it replaces (RFC 7296 §2.8.1)."""
     child.lowest_nonce = our_lowest
     if replaces is None:
-        if _is_surplus(sa, child):
-            _withdraw(ctx, sa, child)
+        if crossing.is_surplus(sa, child):
+            crossing.withdraw(ctx, sa, child)
             return
         ctx.lifecycle.phase2_up(ctx, sa, child)
         return
-    crossing = replaces.rekeyed_by_peer
-    if crossing is not None:
-        ours_is_redundant = our_lowest < crossing.lowest_nonce
+    theirs = replaces.rekeyed_by_peer
+    if theirs is not None:
+        ours_is_redundant = our_lowest < theirs.lowest_nonce
         ctx.record(
             "phase2.collision",
             "both sides renewed at once; "
@@ -240,89 +241,22 @@ def _finish(
             connection=sa.connection,
             rule=child.rule.name,
         )
-        if ours_is_redundant and crossing.successor.state is not ChildState.GONE:
+        if ours_is_redundant and theirs.successor.state is not ChildState.GONE:
             # Ours came from the exchange with the lowest nonce, so it is ours to delete; the
             # peer deletes the old pair.
             child.predecessor = None
             child.move(ChildState.REPLACED)
             closing.stop_sending(ctx, child)
             sa.wishes.append(WantDeleteChild(child.spi_in))
-            yield_to_peer(ctx, sa, replaces)
+            crossing.yield_to_peer(ctx, sa, replaces)
             return
-        if crossing.successor.is_usable:
-            crossing.successor.move(ChildState.REPLACED)
+        if theirs.successor.is_usable:
+            theirs.successor.move(ChildState.REPLACED)
     if replaces.is_usable:
         replaces.move(ChildState.REPLACED)
     if replaces.state is ChildState.REPLACED:
         sa.wishes.append(WantDeleteChild(replaces.spi_in))
     ctx.lifecycle.phase2_up(ctx, sa, child)
-
-
-def _withdraw_crossed(ctx: Context, sa: SaV2, theirs: ChildSa) -> None:
-    """The peer asked for this new pair before it knew of ours, and ours has the lowest nonce.
-
-    Only one side may notice that two exchanges crossed: where ours was answered before the peer's
-    request came, nobody but us can delete ours (RFC 7296 §2.8.1).
-    """
-    request_may_travel_s = sa.connection.liveness.timeout_s
-    for ours in tuple(sa.children.values()):
-        if (
-            ours.initiated
-            and ours.state is ChildState.INSTALLED
-            and _are_equal(ours, theirs)
-            and ctx.now - ours.created_at <= request_may_travel_s
-            and b"" < ours.lowest_nonce < theirs.lowest_nonce
-        ):
-            _withdraw(ctx, sa, ours)
-
-
-def _withdraw(ctx: Context, sa: SaV2, ours: ChildSa) -> None:
-    ctx.record(
-        "phase2.collision",
-        "both sides asked for this rule at once; the peer's pair is kept",
-        connection=sa.connection,
-        rule=ours.rule.name,
-    )
-    ours.move(ChildState.REPLACED)
-    closing.stop_sending(ctx, ours)
-    sa.wishes.append(WantDeleteChild(ours.spi_in))
-
-
-def _are_equal(one: ChildSa, other: ChildSa) -> bool:
-    """Both carry the same packets of the same rule."""
-    return one.rule.name == other.rule.name and (one.local, one.remote) == (
-        other.local,
-        other.remote,
-    )
-
-
-def _is_surplus(sa: SaV2, child: ChildSa) -> bool:
-    """The peer made an equal pair while our wish was on its way, and ours has the lowest nonce.
-
-    The rule of RFC 7296 §2.8.1, applied to two new Child SAs instead of two renewals.
-    """
-    return any(
-        other is not child
-        and other.is_usable
-        and not other.initiated
-        and _are_equal(other, child)
-        and other.created_at >= child.asked_at
-        and child.lowest_nonce < other.lowest_nonce
-        for other in sa.children.values()
-    )
-
-
-def yield_to_peer(ctx: Context, sa: SaV2, old: ChildSa) -> bool:
-    """Our half of a simultaneous renewal came to nothing: the peer's pair, if any, is the one."""
-    crossing = old.rekeyed_by_peer
-    if crossing is None or not crossing.successor.is_usable:
-        return False
-    if crossing.announced:
-        return True
-    crossing.announced = True
-    closing.promote(ctx, crossing.successor)
-    ctx.lifecycle.phase2_up(ctx, sa, crossing.successor)
-    return True
 
 
 def _answered_no(ctx: Context, sa: SaV2, purpose: ForChild, error: Notify | None) -> None:
@@ -344,7 +278,7 @@ def _answered_no(ctx: Context, sa: SaV2, purpose: ForChild, error: Notify | None
     if error.kind == NotifyType.CHILD_SA_NOT_FOUND and purpose.replaces is not None:
         # The peer has lost it: forget it here too, and let traffic make a fresh one (§2.25).
         gone = purpose.replaces
-        if gone.state is not ChildState.GONE and not yield_to_peer(ctx, sa, gone):
+        if gone.state is not ChildState.GONE and not crossing.yield_to_peer(ctx, sa, gone):
             closing.drop_child(ctx, sa, gone)
             ctx.lifecycle.phase2_gone(ctx, sa, gone, "the peer no longer knows it")
         return
@@ -354,7 +288,7 @@ def _answered_no(ctx: Context, sa: SaV2, purpose: ForChild, error: Notify | None
 
 def _failed(ctx: Context, sa: SaV2, offer: ChildOffer, old: ChildSa | None, failed: Failed) -> None:
     if old is not None and old.state is ChildState.REKEYING:
-        if yield_to_peer(ctx, sa, old):
+        if crossing.yield_to_peer(ctx, sa, old):
             old.move(ChildState.REPLACED)
             return
         old.move(ChildState.INSTALLED)
@@ -483,7 +417,7 @@ def request_received(
         send_reply(ctx, sa, header, tuple(reply), local, remote)
         if predecessor is None:
             ctx.lifecycle.phase2_up(ctx, sa, child)
-            _withdraw_crossed(ctx, sa, child)
+            crossing.withdraw_crossed(ctx, sa, child)
         elif predecessor.state is ChildState.REKEYING:
             # Ours is on its way too; its answer decides which pair stays.
             predecessor.rekeyed_by_peer = PeerRekey(child, min(nonce_i, nonce_r))
