@@ -182,6 +182,8 @@ def _request(
         check(header.exchange, False, payloads)
         if header.exchange != ExchangeType.IKE_AUTH:
             record_received(ctx, sa, header, payloads, len(octets))
+        if sa.undecided_for is not None and not look.closes_ike(payloads):
+            rekey_ike.peer_has_decided(ctx, sa)
         _dispatch(ctx, sa, header, payloads, local, remote)
     except Malformed as malformed:
         _syntax_error(ctx, sa, header, malformed, local, remote)

@@ -4,7 +4,8 @@ from collections.abc import Iterable
 from typing import TypeVar
 
 from isthmus.values.errors import Malformed
-from isthmus.values.registry.ikev2 import FIRST_STATUS_TYPE, NotifyType
+from isthmus.values.registry.ikev2 import FIRST_STATUS_TYPE, NotifyType, SecurityProtocol
+from isthmus.wire.v2.delete import Delete
 from isthmus.wire.v2.message import Payload
 from isthmus.wire.v2.notify import Notify
 
@@ -27,6 +28,11 @@ def must(payloads: Iterable[Payload], kind: type[P]) -> P:
 def notified(payloads: Iterable[Payload], kind: NotifyType) -> Notify | None:
     """The first notify of a type."""
     return next((p for p in payloads if isinstance(p, Notify) and p.kind == kind), None)
+
+
+def closes_ike(payloads: Iterable[Payload]) -> bool:
+    """A Delete of the IKE SA is among them."""
+    return any(isinstance(p, Delete) and p.protocol == SecurityProtocol.IKE for p in payloads)
 
 
 def error(payloads: Iterable[Payload]) -> Notify | None:

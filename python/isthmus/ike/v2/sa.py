@@ -51,6 +51,9 @@ class SaV2(IkeSa):
     """The peer's wish for a successor is being computed: no request of ours may start."""
     preparing_request: bool = False
     """A key for our next request is being computed."""
+    undecided_for: "SaV2 | None" = None
+    """The peer made this SA to follow that one, while our own request for a successor of it is not
+    answered yet."""
     ike_rekey_by_peer: "tuple[SaV2, bytes] | None" = None
     """The peer's half of a simultaneous IKE SA rekey: its new SA and the lowest nonce."""
     deleted_unheard: set[Spi] = field(default_factory=set)

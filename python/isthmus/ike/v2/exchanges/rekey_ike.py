@@ -127,6 +127,9 @@ def _decide(ctx: Context, sa: SaV2, new: SaV2, our_lowest: bytes) -> None:
     """Which successor inherits (RFC 7296 §2.8.1 applied to IKE SAs)."""
     sa.rekeying = False
     crossing = sa.ike_rekey_by_peer
+    if not sa.is_open:
+        _discard(ctx, new)  # The peer has decided for its own before our answer came.
+        return
     if crossing is not None:
         theirs, their_lowest = crossing
         if our_lowest < their_lowest and theirs.is_open:
@@ -136,9 +139,7 @@ def _decide(ctx: Context, sa: SaV2, new: SaV2, our_lowest: bytes) -> None:
                 connection=sa.connection,
             )
             _replace(ctx, sa, theirs, ours=False)
-            new.state = Replaced()
-            new.wishes.append(WantDeleteIke("redundant after both sides renewed at once"))
-            ctx.to_resume.append(new)
+            _discard(ctx, new)
             return
         ctx.record(
             "phase1.collision",
@@ -147,8 +148,16 @@ def _decide(ctx: Context, sa: SaV2, new: SaV2, our_lowest: bytes) -> None:
         )
         if theirs.is_open:
             theirs.state = Replaced()
+            theirs.undecided_for = None
             ctx.agenda.arm(theirs.owner, TimerKind.RETIRE, ctx.later(ABANDONED_S))
     _replace(ctx, sa, new, ours=True)
+
+
+def _discard(ctx: Context, new: SaV2) -> None:
+    """Our successor is the redundant one: it is ours to delete."""
+    new.state = Replaced()
+    new.wishes.append(WantDeleteIke("redundant after both sides renewed at once"))
+    ctx.to_resume.append(new)
 
 
 def _answered_no(
@@ -174,6 +183,8 @@ def _later(ctx: Context, sa: SaV2, why: str) -> None:
     if yield_to_peer(ctx, sa):
         return
     sa.rekeying = False
+    if not sa.is_open:
+        return  # It is replaced already: there is nothing to renew.
     ctx.record("phase1.rekey_failed", why, connection=sa.connection, code="E125")
     pause = RETRY_S * (1 + ctx.chance())
     ctx.agenda.arm(sa.owner, TimerKind.IKE_REKEY, ctx.later(pause))
@@ -187,6 +198,15 @@ def yield_to_peer(ctx: Context, sa: SaV2) -> bool:
     sa.rekeying = False
     _replace(ctx, sa, crossing[0], ours=False)
     return True
+
+
+def peer_has_decided(ctx: Context, new: SaV2) -> None:
+    """The peer asks something over the successor that it made, while our own request is not
+    answered: it never saw that request, or its successor is the one to keep. The Child SAs are
+    there for the peer, so they are there for us before its request is looked at."""
+    old, new.undecided_for = new.undecided_for, None
+    if old is not None and old.ike_rekey_by_peer is not None and old.ike_rekey_by_peer[0] is new:
+        yield_to_peer(ctx, old)
 
 
 # --- responder ------------------------------------------------------------------------------
@@ -245,6 +265,7 @@ def request_received(
                 send_reply(ctx, sa, header, reply, local, remote)
                 if sa.rekeying:
                     sa.ike_rekey_by_peer = (new, min(nonce_i, nonce_r))
+                    new.undecided_for = sa
                 else:
                     _replace(ctx, sa, new, ours=False)
             case _:
@@ -307,6 +328,7 @@ def _replace(ctx: Context, old: SaV2, new: SaV2, *, ours: bool) -> None:
         new.children[spi_in] = child
         ctx.registry.child_added(new, child)
     old.children.clear()
+    new.undecided_for = None
     new.wishes.extend(w for w in old.wishes if not (isinstance(w, WantDeleteIke) and w.outlived))
     old.wishes.clear()
     old.state = Replaced()
