@@ -71,3 +71,23 @@ def test_own_renewal_is_done_while_the_peers_is_computed(seed: int) -> None:
     assert len(pair.left.children()) == 1
     assert len(pair.left.sas) == len(pair.right.sas) == 2
     pair.agree()
+
+
+def test_a_renewal_of_phase_1_that_only_we_saw_crossing_keeps_the_children() -> None:
+    """Both sides renew phase 1, and the left one's request is lost. The right one, who saw nothing
+    crossing, renews phase 2 over its new IKE SA before the left's request comes again: the left one
+    did not have the pair there yet, said CHILD_SA_NOT_FOUND, and was left with the old pair."""
+    pair = Pair().establish()
+    pair.rekey(pair.left, 1)
+    assert len(pair.left.out) == 1
+    pair.left.out.clear()
+    pair.rekey(pair.right, 1)
+    pair.settle()
+    pair.rekey(pair.right, 2)
+    pair.settle()
+    assert not pair.right.events("phase2.down")
+    pair.advance(60)
+    for side in (pair.left, pair.right):
+        assert len(side.children()) == 1 and len(side.sas) == 2
+        assert side.engine.census()["ike_sas"] == 1
+    pair.agree()
