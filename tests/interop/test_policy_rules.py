@@ -5,7 +5,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -15,7 +15,7 @@ from isthmus.lab.daemon import Isthmus, Rule, Tunnel
 from isthmus.lab.namespaces import World, end
 from isthmus.lab.packets import Esp, Packet
 from isthmus.lab.strongswan import Charon, Child, ChildView, Connection
-from isthmus.lab.topology import INSIDE, INTERNET, SITE_A, SITE_B
+from isthmus.lab.topology import INSIDE, INTERNET, SITE_A, SITE_B, Site
 from isthmus.values.registry.ikev2 import Encr
 
 from .support import eventually, require_root_and
@@ -167,6 +167,24 @@ def lab(world: World, short_directory: Path) -> Iterator[Lab]:
         far.stop()
 
 
+@pytest.fixture
+def isthmus_pair(world: World, short_directory: Path) -> Iterator[tuple[Isthmus, Isthmus]]:
+    """Isthmus at both sites, not started yet, and an internet that would carry clear text."""
+    directory = short_directory / "both"
+    directory.mkdir(exist_ok=True)
+    pair = (
+        Isthmus(world, SITE_A.gateway, directory / "a", keys_exported=True),
+        Isthmus(world, SITE_B.gateway, directory / "b"),
+    )
+    world.run(INTERNET, ["ip", "route", "replace", FAR, "via", SITE_B.outer4])
+    try:
+        yield pair
+    finally:
+        for gateway in pair:
+            gateway.stop()
+        world.run(INTERNET, ["ip", "route", "del", FAR])
+
+
 def near_tunnel(psk: str, rules: tuple[Rule, ...]) -> Tunnel:
     """The tunnel of site A under these rules."""
     return Tunnel(
@@ -312,3 +330,84 @@ def test_nothing_that_matches_leaves_in_clear(lab: Lab) -> None:
         wire.abandon()
         lab.world.run(INTERNET, ["ip", "route", "del", FAR])
     assert packets.inside_in_clear(seen, INSIDE) == []
+
+
+def mirrored(site: Site, psk: str, ports: dict[str, str]) -> Tunnel:
+    """The tunnel of one side with one rule between the two networks."""
+    far = gateways.other(site)
+    rule = Rule("lan", (site.network(4),), (far.network(4),), (), ports)
+    return replace(gateways.tunnel(site, psk, "policy"), rules=(rule,))
+
+
+def plain(kind: str, site: Site, port: int) -> str:
+    """TCP from site A to one port of host B, as the file of either side says it."""
+    near, far = ("local", "remote") if site is SITE_A else ("remote", "local")
+    return (
+        f'[[{kind}]]\n{near} = "{NEAR}"\n{far} = "{SITE_B.host4}"\n'
+        f'protocol = "tcp"\n{far}_ports = {port}\n'
+    )
+
+
+def test_bypass_discard_and_what_matches_nothing(
+    world: World, isthmus_pair: tuple[Isthmus, Isthmus]
+) -> None:
+    """Within one rule: a port in clear both ways, a port nowhere, and the rest protected."""
+    psk = gateways.fresh_psk()
+    for gateway, site in zip(isthmus_pair, (SITE_A, SITE_B), strict=True):
+        others = plain("bypass", site, OTHER_PORT) + plain("discard", site, DATABASE_PORT)
+        others += f'[[discard]]\nremote = "{ELSEWHERE}"\nprotocol = "tcp"\nremote_ports = 80\n'
+        gateway.write(mirrored(site, psk, {}), others=others)
+        gateway.start()
+    near = isthmus_pair[0]
+    wire = capture.start(world, INTERNET, near.directory / "plain.pcap")
+    try:
+        with answering(world, SITE_B.host, SITE_B.host4), answering(world, INTERNET, ELSEWHERE):
+            for namespace in (SITE_A.host, SITE_A.gateway):
+                assert call(world, namespace, SITE_B.host4, WEB_PORT)
+                assert call(world, namespace, SITE_B.host4, OTHER_PORT)
+                assert not call(world, namespace, SITE_B.host4, DATABASE_PORT, patience_s=0.5)
+                assert not call(world, namespace, ELSEWHERE, WEB_PORT, patience_s=0.5)
+            assert call(world, SITE_A.host, ELSEWHERE, DATABASE_PORT)
+        seen = wire.packets()
+    finally:
+        wire.abandon()
+    clear = packets.inside_in_clear(seen, INSIDE)
+    ports = {
+        p.source_port if p.source == SITE_B.host4 else p.destination_port
+        for p in clear
+        if SITE_B.host4 in (p.source, p.destination)
+    }
+    assert ports == {OTHER_PORT}
+    assert {p.source for p in clear} >= {SITE_A.host4, SITE_B.host4}
+    assert WEB_PORT not in {p.destination_port for p in between(seen, SITE_A.host4, ELSEWHERE)}
+    keys = espview.read_keys([near.keys])
+    inner = [espview.open_esp(p.content, keys) for p in seen if isinstance(p.content, Esp)]
+    assert {WEB_PORT} == {min(p.source_port, p.destination_port) for p in inner}
+
+
+def test_fragments_of_what_a_rule_for_ports_protects_stay_out_of_the_clear(
+    world: World, isthmus_pair: tuple[Isthmus, Isthmus]
+) -> None:
+    """Later fragments show no ports: with no rule for the rest they are dropped and counted."""
+    psk = gateways.fresh_psk()
+    for gateway, site in zip(isthmus_pair, (SITE_A, SITE_B), strict=True):
+        key = "remote_ports" if site is SITE_A else "local_ports"
+        gateway.write(mirrored(site, psk, {"protocol": '"udp"', key: f"[{OTHER_PORT}]"}))
+        gateway.start()
+    near = isthmus_pair[0]
+    wire = capture.start(world, INTERNET, near.directory / "fragments.pcap", strange_to=INSIDE)
+    try:
+        send = "import socket, sys; s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); "
+        send += "s.sendto(bytes(int(sys.argv[3])), (sys.argv[1], int(sys.argv[2])))"
+        for port, size in ((OTHER_PORT, 100), (OTHER_PORT, 4000), (OTHER_PORT + 1, 100)):
+            words = [SITE_B.host4, str(port), str(size)]
+            world.run(SITE_A.host, [sys.executable, "-I", "-c", send, *words])
+        eventually(
+            "later fragments, as many as the MTU makes, are dropped and counted",
+            lambda: near.request("counters")[-1]["counters"]["drop_ports_hidden"] >= 2,
+        )
+        seen = wire.packets()
+    finally:
+        wire.abandon()
+    clear = [p for p in seen if p.source == SITE_A.host4]
+    assert [p.destination_port for p in clear] == [OTHER_PORT + 1], "the unmatched port alone"

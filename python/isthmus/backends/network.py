@@ -267,6 +267,11 @@ def _check(wish: NetworkWish) -> None:
             for network in (rule.source, rule.destination):
                 if network is not None:
                     ip_network(network)
+            if not 0 <= rule.protocol <= 255:
+                raise LocalFault(f"{rule.protocol} is no protocol of a rule")
+            for first, last in filter(None, (rule.source_ports, rule.destination_ports)):
+                if not 0 <= first <= last <= 65535:
+                    raise LocalFault(f"{first} to {last} are no ports of a rule")
     except ValueError as error:
         raise LocalFault(f"the desired network cannot be read: {error}") from None
 
@@ -296,6 +301,9 @@ def _rule_key(wish: RuleWish) -> _RuleKey:
         wish.destination or "",
         wish.input_interface or "",
         wish.longer_than,
+        wish.protocol,
+        _range_text(wish.source_ports),
+        _range_text(wish.destination_ports),
     )
 
 
@@ -316,6 +324,11 @@ def _rule_request(wish: RuleWish) -> dict[str, Any]:
         request["fwmark"] = wish.mark
     if wish.input_interface is not None:
         request["iifname"] = wish.input_interface
+    if wish.protocol:
+        request["ip_proto"] = wish.protocol
+    for key, ports in (("sport_range", wish.source_ports), ("dport_range", wish.destination_ports)):
+        if ports is not None:
+            request[key] = _range_text(ports)
     for key, network in (("src", wish.source), ("dst", wish.destination)):
         if network is not None:
             address, _, length = network.partition("/")
@@ -342,7 +355,22 @@ def _rule_from(version: int, message: Any) -> RuleWish:
         destination=network("dst"),
         input_interface=message.get("iifname"),
         longer_than=_suppressed(message.get("FRA_SUPPRESS_PREFIXLEN")),
+        protocol=int(message.get("ip_proto") or 0),
+        source_ports=_range(message.get("sport_range")),
+        destination_ports=_range(message.get("dport_range")),
     )
+
+
+def _range_text(ports: tuple[int, int] | None) -> str:
+    """As pyroute2 writes a range; empty for any."""
+    return "" if ports is None else f"{ports[0]}:{ports[1]}"
+
+
+def _range(text: str | None) -> tuple[int, int] | None:
+    if not text:
+        return None
+    first, _, last = text.partition(":")
+    return int(first), int(last)
 
 
 def _suppressed(length: int | None) -> int | None:

@@ -14,7 +14,7 @@ from isthmus.backends.specs import (
     SelectorsSpec,
 )
 from isthmus.ike.core.effects import InstallSa
-from isthmus.policy.connection import ChildPolicy, Lifetimes, Start
+from isthmus.policy.connection import ChildPolicy, Lifetimes, PlainRule, Start
 from isthmus.values.address import Endpoint
 from isthmus.values.selector import Selectors
 
@@ -114,6 +114,17 @@ def policy_spec(number: int, tunnel: str, rule: ChildPolicy, interface: int) -> 
         hold_age_ms=round(rule.hold.age_max_s * 1000),
         on_no_sa="hold_quiet" if rule.start is Start.LISTEN else "hold",
         clamp_mss=rule.clamp_mss,
+    )
+
+
+def plain_spec(number: int, rule: PlainRule, interface: int) -> PolicySpec:
+    """The SPD entry of what leaves in clear or is dropped."""
+    return PolicySpec(
+        id=number,
+        name=rule.name,
+        interface=interface,
+        action=rule.processing.value,
+        selectors=SelectorsSpec(range_specs(rule.local), range_specs(rule.remote)),
     )
 
 

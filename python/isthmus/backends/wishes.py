@@ -53,6 +53,10 @@ class RuleWish(msgspec.Struct, frozen=True, kw_only=True):
     source: str | None = None
     destination: str | None = None
     input_interface: str | None = None
+    protocol: int = 0
+    source_ports: tuple[int, int] | None = None
+    """First and last; None: any."""
+    destination_ports: tuple[int, int] | None = None
     needs_address_within: tuple[str, ...] = ()
     longer_than: int | None = None
 

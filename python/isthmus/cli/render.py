@@ -367,10 +367,14 @@ def which_lines(reply: api.WhichReply, paint: Paint) -> list[str]:
     if reply.verdict == "rule":
         state = f"   {paint(ROLES.get(reply.state, 'dim'), reply.state)}" if reply.state else ""
         lines = [f"{reply.packet}   takes {paint('strong', f'{reply.tunnel}/{reply.rule}')}{state}"]
+    elif reply.rule:
+        lines = [f"{reply.packet}   takes {paint('strong', reply.rule)}"]
     else:
         lines = [f"{reply.packet}   takes no tunnel"]
     lines.append(f"  {reply.why}")
-    lines += [f"  not {other.tunnel}/{other.rule}: {other.why_not}" for other in reply.others]
+    for other in reply.others:
+        name = f"{other.tunnel}/{other.rule}" if other.tunnel else other.rule
+        lines.append(f"  not {name}: {other.why_not}")
     return lines
 
 

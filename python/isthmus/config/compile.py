@@ -9,6 +9,7 @@ from isthmus.config.checks import check_together, most_specific_first
 from isthmus.config.errors import Report
 from isthmus.config.fields import shown
 from isthmus.config.groups import compile_groups
+from isthmus.config.plain import check_plain, compile_plain
 from isthmus.config.section import Section
 from isthmus.config.syntax import Node, Position, SyntaxFault, parse
 from isthmus.config.tunnel import CompiledTunnel, WantedSecret, compile_tunnel
@@ -29,6 +30,10 @@ _SYNTAX_HINTS = (
     ("the file is not UTF-8", "save the file as UTF-8"),
     ("the file has more", "split it into files in conf.d"),
 )
+
+
+_MANY = (schema.BYPASS.name, schema.DISCARD.name)
+"""Lists that go on from file to file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,11 +75,14 @@ def compile_sources(sources: Sequence[Source], report: Report) -> Compiled:
     whole = [tunnel for tunnel in tunnels if tunnel.is_whole]
     groups = compile_groups(section, tunnels, report)
     check_together(whole, report)
+    plain = compile_plain(section, report)
+    check_plain(plain, [tunnel.connection for tunnel in whole], report)
     _warn_unheard(whole, listen, report)
     configuration = Configuration(
         connections=tuple(most_specific_first(tunnel.connection) for tunnel in whole),
         listen=listen,
         groups=groups,
+        plain=tuple(placed.rule for placed in plain),
     )
     secrets = tuple(tunnel.secret for tunnel in tunnels if tunnel.secret is not None)
     return Compiled(configuration, secrets, dict(_given(root)))
@@ -109,11 +117,19 @@ def _merged(sources: Sequence[Source], report: Report) -> Node:
             known = root.setdefault(name, node)
             if known is node:
                 continue
+            if name in _MANY and _are_lists(known, node):
+                assert isinstance(known.value, tuple) and isinstance(node.value, tuple)
+                root[name] = Node(known.value + node.value, known.at, known.key_at)
+                continue
             if name not in (schema.TUNNEL.name, schema.GROUP.name) or not _are_tables(known, node):
                 _refuse_twice(f"[{name}]", known, node, report)
                 continue
             root[name] = _merged_tables(name, known, node, report)
     return Node(root, start, start)
+
+
+def _are_lists(*nodes: Node) -> bool:
+    return all(isinstance(node.value, tuple) for node in nodes)
 
 
 def _are_tables(*nodes: Node) -> bool:
@@ -197,6 +213,8 @@ def _given(root: Node) -> Iterator[tuple[str, Written]]:
             dotted = f"{prefix}.{name}" if prefix else name
             yield dotted, Written(_shown(name, member), member.key_at)
             todo.append((dotted, member))
+            if isinstance(member.value, tuple):
+                todo.extend((f"{dotted}#{n}", each) for n, each in enumerate(member.value, 1))
 
 
 def _shown(name: str, node: Node) -> str:

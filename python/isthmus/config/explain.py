@@ -44,6 +44,8 @@ def explain_defaults(loaded: Loaded) -> tuple[Effective, ...]:
         found.extend(_tunnel(connection, loaded.given))
     for group in loaded.configuration.groups:
         found.extend(_section(f"group.{group.name}", schema.GROUP_KEYS, {}, loaded.given))
+    for plain in loaded.configuration.plain:
+        found.extend(_section(plain.name, schema.PLAIN_KEYS, {}, loaded.given))
     return tuple(found)
 
 

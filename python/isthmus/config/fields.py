@@ -308,6 +308,22 @@ def only_true(cell: Cell) -> bool:
     raise cell.not_yet("false", f"leave {cell.key} out")
 
 
+def tables(cell: Cell) -> tuple[Node, ...]:
+    """A list of tables, written `[[name]]`; their keys are read elsewhere."""
+    value = cell.node.value
+    if not isinstance(value, tuple) or not all(isinstance(n.value, Mapping) for n in value):
+        raise cell.refuse(
+            "is no list of tables",
+            "there may be several of them, and they have no names",
+            f"write [[{cell.key}]], with its settings below it",
+        )
+    if len(value) > MEMBERS_MAX:
+        raise cell.refuse(
+            f"has {len(value)} members", f"there may be {MEMBERS_MAX}", "use wider networks"
+        )
+    return value
+
+
 def table(cell: Cell) -> Node:
     """A table of its own; its keys are read elsewhere."""
     if not isinstance(cell.node.value, Mapping):

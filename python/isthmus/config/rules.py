@@ -180,30 +180,29 @@ def _selectors(section: Section, report: Report) -> tuple[Selectors, Selectors] 
             )
     protocol = section.get(schema.PROTOCOL)
     number = protocol.value if protocol else ANY_PROTOCOL
-    local_ports = _ports(section, schema.LOCAL_PORTS, number, report)
-    remote_ports = _ports(section, schema.REMOTE_PORTS, number, report)
+    local_ports = ports_given(section, schema.LOCAL_PORTS, number, report)
+    remote_ports = ports_given(section, schema.REMOTE_PORTS, number, report)
     if local is None or remote is None:
         return None
     _check_families(section, local, remote, report)
     _check_overlap(section, local, remote, report)
     sides = (
-        _side(local.value, number, local_ports),
-        _side(remote.value, number, remote_ports),
+        side(local.value, number, local_ports),
+        side(remote.value, number, remote_ports),
     )
-    for key, side in zip((schema.LOCAL, schema.REMOTE), sides, strict=True):
-        if len(side) > SELECTORS_MAX:
+    for key, selectors in zip((schema.LOCAL, schema.REMOTE), sides, strict=True):
+        if len(selectors) > SELECTORS_MAX:
             report.error(
                 section.table[key.name].at,
-                f"{key.name} in {section.title} makes {len(side)} selectors",
+                f"{key.name} in {section.title} makes {len(selectors)} selectors",
                 f"one phase 2 carries at most {SELECTORS_MAX} (networks times port ranges)",
                 "split it into several rules, or use wider networks",
             )
     return sides
 
 
-def _side(
-    networks: tuple[PlacedNetwork, ...], protocol: int, ports: tuple[Ports, ...]
-) -> Selectors:
+def side(networks: tuple[PlacedNetwork, ...], protocol: int, ports: tuple[Ports, ...]) -> Selectors:
+    """One side of a rule: each network with each range of ports."""
     if not ports:
         return tuple(TrafficSelector.of_network(p.network, protocol) for p in networks)
     return tuple(
@@ -213,9 +212,10 @@ def _side(
     )
 
 
-def _ports(
+def ports_given(
     section: Section, key: Key[tuple[Ports, ...]], protocol: int, report: Report
 ) -> tuple[Ports, ...]:
+    """The ports under a key; reports those of a protocol that has none."""
     given = section.get(key)
     if given is None:
         return ()

@@ -465,6 +465,23 @@ GROUP_KEYS: tuple[Key[object], ...] = (
     GROUP_PROTECT,
 )
 
+# [[bypass]] and [[discard]]
+PLAIN_LOCAL: Key[tuple[PlacedNetwork, ...]] = Key(
+    "local", network_fields.networks, _NET, "(any)", "Networks on this side."
+)
+PLAIN_REMOTE: Key[tuple[PlacedNetwork, ...]] = Key(
+    "remote", network_fields.networks, _NET, "(any)", "Networks on the other side."
+)
+PLAIN_KEYS: tuple[Key[object], ...] = (
+    PLAIN_LOCAL,
+    PLAIN_REMOTE,
+    PROTOCOL,
+    LOCAL_PORTS,
+    Key(
+        REMOTE_PORTS.name, REMOTE_PORTS.read, REMOTE_PORTS.kind, "(any)", "Ports on the other side."
+    ),
+)
+
 # [listen]
 ADDRESSES = Key(
     "addresses",
@@ -484,7 +501,13 @@ GROUP: Key[Node] = Key(
 )
 LISTEN: Key[Node] = Key("listen", fields.table, "table", "(see below)", "Where IKE is heard.")
 DAEMON: Key[Node] = Key("daemon", fields.table, "table", "(empty)", "Settings of the daemon.")
-FILE_KEYS: tuple[Key[object], ...] = (TUNNEL, GROUP, LISTEN, DAEMON)
+BYPASS: Key[tuple[Node, ...]] = Key(
+    "bypass", fields.tables, "tables", "(none)", "Traffic that leaves in clear: `[[bypass]]`."
+)
+DISCARD: Key[tuple[Node, ...]] = Key(
+    "discard", fields.tables, "tables", "(none)", "Traffic that is dropped: `[[discard]]`."
+)
+FILE_KEYS: tuple[Key[object], ...] = (TUNNEL, GROUP, LISTEN, BYPASS, DISCARD, DAEMON)
 
 SECTIONS: tuple[tuple[str, tuple[Key[object], ...]], ...] = (
     ("listen", LISTEN_KEYS),
@@ -493,6 +516,8 @@ SECTIONS: tuple[tuple[str, tuple[Key[object], ...]], ...] = (
     ("tunnel.NAME.dpd", DPD_KEYS),
     ("tunnel.NAME.rule.RULE", RULE_KEYS),
     ("group.NAME", GROUP_KEYS),
+    ("[bypass]", PLAIN_KEYS),
+    ("[discard]", PLAIN_KEYS),
 )
 """Every section that has settings of its own, for the reference."""
 
@@ -501,8 +526,6 @@ NOT_YET: Mapping[str, Mapping[str, str]] = {
         "bgp": "use routes",
         "hub": "write one tunnel for each spoke",
         "template": "write the settings into each tunnel",
-        "bypass": "leave the networks out of every rule",
-        "discard": "block them in the firewall",
         "hooks": "leave it out",
         "metrics": "leave it out",
         "web": "leave it out",
@@ -540,6 +563,8 @@ NOT_YET: Mapping[str, Mapping[str, str]] = {
         "mode": "leave it out",
     },
     "group": {},
+    "bypass": {},
+    "discard": {},
     "listen": {"ports": "leave it out: IKE is heard on 500 and 4500"},
     "daemon": {
         "socket": "start isthmusd with --socket PATH",

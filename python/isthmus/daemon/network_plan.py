@@ -25,6 +25,7 @@ from isthmus.backends.wishes import (
     RuleWish,
 )
 from isthmus.crypto.suite import block_size, icv_size, iv_size
+from isthmus.daemon.plain_plan import clear_rules, discard_rules
 from isthmus.policy.connection import (
     ChildPolicy,
     Configuration,
@@ -98,6 +99,8 @@ def plan(configuration: Configuration) -> Plan:
             for rule in connection.rules:
                 routes += _policy_routes(rule)
                 rules += _policy_rules(rule)
+                rules += clear_rules(configuration.plain, rule, KEEP_PRIORITY)
+    rules += discard_rules(configuration.plain, GUARD_PRIORITY)
     for connection in route_mode:
         name = interface_of(connection)
         mtu = _inner_mtu(connection)

@@ -6,8 +6,8 @@ from typing import NamedTuple
 import msgspec
 
 from isthmus.backends.specs import InterfaceState, OnNoSa, PolicySpec, PolicyState
-from isthmus.backends.translate import policy_name, policy_spec
-from isthmus.daemon.network_plan import interface_of
+from isthmus.backends.translate import plain_spec, policy_name, policy_spec
+from isthmus.daemon.network_plan import POLICY_INTERFACE, interface_of
 from isthmus.policy.connection import Configuration
 from isthmus.policy.specificity import Width, width
 
@@ -40,7 +40,10 @@ class RuleBook:
             for c in configuration.connections
             for rule in c.rules
         }
-        numbers = _numbers(entries, {p.name: p.id for p in policies})
+        plain = {
+            rule.name: rule for rule in configuration.plain if POLICY_INTERFACE in self.interfaces
+        }
+        numbers = _numbers((*entries, *plain), {p.name: p.id for p in policies})
         specs: list[tuple[Width, PolicySpec]] = []
         self._numbers: dict[RuleName, int] = {}
         self._names: dict[int, RuleName] = {}
@@ -52,6 +55,9 @@ class RuleBook:
             interface = self.interfaces[interface_of(connection)]
             spec = policy_spec(number, connection.name, rule, interface)
             specs.append((width(rule.local, rule.remote), spec))
+        for name, own in plain.items():
+            spec = plain_spec(numbers[name], own, self.interfaces[POLICY_INTERFACE])
+            specs.append((width(own.local, own.remote), spec))
         # Stable: rules of the same width stay in file order.
         specs.sort(key=lambda entry: entry[0])
         self._specs = {spec.id: spec for _, spec in specs}

@@ -147,15 +147,18 @@ class Isthmus:
         """Process group of the running daemon, as seen from outside the world."""
         return self._process.pid if self._process is not None else None
 
-    def write(self, *tunnels: Tunnel) -> None:
-        """Write the configuration file and the secrets it names, for the owner's eyes only."""
+    def write(self, *tunnels: Tunnel, others: str = "") -> None:
+        """Write the configuration file and the secrets it names, for the owner's eyes only.
+
+        `others` is TOML that stands behind the tunnels.
+        """
         self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         parts = []
         for tunnel in tunnels:
             secret = self.directory / f"{tunnel.name}.psk"
             _write_private(secret, tunnel.psk + "\n")
             parts.append(tunnel.toml(secret))
-        _write_private(self.configuration, "\n".join(parts))
+        _write_private(self.configuration, "\n".join([*parts, others]))
 
     def start(self, *, environment: Mapping[str, str] | None = None) -> None:
         """Start the daemon and wait until it answers. Raises LabError with the end of its log."""

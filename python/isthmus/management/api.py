@@ -286,7 +286,8 @@ class PolicyReply(Reply, frozen=True, tag="policy"):
 
 
 class WhichReply(Reply, frozen=True, tag="which"):
-    """`verdict`: rule, or none. `state` is the rule's state, empty when no daemon was asked."""
+    """`verdict`: rule, bypass, discard or none; for the middle two, `rule` is which of the file's
+    and `tunnel` is empty. `state` is the rule's state, empty when no daemon was asked."""
 
     packet: str
     verdict: str

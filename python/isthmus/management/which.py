@@ -10,7 +10,7 @@ from ipaddress import ip_address, ip_network
 
 from isthmus.ike.core.views import TunnelView
 from isthmus.management.api import ErrorReply, Kind, OtherRule, Which, WhichReply
-from isthmus.policy.connection import ChildPolicy, Configuration, Connection, Mode
+from isthmus.policy.connection import ChildPolicy, Configuration, Connection, Mode, PlainRule
 from isthmus.policy.specificity import Width, width
 from isthmus.values.address import IpAddress
 from isthmus.values.selector import (
@@ -73,14 +73,14 @@ def which(
     configuration: Configuration, packet: Packet, id: int = 0, views: Iterable[TunnelView] = ()
 ) -> WhichReply:
     """The rule that takes the packet, and a reason for each one that does not."""
-    fitting: list[tuple[Width, Connection, ChildPolicy]] = []
+    fitting: list[tuple[Width, Taker]] = []
     others: list[OtherRule] = []
-    for order, (connection, rule) in enumerate(_rules(configuration)):
-        why_not = _why_not(connection, rule, packet)
+    for order, taker in enumerate(_takers(configuration)):
+        why_not = _why_not(taker, packet)
         if why_not:
-            others.append(OtherRule(tunnel=connection.name, rule=rule.name, why_not=why_not))
+            others.append(OtherRule(tunnel=taker.tunnel, rule=taker.rule.name, why_not=why_not))
         else:
-            fitting.append(((*_key(connection, rule, packet), order), connection, rule))
+            fitting.append(((*_key(taker, packet), order), taker))
     if not fitting:
         return WhichReply(
             id=id,
@@ -90,38 +90,69 @@ def which(
             others=tuple(others),
         )
     fitting.sort(key=lambda found: found[0])
-    _, connection, rule = fitting[0]
+    first, winner = fitting[0]
     others[:0] = (
         OtherRule(
-            tunnel=c.name,
-            rule=r.name,
-            why_not=f"it matches, but {connection.name}/{rule.name} is more specific"
-            if key[:-1] != fitting[0][0][:-1]
-            else f"it matches as well, but {connection.name}/{rule.name} stands before it",
+            tunnel=taker.tunnel,
+            rule=taker.rule.name,
+            why_not=f"it matches, but {winner} is more specific"
+            if key[:-1] != first[:-1]
+            else f"it matches as well, but {winner} stands before it",
         )
-        for key, c, r in fitting[1:]
+        for key, taker in fitting[1:]
     )
     states = {(view.name, r.name): str(r.state) for view in views for r in view.rules}
     return WhichReply(
         id=id,
         packet=str(packet),
-        verdict="rule",
-        why=_why(connection, rule, packet),
-        tunnel=connection.name,
-        rule=rule.name,
-        state=states.get((connection.name, rule.name), ""),
+        verdict=winner.verdict,
+        why=_why(winner, packet),
+        tunnel=winner.tunnel,
+        rule=winner.rule.name,
+        state=states.get((winner.tunnel, winner.rule.name), ""),
         others=tuple(others),
     )
 
 
-def _rules(configuration: Configuration) -> Iterable[tuple[Connection, ChildPolicy]]:
-    return ((c, rule) for c in configuration.connections for rule in c.rules)
+@dataclass(frozen=True, slots=True)
+class Taker:
+    """What may take a packet: a tunnel's rule, or one that says that no tunnel takes it."""
+
+    connection: Connection | None
+    rule: ChildPolicy | PlainRule
+
+    @property
+    def tunnel(self) -> str:
+        """Empty for what belongs to none."""
+        return self.connection.name if self.connection else ""
+
+    @property
+    def verdict(self) -> str:
+        """`rule`, `bypass` or `discard`."""
+        return self.rule.processing.value if isinstance(self.rule, PlainRule) else "rule"
+
+    @property
+    def is_routed(self) -> bool:
+        """The routing table decides what it takes."""
+        return self.connection is not None and self.connection.mode is Mode.ROUTE
+
+    def __str__(self) -> str:
+        return f"{self.tunnel}/{self.rule.name}" if self.tunnel else self.rule.name
 
 
-def _reach(connection: Connection, rule: ChildPolicy) -> Selectors:
+def _takers(configuration: Configuration) -> Iterable[Taker]:
+    for connection in configuration.connections:
+        for rule in connection.rules:
+            yield Taker(connection, rule)
+    for plain in configuration.plain:
+        yield Taker(None, plain)
+
+
+def _reach(taker: Taker) -> Selectors:
     """What a rule takes: in route mode, what is routed to the tunnel's interface."""
-    if connection.mode is not Mode.ROUTE or connection.interface is None:
-        return rule.remote
+    connection = taker.connection
+    if connection is None or not taker.is_routed or connection.interface is None:
+        return taker.rule.remote
     inside = (str(ip_network(address, strict=False)) for address in connection.interface.addresses)
     return tuple(
         TrafficSelector.of_network(network)
@@ -129,9 +160,9 @@ def _reach(connection: Connection, rule: ChildPolicy) -> Selectors:
     )
 
 
-def _why_not(connection: Connection, rule: ChildPolicy, packet: Packet) -> str:
+def _why_not(taker: Taker, packet: Packet) -> str:
     """Empty when the packet matches."""
-    reach = _reach(connection, rule)
+    rule, reach = taker.rule, _reach(taker)
     if reach is not rule.remote and not _holds(reach, packet.destination):
         return f"{packet.destination} is not routed to it (routes: {selectors_text(reach)})"
     if not _holds(rule.local, packet.source):
@@ -155,19 +186,22 @@ def _why_not(connection: Connection, rule: ChildPolicy, packet: Packet) -> str:
     return ""
 
 
-def _why(connection: Connection, rule: ChildPolicy, packet: Packet) -> str:
-    local = tuple(s for s in rule.local if _within(s, packet.source))
-    remote = tuple(s for s in _reach(connection, rule) if _within(s, packet.destination))
-    how = "routed to it by" if connection.mode is Mode.ROUTE else "in"
+_ENDS = {"rule": "", "bypass": " It leaves in clear.", "discard": " It is dropped."}
+
+
+def _why(taker: Taker, packet: Packet) -> str:
+    local = tuple(s for s in taker.rule.local if _within(s, packet.source))
+    remote = tuple(s for s in _reach(taker) if _within(s, packet.destination))
+    how = "routed to it by" if taker.is_routed else "in"
     return (
         f"{packet.source} is in {selectors_text(local)}, and {packet.destination} is {how} "
-        f"{selectors_text(remote)}."
+        f"{selectors_text(remote)}.{_ENDS[taker.verdict]}"
     )
 
 
-def _key(connection: Connection, rule: ChildPolicy, packet: Packet) -> Width:
+def _key(taker: Taker, packet: Packet) -> Width:
     """The least wins. In route mode the route decides, whatever the rule's own networks are."""
-    reach = _reach(connection, rule)
+    rule, reach = taker.rule, _reach(taker)
     if reach is rule.remote:
         return width(rule.local, rule.remote)
     routed = min(_size(s) for s in reach if _within(s, packet.destination))

@@ -33,6 +33,13 @@ class Nat(StrEnum):
     OFF = "off"
 
 
+class Processing(StrEnum):
+    """What becomes of traffic that no tunnel is to carry (RFC 4301 §4.4.1)."""
+
+    BYPASS = "bypass"
+    DISCARD = "discard"
+
+
 class DpdAction(StrEnum):
     """What follows when the peer is found dead, named for its effect."""
 
@@ -187,6 +194,19 @@ class Group:
 
 
 @dataclass(frozen=True, slots=True)
+class PlainRule:
+    """Traffic that leaves in clear or not at all, in policy mode. Rules of tunnels and these are
+    matched in one order, the most specific first."""
+
+    name: str
+    """`bypass#1`: which one of the file it is."""
+    processing: Processing
+    local: Selectors
+    remote: Selectors
+    origin: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Configuration:
     """Everything that the daemon was told, in file order."""
 
@@ -194,6 +214,7 @@ class Configuration:
     listen: tuple[str, ...] = ("0.0.0.0", "::")
     """Addresses that UDP 500 and 4500 are opened on."""
     warnings: tuple[str, ...] = field(default=())
+    plain: tuple[PlainRule, ...] = ()
     groups: tuple[Group, ...] = ()
 
     def connection(self, name: str) -> Connection | None:

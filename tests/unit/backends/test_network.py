@@ -58,6 +58,15 @@ WISH = NetworkWish(
             source="10.2.0.0/24",
             destination="10.1.0.0/24",
         ),
+        RuleWish(
+            priority=4503,
+            version=4,
+            action="blackhole",
+            destination="10.2.0.9/32",
+            protocol=6,
+            source_ports=(1024, 65534),
+            destination_ports=(25, 25),
+        ),
         RuleWish(priority=4504, version=4, action="nop"),
         RuleWish(
             priority=4502, version=6, table=TABLE, source="fd01::/64", destination="fd02::/64"

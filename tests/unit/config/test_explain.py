@@ -9,17 +9,20 @@ from isthmus.config.schema import DPD, PHASE1, RULE
 from .samples import RULE as RULE_TEXT
 from .samples import SECRET, TUNNEL, loaded
 
+PLAIN_TEXT = '[[bypass]]\nremote = "10.2.0.5"\n[[discard]]\nremote = "10.9.0.0/16"\n'
 TABLES = {PHASE1.name, DPD.name, RULE.name}
 
 
 def test_every_key_is_explained_for_every_section(tmp_path: Path) -> None:
-    found = explain_defaults(loaded(tmp_path, TUNNEL + RULE_TEXT))
+    found = explain_defaults(loaded(tmp_path, TUNNEL + RULE_TEXT + PLAIN_TEXT))
     names = {
         "listen": "listen",
         "tunnel.office": "tunnel.NAME",
         "tunnel.office.phase1": "tunnel.NAME.phase1",
         "tunnel.office.dpd": "tunnel.NAME.dpd",
         "tunnel.office.rule.net": "tunnel.NAME.rule.RULE",
+        "bypass#1": "[bypass]",
+        "discard#1": "[discard]",
     }
     explained = [(names[effective.section], effective.key) for effective in found]
     assert explained == [

@@ -132,7 +132,6 @@ def test_networks_of_a_rule_are_refused(tmp_path: Path, lines: str, message: str
 FILES = [
     ('[tunel.x]\npeer = "192.0.2.1"\n', 2, 'unknown key "tunel"', "tunnel"),
     ("[hub.retail]\n", 2, "hub in the file is not in this version yet", "spoke"),
-    ("[[bypass]]\n", 3, "bypass in the file is not in this version yet", "out of every rule"),
     ("tunnel = 1\n", 10, "should be a table", "{"),
     ("[tunnel]\nx = 1\n", 1, '"x" in [tunnel] should be a table', "[tunnel.NAME]"),
     ('[listen]\naddresses = ["192.0.2.1", "192.0.2.1"]\n', 13, "names 192.0.2.1 twice", "one"),
