@@ -38,6 +38,7 @@ OF_KIND = {
     Kind.NEGOTIATION_FAILED: Exit.NEGOTIATION_FAILED,
     Kind.TIMEOUT: Exit.TIMEOUT,
     Kind.NOT_YET: Exit.FAILED,
+    Kind.CONFIG_INVALID: Exit.CONFIG_INVALID,
     Kind.FAILED: Exit.FAILED,
 }
 """The exit code of each kind of refusal by the daemon."""

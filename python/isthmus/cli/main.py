@@ -20,6 +20,8 @@ VERBS: dict[str, tuple[str, str]] = {
     "rekey": ("rekey", "Make new keys before the old ones go."),
     "which": ("which", "Which rule a packet takes, and why the others do not."),
     "check": ("check", "Check a configuration without using it."),
+    "plan": ("plan", "What a reload would do, tunnel by tunnel."),
+    "reload": ("reload", "Run under what the configuration says now."),
     "sa": ("sa", "The security associations, as they are."),
     "policy": ("policy", "The data plane's policies, in order of match."),
     "counters": ("counters", "The data plane's counters."),

@@ -8,22 +8,36 @@ import signal
 import socket
 import sys
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from isthmus.backends.interface import PlaneLost
 from isthmus.backends.specs import PortSpec
 from isthmus.backends.wishes import NetworkWish
+from isthmus.config.errors import ConfigErrors
+from isthmus.credentials.store import Credentials
 from isthmus.crypto.entropy import Entropy
 from isthmus.daemon import channel
-from isthmus.daemon.channel import Applied, Apply, Fatal, Pulse, Ready, ShutDown, Status
+from isthmus.daemon.channel import (
+    Applied,
+    Apply,
+    Fatal,
+    Pulse,
+    Ready,
+    Reload,
+    Reloaded,
+    ShutDown,
+    Status,
+)
 from isthmus.daemon.control import HostControl
 from isthmus.daemon.host import Engine, Host
+from isthmus.daemon.idle import PERIOD_MAX_S as IDLE_PERIOD_MAX_S
 from isthmus.daemon.idle import IdleWatch
 from isthmus.daemon.labkeys import LabKeys
 from isthmus.daemon.link import PlaneLink
 from isthmus.daemon.network_plan import plan
 from isthmus.daemon.perform import Performer
+from isthmus.daemon.reload import Read, Reloader, Terms
 from isthmus.daemon.status import EXIT_FAILED, EXIT_OK, health_line
 from isthmus.daemon.workers import Workers
 from isthmus.ike.core.commands import Shutdown
@@ -55,6 +69,9 @@ class Arguments:
     configuration: Configuration
     lab_keys: LabKeys | None
     end: socket.socket
+    credentials: Credentials = field(default_factory=Credentials)
+    read: Read | None = None
+    """How the file is read again; None: there is no file."""
 
 
 class Application:
@@ -68,6 +85,8 @@ class Application:
         self._recorder = Recorder(self._journal, _write_line, time.time, time.monotonic, _style())
         self._applied: asyncio.Queue[Applied] = asyncio.Queue()
         self._stop = asyncio.Event()
+        self._hang_up = asyncio.Event()
+        self._silence = IdleWatch(asked.configuration)
 
     async def run(self) -> int:
         """Until the supervisor says stop, or something makes it senseless to go on. Returns the
@@ -81,15 +100,17 @@ class Application:
         performer = Performer(self._recorder.take, host.feed, workers, self._asked.lab_keys)
         host.attach(performer)
         link = self._link(host, performer)
-        service = Service(self._control(host, performer, workers), advice)
+        reloader = self._reloader(link)
+        service = Service(self._control(host, performer, workers, reloader), advice)
         server = Server(service, self._asked.control)
-        self._say_what_is_unusual()
+        self._say_what_is_unusual(self._asked.configuration)
         stopping = asyncio.create_task(self._stop.wait())
         works = (
             link.run(),
             self._serve(link, server, host),
             self._heartbeat(host, link.ready),
             self._watch_silence(host, performer),
+            self._reload_when_told(link, reloader),
         )
         tasks = [asyncio.create_task(work) for work in works]
         try:
@@ -104,6 +125,7 @@ class Application:
                 task.cancel()
             await asyncio.gather(stopping, *tasks, return_exceptions=True)
             await server.close()
+            await reloader.close()
             workers.close()
 
     def _link(self, host: Host, performer: Performer) -> PlaneLink:
@@ -119,12 +141,41 @@ class Application:
             self._recorder.take,
         )
 
-    def _control(self, host: Host, performer: Performer, workers: Workers) -> HostControl:
+    def _reloader(self, link: PlaneLink) -> Reloader:
+        async def apply(wanted: Terms) -> None:
+            configuration = wanted.configuration
+            await link.reconfigure(
+                configuration, wanted.credentials, plan(configuration), ports(configuration.listen)
+            )
+            self._silence = self._silence.renewed(configuration)
+            self._say_what_is_unusual(configuration)
+
+        def read() -> Terms:
+            if self._asked.read is None:
+                raise LocalFault("this daemon was started without a configuration file")
+            return self._asked.read()
+
+        running = Terms(self._asked.configuration, self._asked.credentials)
+        return Reloader(running, read, apply, self._recorder.take)
+
+    async def _reload_when_told(self, link: PlaneLink, reloader: Reloader) -> None:
+        """SIGHUP. What came of it stands in the log; the supervisor is told that it is over."""
+        await link.ready.wait()
+        while True:
+            await self._hang_up.wait()
+            self._hang_up.clear()
+            with contextlib.suppress(ConfigErrors, LocalFault):
+                await reloader.reload()
+            self._tell(Reloaded())
+
+    def _control(
+        self, host: Host, performer: Performer, workers: Workers, reloader: Reloader
+    ) -> HostControl:
         return HostControl(
             host,
             performer,
             self._journal,
-            self._asked.configuration,
+            reloader,
             lambda: {
                 "ike_jobs_shed": workers.shed,
                 "ike_jobs_waiting": workers.waiting,
@@ -160,19 +211,18 @@ class Application:
 
     async def _watch_silence(self, host: Host, performer: Performer) -> None:
         """Tell the engine of rules whose traffic has ended."""
-        watch = IdleWatch(self._asked.configuration)
-        while (period_s := watch.period_s) is not None:
-            await asyncio.sleep(period_s)
-            if performer.plane is None:
+        while True:
+            period_s = self._silence.period_s
+            await asyncio.sleep(IDLE_PERIOD_MAX_S if period_s is None else period_s)
+            if performer.plane is None or self._silence.period_s is None:
                 continue
             try:
                 sas = await performer.plane.sas()
             except LocalFault:
                 # The plane is on its way out; whoever owns the connection says so.
                 continue
-            for idle in watch.look(sas, host.now):
+            for idle in self._silence.look(sas, host.now):
                 host.feed(idle)
-        await asyncio.Event().wait()
 
     async def _apply_network(self, wish: NetworkWish) -> None:
         """Raises LocalFault when the supervisor cannot or does not do it."""
@@ -223,14 +273,16 @@ class Application:
         match channel.from_supervisor.decode(octets):
             case Applied() as applied:
                 self._applied.put_nowait(applied)
+            case Reload():
+                self._hang_up.set()
             case ShutDown():
                 self._stop.set()
 
     def _tell(self, message: channel.Message) -> bool:
         return channel.send(self._asked.end, message)
 
-    def _say_what_is_unusual(self) -> None:
-        for warning in self._asked.configuration.warnings:
+    def _say_what_is_unusual(self, configuration: Configuration) -> None:
+        for warning in configuration.warnings:
             self._recorder.take(Happening("config.warning", message=warning))
         if self._asked.lab_keys is not None:
             message = (

@@ -43,6 +43,10 @@ class Fatal(Message, frozen=True, tag="fatal"):
     reason: str
 
 
+class Reloaded(Message, frozen=True, tag="reloaded"):
+    """IKE: the answer to `Reload`, whether it changed anything or was refused."""
+
+
 class Applied(Message, frozen=True, tag="applied"):
     """Supervisor: the answer to `Apply`; `error` is empty when it was done."""
 
@@ -54,8 +58,12 @@ class ShutDown(Message, frozen=True, tag="shut_down"):
     """Supervisor: take leave of the peers and end."""
 
 
-FromIke = Apply | Ready | Status | Pulse | Fatal
-FromSupervisor = Applied | ShutDown
+class Reload(Message, frozen=True, tag="reload"):
+    """Supervisor: read the configuration again (somebody sent SIGHUP)."""
+
+
+FromIke = Apply | Ready | Status | Pulse | Reloaded | Fatal
+FromSupervisor = Applied | Reload | ShutDown
 
 from_ike: msgspec.json.Decoder[FromIke] = msgspec.json.Decoder(FromIke)
 from_supervisor: msgspec.json.Decoder[FromSupervisor] = msgspec.json.Decoder(FromSupervisor)

@@ -7,14 +7,17 @@ from collections.abc import Callable, Mapping
 import isthmus
 from isthmus.backends.interface import DataPlane, PlaneLost
 from isthmus.backends.specs import PolicyState, SaState
+from isthmus.config.diff import Difference
 from isthmus.daemon.host import Host
 from isthmus.daemon.perform import Performer
+from isthmus.daemon.reload import Reloader
 from isthmus.ike.core.commands import Command
 from isthmus.ike.core.events import CommandIssued
 from isthmus.ike.core.views import TunnelView
 from isthmus.management.control import Occurrence
 from isthmus.observe.journal import Journal
 from isthmus.policy.connection import Configuration
+from isthmus.values.time import Seconds
 
 
 class HostControl:
@@ -25,13 +28,13 @@ class HostControl:
         host: Host,
         performer: Performer,
         journal: Journal,
-        configuration: Configuration,
+        reloader: Reloader,
         extra_counters: Callable[[], Mapping[str, int]],
     ) -> None:
         self._host = host
         self._performer = performer
         self._journal = journal
-        self._configuration = configuration
+        self._reloader = reloader
         self._extra_counters = extra_counters
         self._tickets = itertools.count(1)
         self._started_s = time.monotonic()
@@ -45,7 +48,16 @@ class HostControl:
         return time.monotonic() - self._started_s
 
     def configuration(self) -> Configuration:
-        return self._configuration
+        return self._reloader.running.configuration
+
+    async def plan(self) -> Difference:
+        return await self._reloader.plan()
+
+    async def reload(self, rollback_after_s: Seconds | None) -> Difference:
+        return await self._reloader.reload(rollback_after_s)
+
+    def confirm(self) -> bool:
+        return self._reloader.confirm()
 
     def views(self) -> tuple[TunnelView, ...]:
         return self._host.views()

@@ -28,6 +28,12 @@ class IdleWatch:
         self._active_at: dict[str, float] = {}
         self._told: set[str] = set()
 
+    def renewed(self, configuration: Configuration) -> "IdleWatch":
+        """One for another configuration, which knows the silence that there has been."""
+        new = IdleWatch(configuration)
+        new._active_at = {n: at for n, at in self._active_at.items() if n in new._limits}
+        return new
+
     @property
     def period_s(self) -> Seconds | None:
         """How often to look; None: no rule has an idle time."""

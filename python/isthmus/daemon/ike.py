@@ -17,13 +17,14 @@ from pathlib import Path
 from isthmus.config.errors import ConfigErrors
 from isthmus.config.load import load
 from isthmus.crypto.entropy import SystemEntropy
-from isthmus.crypto.selftest import supported
+from isthmus.crypto.selftest import Capabilities, supported
 from isthmus.daemon import channel
 from isthmus.daemon.application import Application, Arguments
 from isthmus.daemon.capabilities import without_withdrawn
 from isthmus.daemon.channel import Fatal
 from isthmus.daemon.labkeys import VARIABLE, LabKeys
 from isthmus.daemon.process import die_with_parent, drop_privileges, keep_memory_private
+from isthmus.daemon.reload import Terms
 from isthmus.daemon.status import EXIT_CONFIG, EXIT_FAILED
 from isthmus.ike.engine import IkeEngine
 from isthmus.values.errors import LocalFault
@@ -50,10 +51,10 @@ def main(arguments: list[str]) -> int:
     keep_memory_private()
     end = socket.socket(fileno=said.channel)
     try:
-        loaded = load(said.config)
         directory = os.environ.get(VARIABLE)
         lab_keys = LabKeys.open(directory) if directory else None
-        configuration, withdrawn = without_withdrawn(loaded.configuration, supported())
+        capabilities = supported()
+        terms = read(said.config, capabilities)
     except ConfigErrors as errors:
         channel.send(end, Fatal(str(errors)))
         return EXIT_CONFIG
@@ -64,11 +65,29 @@ def main(arguments: list[str]) -> int:
     # Giving up privileges may have cleared the death signal.
     die_with_parent(said.parent)
     entropy = SystemEntropy()
-    engine = IkeEngine(entropy, loaded.credentials)
-    configuration = replace(configuration, warnings=(*configuration.warnings, *withdrawn))
+    engine = IkeEngine(entropy, terms.credentials)
     settle_collector()
-    asked = Arguments(said.plane, said.socket, configuration, lab_keys, end)
+    asked = Arguments(
+        said.plane,
+        said.socket,
+        terms.configuration,
+        lab_keys,
+        end,
+        terms.credentials,
+        lambda: read(said.config, capabilities),
+    )
     return asyncio.run(Application(asked, engine, entropy).run())
+
+
+def read(config: Path, capabilities: Capabilities) -> Terms:
+    """The file, its secrets, and what of it this machine can do.
+
+    Raises ConfigErrors or LocalFault.
+    """
+    loaded = load(config)
+    configuration, withdrawn = without_withdrawn(loaded.configuration, capabilities)
+    warnings = (*configuration.warnings, *withdrawn)
+    return Terms(replace(configuration, warnings=warnings), loaded.credentials)
 
 
 if __name__ == "__main__":

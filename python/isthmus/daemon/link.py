@@ -13,13 +13,17 @@ each SA that it is gone.
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
+
+import msgspec
 
 from isthmus.backends.frames import Notice
-from isthmus.backends.interface import PlaneLost
+from isthmus.backends.interface import DataPlane, PlaneLost
 from isthmus.backends.specs import InterfaceState, PortSpec, SaState
 from isthmus.backends.translate import direction, endpoint_from, read_tag
 from isthmus.backends.userspace import UserspacePlane
 from isthmus.backends.wishes import NetworkWish
+from isthmus.credentials.store import Credentials
 from isthmus.daemon.host import Host
 from isthmus.daemon.network_plan import MARK, AttachedInterface, Plan
 from isthmus.daemon.perform import Performer
@@ -28,6 +32,7 @@ from isthmus.ike.core.commands import Configure
 from isthmus.ike.core.events import CommandIssued, InstallFailed, OrphanFound
 from isthmus.ike.core.records import Happening
 from isthmus.policy.connection import Configuration
+from isthmus.values.errors import LocalFault
 from isthmus.values.spi import Spi
 
 RETRY_FIRST_S = 0.02
@@ -65,6 +70,7 @@ class PlaneLink:
         self._is_set_up = False
         self._configured = False
         self._plane_pid = 0
+        self._changing = asyncio.Lock()
         self.ready = asyncio.Event()
         """Set once, when the engine has its configuration."""
 
@@ -98,6 +104,10 @@ class PlaneLink:
 
     async def _set_up(self, plane: UserspacePlane) -> None:
         """The order is the one that this module tells about."""
+        async with self._changing:
+            await self._set_up_alone(plane)
+
+    async def _set_up_alone(self, plane: UserspacePlane) -> None:
         sas = await plane.sas()
         interfaces = await plane.interfaces()
         rules = self._performer.rules
@@ -123,6 +133,69 @@ class PlaneLink:
         while self._early:
             self._host.notice(self._early.popleft())
         self.ready.set()
+
+    async def reconfigure(
+        self,
+        configuration: Configuration,
+        credentials: Credentials,
+        wanted: Plan,
+        ports: tuple[PortSpec, ...],
+    ) -> None:
+        """Run under this configuration: the SPD is swapped as one, devices and routes that stay
+        are not touched, and what only the earlier one protected is dropped until the routes have
+        changed. Raises LocalFault, with everything as it was, when the network cannot be so.
+        """
+        async with self._changing:
+            plane, book = self._performer.plane, self._performer.rules
+            if plane is None or book is None:
+                raise LocalFault("the data plane is being started; try again in a second")
+            earlier = self._plan
+            rules = RuleBook(configuration, await plane.policies(), await plane.interfaces())
+            rules.follow(book)
+            try:
+                await self._switch(plane, rules, earlier, wanted)
+                await plane.listen(ports, MARK)
+            except PlaneLost:
+                # A new plane is set up under the new configuration, which is as good.
+                self._performer.rules = rules
+            except LocalFault:
+                await self._back(plane, book, earlier)
+                raise
+            self._configuration, self._plan, self._ports = configuration, wanted, ports
+            rules.settle()
+            self._host.feed(CommandIssued(Configure(configuration, credentials), 0))
+            await _unless_lost(plane.set_policies(rules.policies()))
+
+    async def _switch(self, plane: DataPlane, rules: RuleBook, earlier: Plan, wanted: Plan) -> None:
+        """Devices first, then policies, then routes; devices that go are let go before."""
+        present = await plane.interfaces()
+        known = {device.name for device in earlier.wish.interfaces}
+        new = tuple(d for d in wanted.wish.interfaces if d.name not in known)
+        if new:
+            grown = msgspec.structs.replace(
+                earlier.wish, interfaces=(*earlier.wish.interfaces, *new)
+            )
+            await self._apply_network(grown)
+        for interface in wanted.interfaces:
+            await _attach(plane, rules, interface, present)
+        self._performer.rules = rules
+        await plane.set_policies(rules.policies())
+        staying = frozenset(rules.interfaces.values())
+        for device in present:
+            if device.interface not in staying:
+                await plane.detach_interface(device.interface)
+        if wanted.wish != earlier.wish:
+            await self._apply_network(wanted.wish)
+
+    async def _back(self, plane: DataPlane, book: RuleBook, earlier: Plan) -> None:
+        """Undo what was begun of a change that cannot be."""
+        self._performer.rules = book
+        await self._apply_network(earlier.wish)
+        present = await plane.interfaces()
+        for interface in earlier.interfaces:
+            await _attach(plane, book, interface, present)
+        await plane.set_policies(book.policies())
+        await plane.listen(self._ports, MARK)
 
     def _notice(self, notice: Notice) -> None:
         if self._is_set_up:
@@ -159,8 +232,14 @@ class PlaneLink:
             self._host.feed(InstallFailed(spi, inbound, reason))
 
 
+async def _unless_lost(outcome: Awaitable[None]) -> None:
+    """A plane that goes away now gets everything when its successor is set up."""
+    with suppress(PlaneLost):
+        await outcome
+
+
 async def _attach(
-    plane: UserspacePlane,
+    plane: DataPlane,
     rules: RuleBook,
     interface: AttachedInterface,
     present: tuple[InterfaceState, ...],
@@ -170,5 +249,7 @@ async def _attach(
     if found is not None:
         if (found.name, found.mtu) == (interface.name, interface.mtu):
             return
-        await plane.detach_interface(number)
+        if found.name != interface.name:
+            await plane.detach_interface(number)
+    # Of a device that stays, this changes the MTU alone: no packet of it is lost.
     await plane.attach_interface(number, interface.name, interface.mtu, interface.bypass_mark)

@@ -61,6 +61,7 @@ class RuleBook:
         # Stable: rules of the same width stay in file order.
         specs.sort(key=lambda entry: entry[0])
         self._specs = {spec.id: spec for _, spec in specs}
+        self._dropped: tuple[PolicySpec, ...] = ()
 
     def number(self, tunnel: str, rule: str) -> int | None:
         """The plane's number of a rule."""
@@ -82,9 +83,38 @@ class RuleBook:
         self._specs[number] = msgspec.structs.replace(self._specs[number], on_no_sa=on_no_sa)
         return True
 
+    def follow(self, earlier: "RuleBook") -> None:
+        """Take over how the rules of an earlier book are armed, and for the moment drop what only
+        that one protected: nothing may leave in clear between the change of the policies and that
+        of the routes."""
+        for key, number in earlier._numbers.items():
+            self.arm(key.tunnel, key.rule, earlier._specs[number].on_no_sa)
+        taken = frozenset((*self._specs, *earlier._specs))
+        dropped = (
+            spec
+            for spec in earlier._specs.values()
+            if spec.action != "bypass" and not self._protects(spec)
+        )
+        self._dropped = tuple(
+            msgspec.structs.replace(spec, id=number, name=f"{spec.name} (before)", action="discard")
+            for number, spec in zip(_free(taken), dropped, strict=False)
+        )
+
+    def settle(self) -> None:
+        """Network and policies agree again."""
+        self._dropped = ()
+
+    def _protects(self, spec: PolicySpec) -> bool:
+        mine = self._specs.get(spec.id)
+        return mine is not None and (mine.interface, mine.selectors, mine.action) == (
+            spec.interface,
+            spec.selectors,
+            spec.action,
+        )
+
     def policies(self) -> tuple[PolicySpec, ...]:
         """The SPD, the most specific rule first."""
-        return tuple(self._specs.values())
+        return (*self._specs.values(), *self._dropped)
 
 
 def _numbers(names: Iterable[str], taken: dict[str, int]) -> dict[str, int]:

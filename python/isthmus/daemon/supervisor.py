@@ -18,7 +18,17 @@ import msgspec
 
 from isthmus.backends.wishes import NetworkWish
 from isthmus.daemon import channel
-from isthmus.daemon.channel import Applied, Apply, Fatal, Pulse, Ready, ShutDown, Status
+from isthmus.daemon.channel import (
+    Applied,
+    Apply,
+    Fatal,
+    Pulse,
+    Ready,
+    Reload,
+    Reloaded,
+    ShutDown,
+    Status,
+)
 from isthmus.daemon.child import Child
 from isthmus.daemon.notify import ServiceManager
 from isthmus.daemon.runtime import Runtime
@@ -110,12 +120,16 @@ class Supervisor:
     def _on_signal(self, numbers: bytes) -> None:
         for number in numbers:
             if number == signal.SIGHUP:
-                self._say(
-                    "SIGHUP: this version cannot reload its configuration; restart isthmusd to "
-                    "use a changed file"
-                )
+                self._reload()
             else:
                 self._exit = EXIT_OK
+
+    def _reload(self) -> None:
+        """An IKE process that is being started reads the file anyway."""
+        self._manager.say(f"RELOADING=1\nMONOTONIC_USEC={time.monotonic_ns() // 1000}")
+        if self._channel is None or not channel.send(self._channel, Reload()):
+            self._say("SIGHUP: the IKE process is being started and reads the configuration then")
+            self._manager.say("READY=1")
 
     def _on_end(self, child: Child) -> None:
         self._selector.unregister(child.pidfd)
@@ -151,6 +165,8 @@ class Supervisor:
                 answer = self._apply(wish)
                 if self._channel is not None:
                     channel.send(self._channel, answer)
+            case Reloaded():
+                self._manager.say("READY=1")
             case Ready():
                 self._was_ready = True
                 self._manager.say("READY=1")

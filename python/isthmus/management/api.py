@@ -99,14 +99,41 @@ class Counters(Request, frozen=True, tag="counters"):
     """The data plane's counters."""
 
 
+class Plan(Request, frozen=True, tag="plan"):
+    """What a reload would do now. Nothing changes, but files are read and commands that give
+    secrets are run."""
+
+
 class Reload(Request, frozen=True, tag="reload"):
-    """Read the configuration again (refused with `not_yet` in this version)."""
+    """Run under what the file says now. Unless `confirm` comes within `rollback_after_s`, the
+    earlier configuration comes back; `wait_s`: answer once the changed tunnels stand again."""
+
+    rollback_after_s: Wait | None = None
+    wait_s: Wait | None = None
 
 
-AnyRequest = Status | Up | Down | Rekey | Sa | Policy | Log | Which | Version | Counters | Reload
+class Confirm(Request, frozen=True, tag="confirm"):
+    """Keep the configuration that a reload with `rollback_after_s` brought."""
 
-WRITE_VERBS = (Up, Down, Rekey, Reload)
-"""Requests that change something; the others only read."""
+
+AnyRequest = (
+    Status
+    | Up
+    | Down
+    | Rekey
+    | Sa
+    | Policy
+    | Log
+    | Which
+    | Version
+    | Counters
+    | Plan
+    | Reload
+    | Confirm
+)
+
+WRITE_VERBS = (Up, Down, Rekey, Plan, Reload, Confirm)
+"""Requests that change something or read secrets; the others only look."""
 
 
 class FailureState(msgspec.Struct, frozen=True, kw_only=True):
@@ -311,6 +338,28 @@ class CountersReply(Reply, frozen=True, tag="counters"):
     counters: dict[str, int]
 
 
+class PlanEntry(msgspec.Struct, frozen=True, kw_only=True):
+    """One tunnel. `fate`: keep, rekey, restart, add or remove; `gap_s`: how long packets wait."""
+
+    tunnel: str
+    fate: str
+    text: str
+    gap_s: float
+
+
+class PlanReply(Reply, frozen=True, tag="plan"):
+    """What a reload would do, or with `applied` what it did."""
+
+    tunnels: tuple[PlanEntry, ...]
+    secrets: tuple[str, ...]
+    """Tunnels whose pre-shared key is another one; keys are never shown."""
+    others: tuple[str, ...]
+    """Sentences about what belongs to no tunnel."""
+    applied: bool = False
+    rollback_after_s: float | None = None
+    elapsed_s: float | None = None
+
+
 class EventReply(Reply, frozen=True, tag="event"):
     """One event line, and for `up`, `down` and `rekey` the seconds since the request."""
 
@@ -327,6 +376,17 @@ class DoneReply(Reply, frozen=True, tag="done"):
     """Events that were dropped because this client read too slowly."""
 
 
+class Fault(msgspec.Struct, frozen=True, kw_only=True):
+    """One thing that is wrong with a configuration; line 0: the file as a whole."""
+
+    file: str
+    line: int
+    column: int
+    what: str
+    why: str
+    fix: str
+
+
 class ErrorReply(Reply, frozen=True, tag="error"):
     """A request failed. `kind` says how (see docs/commands.md); `code` is a finding code."""
 
@@ -335,6 +395,8 @@ class ErrorReply(Reply, frozen=True, tag="error"):
     why: str
     fix: str
     code: str = ""
+    faults: tuple[Fault, ...] = ()
+    """With `config_invalid`: everything that is wrong, the first of which `what` tells."""
 
 
 class Kind:
@@ -346,6 +408,7 @@ class Kind:
     NEGOTIATION_FAILED = "negotiation_failed"
     TIMEOUT = "timeout"
     NOT_YET = "not_yet"
+    CONFIG_INVALID = "config_invalid"
     FAILED = "failed"
 
 
@@ -356,6 +419,7 @@ AnyReply = (
     | WhichReply
     | VersionReply
     | CountersReply
+    | PlanReply
     | EventReply
     | DoneReply
     | ErrorReply

@@ -7,10 +7,12 @@ so the host hands on what its backend returned, unchanged.
 from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
+from isthmus.config.diff import Difference
 from isthmus.ike.core.commands import Command
 from isthmus.ike.core.records import Happening
 from isthmus.ike.core.views import TunnelView
 from isthmus.policy.connection import Configuration
+from isthmus.values.time import Seconds
 
 Fact = str | int | float | bool
 """What an event line may hold under a key."""
@@ -149,6 +151,16 @@ class Control(Protocol):
         nothing of it is left; for the rest, it has begun. `phaseN.rekeyed` and
         `phaseN.rekey_failed` end a renewal.
         """
+
+    async def plan(self) -> Difference:
+        """What `reload` would do now. Raises ConfigErrors or LocalFault."""
+
+    async def reload(self, rollback_after_s: Seconds | None) -> Difference:
+        """Run under what the file says now. Raises ConfigErrors or LocalFault, and then nothing
+        has changed."""
+
+    def confirm(self) -> bool:
+        """Keep what a reload brought; False when none waited for that."""
 
     def recent(self, limit: int) -> Sequence[Occurrence]:
         """The last happenings, oldest first, at most `limit`."""

@@ -6,8 +6,9 @@ from collections.abc import Awaitable, Callable, Iterable
 
 from msgspec.structs import replace
 
+from isthmus.config.errors import ConfigErrors
 from isthmus.ike.core.views import TunnelView
-from isthmus.management import api
+from isthmus.management import api, reloading
 from isthmus.management.api import AnyReply, AnyRequest, ErrorReply, Kind
 from isthmus.management.control import Control, Occurrence
 from isthmus.management.following import Follower, Wish
@@ -53,6 +54,8 @@ class Service:
             await self._answer(request, send)
         except Refused as refused:
             await send(_with_id(refused.reply, request.id))
+        except ConfigErrors as errors:
+            await send(_with_id(reloading.refusal(errors), request.id))
         except LocalFault as fault:
             await send(
                 ErrorReply(
@@ -90,15 +93,8 @@ class Service:
             case api.Counters():
                 counters = await self._control.plane_counters()
                 await send(api.CountersReply(id=request.id, counters=dict(counters)))
-            case api.Reload():
-                raise Refused(
-                    ErrorReply(
-                        kind=Kind.NOT_YET,
-                        what="The configuration cannot be reloaded.",
-                        why="This version reads its configuration only when it starts.",
-                        fix="Check the file with `isthmus check`, then restart isthmusd.",
-                    )
-                )
+            case api.Plan() | api.Reload() | api.Confirm():
+                await send(_with_id(await reloading.answer(self._control, request), request.id))
 
     async def _status(self, request: api.Status) -> AnyReply:
         views = self._control.views()

@@ -245,7 +245,13 @@ def test_a_second_daemon_is_refused_by_name(daemon: Daemon) -> None:
     assert daemon.answers()
 
 
-def test_hangup_changes_nothing_and_says_so(daemon: Daemon) -> None:
+def test_hangup_reloads_and_tells_the_service_manager(daemon: Daemon) -> None:
+    before = daemon.child("isthmus.daemon.ike")
     daemon.process.send_signal(signal.SIGHUP)
-    eventually(lambda: "cannot reload" in daemon.log.read_text(), "a sentence about SIGHUP")
+    eventually(lambda: "no tunnel changed" in daemon.log.read_text(), "a reload in the log")
+    text = daemon.config.read_text()
+    daemon.config.write_text(f"{text}\nnonsense = 1\n")
+    daemon.process.send_signal(signal.SIGHUP)
+    eventually(lambda: "nothing was changed" in daemon.log.read_text(), "a refusal in the log")
+    assert daemon.child("isthmus.daemon.ike") == before
     assert daemon.process.poll() is None and daemon.answers()

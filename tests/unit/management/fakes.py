@@ -7,6 +7,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from isthmus.config.diff import Difference, Entry
+from isthmus.config.errors import ConfigErrors
 from isthmus.ike.core.commands import Command
 from isthmus.ike.core.records import Happening
 from isthmus.ike.core.views import (
@@ -21,7 +23,9 @@ from isthmus.ike.core.views import (
 from isthmus.management.server import Rights, Server
 from isthmus.management.service import Service
 from isthmus.observe.codes import advice
-from isthmus.observe.journal import Entry, Journal
+from isthmus.observe.journal import Entry as JournalEntry
+from isthmus.observe.journal import Journal
+from isthmus.policy.changes import Fate
 from isthmus.policy.connection import (
     ChildPolicy,
     Configuration,
@@ -218,6 +222,17 @@ class FakeDaemon:
             FakeSa("out", 0x09BB71F3, "other/net", 7, 7, 7),
         )
         self.plane_away = False
+        self.difference = Difference(
+            (
+                Entry("partner", Fate.REKEY, "rule payroll: new proposals, no gap expected"),
+                Entry("branch", Fate.KEEP, ""),
+            ),
+            ("partner",),
+            (),
+        )
+        self.refusal: ConfigErrors | None = None
+        self.reloads: list[float | None] = []
+        self.on_reload: Callable[[], None] = lambda: None
         self.issued: list[Command] = []
         self.journal = Journal()
         self.listeners = 0
@@ -259,10 +274,26 @@ class FakeDaemon:
         self.on_issue(command, ticket)
         return ticket
 
-    def recent(self, limit: int) -> tuple[Entry, ...]:
+    async def plan(self) -> Difference:
+        if self.refusal is not None:
+            raise self.refusal
+        return self.difference
+
+    async def reload(self, rollback_after_s: float | None) -> Difference:
+        found = await self.plan()
+        self.reloads.append(rollback_after_s)
+        self.on_reload()
+        return found
+
+    def confirm(self) -> bool:
+        waited = self.reloads != [] and self.reloads[-1] is not None
+        self.reloads.clear()
+        return waited
+
+    def recent(self, limit: int) -> tuple[JournalEntry, ...]:
         return self.journal.recent(limit)
 
-    def subscribe(self, listener: Callable[[Entry], None]) -> Callable[[], None]:
+    def subscribe(self, listener: Callable[[JournalEntry], None]) -> Callable[[], None]:
         cancel = self.journal.subscribe(listener)
         self.listeners += 1
 
@@ -274,7 +305,7 @@ class FakeDaemon:
 
     def record(self, event: str, tunnel: str = "partner", **more: object) -> None:
         happening = replace(Happening(event, tunnel), **more)  # type: ignore[arg-type]
-        self.journal.add(Entry(NOON_S, happening))
+        self.journal.add(JournalEntry(NOON_S, happening))
 
 
 @contextmanager

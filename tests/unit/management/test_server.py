@@ -105,7 +105,9 @@ def test_a_client_asks_and_is_answered(tmp_path: Path) -> None:
         api.Up(schema=V, tunnel="partner"),
         api.Down(schema=V, tunnel="partner"),
         api.Rekey(schema=V, tunnel="partner"),
+        api.Plan(schema=V),
         api.Reload(schema=V),
+        api.Confirm(schema=V),
     ],
 )
 def test_a_reader_may_not_write(tmp_path: Path, request_: api.AnyRequest) -> None:

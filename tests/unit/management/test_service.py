@@ -383,7 +383,3 @@ def test_log_follows_and_tells_a_slow_reader_what_it_missed(daemon: FakeDaemon) 
     }
     assert len(seen) == 1002
     assert daemon.listeners == 0
-
-
-def test_reload_is_refused_by_name(daemon: FakeDaemon) -> None:
-    assert error(daemon, api.Reload(schema=V)).kind == api.Kind.NOT_YET

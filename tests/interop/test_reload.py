@@ -1,0 +1,272 @@
+"""R-30 in small: a changed file under traffic, a broken one, one that is taken back.
+
+Twenty tunnels between two Isthmus gateways, told apart by their identities; each leads to one
+address of the far host.
+"""
+
+import json
+import os
+import signal
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pytest
+
+from isthmus.lab import capture, measure
+from isthmus.lab.daemon import Isthmus, Reply, Rule, Tunnel
+from isthmus.lab.namespaces import World
+from isthmus.lab.topology import INSIDE, INTERNET, Site
+
+from .support import SITE_A, SITE_B, eventually
+
+pytestmark = [pytest.mark.root, pytest.mark.interop, pytest.mark.slow]
+
+TUNNELS = 20
+PACKETS_PER_SECOND = 200
+PSK = "reload-tests-pre-shared-key-0123456789abcdef"
+STAYING, REKEYED, RESTARTED = range(3)
+"""Numbers of tunnels."""
+APPLIED_WITHIN_MS = 500
+CONFIG_INVALID = 3
+
+
+def name(number: int) -> str:
+    """A tunnel's name, the same at both ends."""
+    return f"t{number:02d}"
+
+
+def target(number: int) -> str:
+    """The address of the far host that a tunnel leads to."""
+    return str(SITE_B.inside4[10 + number])
+
+
+def tunnel(site: Site, number: int) -> Tunnel:
+    """One end of a tunnel."""
+    far = SITE_B if site is SITE_A else SITE_A
+    here, there = (SITE_A.network(4),), (f"{target(number)}/32",)
+    local, remote = (here, there) if site is SITE_A else (there, here)
+    return Tunnel(
+        name=name(number),
+        peer=far.outer4,
+        psk=PSK,
+        local_id=f"fqdn:{name(number)}.{site.letter}.example",
+        remote_id=f"fqdn:{name(number)}.{far.letter}.example",
+        rules=(Rule("lan", local, remote, ("aes256gcm16-x25519",)),),
+        proposals=("aes256gcm16-prfsha384-x25519",),
+    )
+
+
+@dataclass
+class Two:
+    """Both gateways, and what each was told."""
+
+    world: World
+    near: Isthmus
+    far: Isthmus
+    directory: Path
+    told: dict[str, list[Tunnel]]
+
+    def tell(self, site: Site, number: int, changed: Tunnel) -> None:
+        """Write a changed tunnel into a gateway's file; nothing is reloaded yet."""
+        self.told[site.letter][number] = changed
+        gateway = self.near if site is SITE_A else self.far
+        gateway.write(*self.told[site.letter])
+
+    def up(self, *numbers: int) -> None:
+        """Bring tunnels up from the near side."""
+        for number in numbers:
+            self.near.request("up", tunnel=name(number), timeout_s=20.0)
+
+    def status(self, number: int) -> Reply:
+        """A tunnel at the near side."""
+        (found,) = self.near.request("status", tunnel=name(number))[-1]["tunnels"]
+        assert isinstance(found, dict)
+        return found
+
+    def spis(self, number: int) -> tuple[str, set[str]]:
+        """SPIs of phase 1 and of phase 2 of a tunnel."""
+        found = self.status(number)
+        (rule,) = found["rules"]
+        return str(found["phase1"]["spi_i"]), {child["spi_in"] for child in rule["children"]}
+
+
+@pytest.fixture
+def two(world: World, short_directory: Path) -> Iterator[Two]:
+    """Twenty tunnels at both ends, armed."""
+    gateways = [
+        Isthmus(world, site.gateway, short_directory / f"reload-{site.letter}")
+        for site in (SITE_A, SITE_B)
+    ]
+    told = {s.letter: [tunnel(s, n) for n in range(TUNNELS)] for s in (SITE_A, SITE_B)}
+    more = [f"address {{}} {target(n)}/24 dev eth0\n" for n in range(1, TUNNELS)]
+    batch = ["ip", "-netns", SITE_B.host, "-batch", "-"]
+    world.run(None, batch, input_text="".join(line.format("add") for line in more))
+    try:
+        for gateway, site in zip(gateways, (SITE_A, SITE_B), strict=True):
+            gateway.write(*told[site.letter])
+            gateway.start()
+        yield Two(world, gateways[0], gateways[1], short_directory, told)
+    finally:
+        for gateway in gateways:
+            gateway.stop()
+        world.run(None, batch, input_text="".join(line.format("del") for line in more))
+
+
+def with_suite(terms: Tunnel, suite: str) -> Tunnel:
+    """The same tunnel with another phase 2 proposal."""
+    return replace(terms, rules=tuple(replace(r, proposals=(suite,)) for r in terms.rules))
+
+
+def test_two_of_twenty_change_under_traffic(two: Two) -> None:
+    """A rekey and a restart, reloaded at both ends: the others lose nothing and keep their SAs,
+    the rekeyed one loses nothing either, and nobody reads an inside address meanwhile."""
+    two.up(STAYING, REKEYED, RESTARTED)
+    before = {n: two.spis(n) for n in (STAYING, REKEYED, RESTARTED)}
+    watching = capture.start(two.world, INTERNET, two.directory / "reload.pcap", strange_to=INSIDE)
+    pinging = {
+        n: measure.start_ping(two.world, SITE_A.host, target(n), interval_s=1 / PACKETS_PER_SECOND)
+        for n in (STAYING, REKEYED, RESTARTED)
+    }
+    try:
+        time.sleep(0.5)
+        for site in (SITE_B, SITE_A):
+            terms = two.told[site.letter]
+            two.tell(site, REKEYED, with_suite(terms[REKEYED], "aes128gcm16-x25519"))
+            another = "fqdn:another.a.example"
+            restarted = (
+                replace(terms[RESTARTED], local_id=another)
+                if site is SITE_A
+                else replace(terms[RESTARTED], remote_id=another)
+            )
+            two.tell(site, RESTARTED, restarted)
+        plan = two.near.do("plan")
+        planned = {line.split()[0]: line.split()[1] for line in plan.splitlines()[1:3]}
+        assert planned == {name(REKEYED): "rekey", name(RESTARTED): "restart"}
+        assert f"{TUNNELS - 2} tunnels as before." in plan
+        two.far.do("reload")
+        done = json.loads(two.near.do("reload", "--wait", "--json"))
+        time.sleep(1.0)
+        pings = {n: running.finish() for n, running in pinging.items()}
+    finally:
+        for running in pinging.values():
+            running.abandon()
+    strange = watching.packets()
+    print(f"reload took {done['elapsed_s'] * 1000:.0f} ms with --wait;", end=" ")
+    print({name(n): f"{len(p.lost)} of {p.sent} lost" for n, p in pings.items()})
+    assert strange == []
+    for n in (STAYING, REKEYED):
+        assert pings[n].sent > PACKETS_PER_SECOND and pings[n].lost == () and pings[n].errors == 0
+    assert len(pings[RESTARTED].lost) < PACKETS_PER_SECOND, "a gap of a second at the most"
+    assert two.spis(STAYING) == before[STAYING]
+    phase1, phase2 = two.spis(REKEYED)
+    assert phase1 == before[REKEYED][0] and phase2.isdisjoint(before[REKEYED][1])
+    assert two.spis(RESTARTED)[0] != before[RESTARTED][0]
+    assert two.status(RESTARTED)["phase1"]["local_id"] == "fqdn:another.a.example"
+    applied = [e for e in two.near.events() if e["event"] == "config.reloaded"]
+    assert [e["took_ms"] < APPLIED_WITHIN_MS for e in applied] == [True]
+
+
+def test_a_broken_file_changes_nothing_and_names_line_and_reason(two: Two) -> None:
+    two.up(STAYING)
+    before = two.spis(STAYING)
+    text = two.near.configuration.read_text()
+    two.near.configuration.write_text(f"{text}\n[tunnel.broken]\npeer = 7\nnonsense = true\n")
+    line = text.count("\n") + 3
+    for verb in ("plan", "reload"):
+        refused = two.near.ask(verb)
+        assert refused.returncode == CONFIG_INVALID
+        assert f"{two.near.configuration}:{line}:" in refused.stderr
+        assert "nonsense" in refused.stderr
+        assert "nothing was changed" in refused.stderr
+    assert two.near.pid is not None
+    os.killpg(two.near.pid, signal.SIGHUP)
+    eventually(
+        "SIGHUP is refused in the log",
+        lambda: (
+            two.near.log.read_text().count("config.refused") >= 2
+            or two.near.log.read_text().count("nothing was changed") >= 2
+        ),
+    )
+    assert two.spis(STAYING) == before
+    assert len(two.near.status()["tunnels"]) == TUNNELS
+    two.near.configuration.write_text(text)
+    assert "Nothing to apply" in two.near.do("plan")
+
+
+def test_what_nobody_confirms_is_taken_back(two: Two) -> None:
+    two.up(STAYING)
+    before = two.spis(STAYING)
+    two.told["a"].pop()
+    two.near.write(*two.told["a"])
+    gone = name(TUNNELS - 1)
+
+    def there() -> bool:
+        return gone in [t["name"] for t in two.near.status()["tunnels"]]
+
+    def policies() -> set[str]:
+        return {p["name"] for p in two.near.request("policy")[-1]["policies"]}
+
+    two.near.do("reload", "--rollback-after", "1s")
+    assert not there() and f"{gone}/lan" not in policies()
+    eventually("the earlier configuration comes back", there)
+    assert f"{gone}/lan" in policies()
+    assert two.spis(STAYING) == before
+    two.near.do("reload", "--rollback-after", "1s")
+    two.near.do("reload", "--confirm")
+    assert two.near.ask("reload", "--confirm").returncode == 1
+    time.sleep(1.5)
+    assert not there()
+    assert two.spis(STAYING) == before
+    measure_ok = measure.ping(two.world, SITE_A.host, target(STAYING), count=3, interval_s=0.05)
+    assert measure_ok.lost == ()
+
+
+def left_over(gateway: Isthmus) -> str:
+    """Devices, rules and routes of ours in a gateway's namespace."""
+    run, namespace = gateway.world.run, gateway.namespace
+    found = run(namespace, ["ip", "-o", "link"]) + run(namespace, ["ip", "rule"])
+    found += run(namespace, ["ip", "route", "show", "table", "all", "proto", "145"])
+    return "\n".join(
+        line
+        for line in found.splitlines()
+        if "isthmus0" in line
+        or "proto 145" in line
+        or any(f"{priority}:" in line for priority in range(4500, 4505))
+        or "unreachable 10." in line
+    )
+
+
+def test_what_kill_9_left_is_found_and_cleared(two: Two) -> None:
+    """Nothing leaks while no process of ours lives; the next start has another file."""
+    two.up(STAYING)
+    gone = two.told["a"].pop()
+    watching = capture.start(two.world, INTERNET, two.directory / "kill.pcap", strange_to=INSIDE)
+    assert two.near.pid is not None
+    os.killpg(two.near.pid, signal.SIGKILL)
+    eventually("the daemon is gone", lambda: not two.near.answers())
+    lost = measure.ping(
+        two.world, SITE_A.host, target(STAYING), count=10, interval_s=0.02, wait_s=0.2
+    )
+    assert len(lost.lost) + lost.errors >= 10
+    assert left_over(two.near), "routes that keep traffic from leaving in clear"
+    assert watching.packets() == []
+    two.near.stop()
+    two.near.write(*two.told["a"])
+    two.near.start()
+    assert target(TUNNELS - 1) not in left_over(two.near)
+    assert gone.name not in [t["name"] for t in two.near.status()["tunnels"]]
+    again = measure.ping(two.world, SITE_A.host, target(STAYING), count=5, interval_s=0.05)
+    assert again.lost == ()
+    two.near.stop()
+    assert left_over(two.near) == ""
+
+
+def test_a_clean_stop_leaves_nothing_at_either_end(two: Two) -> None:
+    two.up(STAYING, REKEYED)
+    two.near.stop()
+    assert left_over(two.near) == ""
+    far = two.far.status()["tunnels"]
+    assert [t["name"] for t in far if t["phase1"]["state"] == "up"] == []
+    assert two.far.request("sa")[-1]["phase1"] == []
