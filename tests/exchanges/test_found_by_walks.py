@@ -4,22 +4,8 @@ import pytest
 
 from isthmus.ike.core.commands import Rekey, Terminate
 
-from .pair import LEFT, RIGHT, Pair, connection, rule
-
-
-def two_rules(seed: int = 7) -> Pair:
-    """Left and right with rules r1 and r2, of which r1 is up."""
-    pair = Pair(
-        connection(
-            "b", RIGHT, tuple(rule(f"r{n}", f"10.1.{n}.0/24", f"10.2.{n}.0/24") for n in (1, 2))
-        ),
-        connection(
-            "a", LEFT, tuple(rule(f"r{n}", f"10.2.{n}.0/24", f"10.1.{n}.0/24") for n in (1, 2))
-        ),
-        seed=seed,
-    )
-    pair.packet(pair.left, "r1")
-    return pair.settle()
+from .pair import Pair
+from .scenes import first_of_two, mirrored, two_rules
 
 
 def lose_the_answer_for_r2(pair: Pair) -> None:
@@ -30,15 +16,10 @@ def lose_the_answer_for_r2(pair: Pair) -> None:
     assert len(pair.right.children()) == 2 and len(pair.left.children()) == 1
 
 
-def mirrored(pair: Pair) -> bool:
-    """Both sides show the same pairs."""
-    return pair.left.children() == {(out, into) for into, out in pair.right.children()}
-
-
 def test_a_pair_is_renewed_before_its_maker_has_heard_of_it() -> None:
     """The peer's request names an SPI that only its lost answer would have told: it is to try
     again later. Told that there is no such pair, it forgot the pair and repeated its answer."""
-    pair = two_rules()
+    pair = first_of_two()
     lose_the_answer_for_r2(pair)
     pair.right.command(Rekey("a", "r2", 2))
     pair.settle().advance(30)
@@ -54,7 +35,7 @@ def test_a_request_that_was_on_its_way_while_ours_was_answered_makes_no_second_p
 ) -> None:
     """The left notices that both asked, the right cannot: whoever made the pair with the lowest
     nonce deletes it, whenever it learns of the other."""
-    pair = two_rules(400 + 10 * seed)
+    pair = first_of_two(400 + 10 * seed)
     pair.packet(pair.left, "r2")
     late = pair.left.out.pop(0)
     pair.packet(pair.right, "r2")
@@ -71,7 +52,7 @@ def test_a_request_that_was_on_its_way_while_ours_was_answered_makes_no_second_p
 def test_an_answer_that_is_computed_later_than_our_own_pair_makes_no_second_pair(
     seed: int,
 ) -> None:
-    pair = two_rules(500 + 10 * seed)
+    pair = first_of_two(500 + 10 * seed)
     pair.left.held_computes = []
     pair.packet(pair.left, "r2")
     pair.packet(pair.right, "r2")
@@ -94,7 +75,7 @@ def test_an_answer_that_is_computed_later_than_our_own_pair_makes_no_second_pair
 def test_a_pair_is_deleted_before_its_maker_has_heard_of_it() -> None:
     """The Delete names an SPI that only the lost answer would have told; when the answer is
     repeated, what it made is over already."""
-    pair = two_rules()
+    pair = first_of_two()
     lose_the_answer_for_r2(pair)
     pair.right.command(Terminate("a", "r2"))
     pair.settle().advance(1)
@@ -110,7 +91,7 @@ def test_a_pair_is_deleted_before_its_maker_has_heard_of_it() -> None:
 
 def test_a_renewed_pair_is_deleted_before_its_maker_has_heard_of_it() -> None:
     """Neither the successor nor the pair that it was to replace stays on either side."""
-    pair = two_rules()
+    pair = first_of_two()
     pair.rekey(pair.left)
     pair.deliver(pair.left, pair.left.out.pop(0))
     assert pair.lose() == 1
@@ -118,3 +99,25 @@ def test_a_renewed_pair_is_deleted_before_its_maker_has_heard_of_it() -> None:
     pair.settle().advance(20)
     assert not pair.left.children() and not pair.right.children()
     assert not pair.left.sas and not pair.right.sas
+
+
+def test_what_was_asked_over_an_ike_sa_that_died_is_asked_over_the_one_that_stands() -> None:
+    """Both began at once, and INITIAL_CONTACT made the right forget one of the two. The left had
+    asked for r2 over that one: it said "negotiating" for ever."""
+    pair = two_rules()
+    pair.packet(pair.left, "r1")
+    pair.step()
+    pair.step()
+    initial_contact = pair.left.out.pop(0)
+    pair.packet(pair.right, "r1")
+    pair.settle()
+    assert pair.left.view().state == "up", "by the IKE SA of the right"
+    pair.packet(pair.left, "r2")
+    late = pair.left.out.pop(0)
+    pair.deliver(pair.left, initial_contact)
+    pair.settle()
+    pair.deliver(pair.left, late)
+    pair.settle().advance(120)
+    assert [str(rule.state) for rule in pair.left.view().rules] == ["up", "up"]
+    assert mirrored(pair)
+    pair.agree()

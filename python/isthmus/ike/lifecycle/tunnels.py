@@ -249,7 +249,11 @@ class Tunnels:
         if failed is not None:
             run.failure = PastFailure(failed, ctx.now, None)
         for rule in run.wanted_rules:
-            if self.open_sa(run) is None and not self.under_way(run):
+            other = self.open_sa(run)
+            if other is not None:
+                # It may have been asked for over the one that is gone.
+                self._dialect.create_child(ctx, other, rule.policy.name, rule.trigger)
+            elif not self.under_way(run):
                 rule.wanted = False
                 again = failed or Failed("E126", f"phase 1 ended while phase 2 was made: {reason}")
                 self._rule_failed(ctx, run, rule, again)
