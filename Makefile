@@ -7,12 +7,13 @@ RUST := $(wildcard rust/*/Cargo.toml rust/*/src/*.rs rust/*/src/*/*.rs) Cargo.to
 export VIRTUAL_ENV := $(abspath $(VENV))
 unexport PYTHONPATH
 
-.PHONY: help demo test setup build lint format rust-test py-test bench mutate clean
+.PHONY: help demo test setup build lint format rust-test py-test sim bench mutate clean
 
 help:
 	@echo "make demo    two networks joined by an encrypted tunnel, on this machine, in one story"
 	@echo "make test    everything that must hold: Rust, Python, live tests against strongSwan"
 	@echo "make lint    formatting, lint and types of both languages"
+	@echo "make sim     500 simulated worlds of an hour each; SEED=7 TRACE=1 replays one"
 	@echo "make bench   throughput: no VPN, strongSwan kernel-libipsec, Isthmus, in one run"
 	@echo "make mutate  200,000 mutated datagrams against a running daemon"
 	@echo "make clean   remove the virtual environment and what was built"
@@ -61,6 +62,13 @@ format: setup
 	$(BIN)/ruff format python tests bench
 	$(BIN)/ruff check --fix python tests bench
 	cargo fmt --all
+
+# SEED=7 replays one world (TRACE=1 prints all of it, KEEP=0,3 only with these incidents, SHRINK=1
+# drops incidents that do not matter); COUNT=500 START=0 JOBS=2 runs many.
+sim: setup
+	@$(BIN)/python -m isthmus.simulator.run $(if $(SEED),--seed $(SEED)) $(if $(TRACE),--trace) \
+		$(if $(KEEP),--keep $(KEEP)) $(if $(SHRINK),--shrink) \
+		$(if $(COUNT),--count $(COUNT)) $(if $(START),--start $(START)) $(if $(JOBS),--jobs $(JOBS))
 
 bench: setup
 	@tools/packages test

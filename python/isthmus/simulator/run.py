@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 
 from isthmus.simulator.scenario import draw
+from isthmus.simulator.shrink import shrunk
 from isthmus.simulator.world import Outcome, World
 
 DEFAULT_COUNT = 500
@@ -30,8 +31,6 @@ def run_many(seeds: range, processes: int) -> Iterator[Outcome]:
 
 def show_one(seed: int, keep: frozenset[int] | None, trace: bool, shrink: bool) -> bool:
     """One world, its incidents, and how it ended. True when nothing was wrong."""
-    from isthmus.simulator.shrink import shrunk
-
     scenario = draw(seed)
     if keep is not None:
         scenario = scenario.keep(keep)
@@ -44,7 +43,7 @@ def show_one(seed: int, keep: frozenset[int] | None, trace: bool, shrink: bool) 
     print(_verdict(outcome), file=out)
     if not outcome.is_good and shrink and keep is None:
         numbers = shrunk(scenario, outcome)
-        print(f"these incidents are enough: {','.join(map(str, sorted(numbers)))}", file=out)
+        print(f"these incidents are enough: {_numbers(numbers)}", file=out)
         for number in sorted(numbers):
             print(f"  {scenario.incidents[number]}", file=out)
         print(f"see it: make sim SEED={seed} KEEP={_numbers(numbers)} TRACE=1", file=out)

@@ -69,6 +69,7 @@ class World:
             shown = host.plan.nat.outside if host.plan.nat is not None else host.plan.address
             self._by_address[shown] = host
         self.checks = Checks(scenario, self.hosts, self.clock)
+        self._is_set_up = False
         self._packets = 0
         self._held_down: set[tuple[str, str]] = set()
         self.figures: dict[str, int] = {}
@@ -80,9 +81,7 @@ class World:
         scenario, clock = self.scenario, self.clock
         violation: Violation | None = None
         try:
-            self._set_up()
-            while clock.step(scenario.end_s):
-                pass
+            self.run_until(scenario.end_s)
             self.checks.ended()
         except Violation as found:
             violation = found
@@ -91,6 +90,18 @@ class World:
         self._count("delivered", sum(self.checks.delivered.values()))
         self._count("phase1_up", self.checks.established)
         return Outcome(scenario.seed, violation, clock.elapsed, self.figures)
+
+    def run_until(self, elapsed_s: Seconds) -> None:
+        """Let time pass up to there. Raises Violation."""
+        while self.clock.elapsed <= elapsed_s and self.step(elapsed_s):
+            pass
+
+    def step(self, until_s: Seconds | None = None) -> bool:
+        """Do the next thing; False when there is none before that time, or the world's end."""
+        if not self._is_set_up:
+            self._is_set_up = True
+            self._set_up()
+        return self.clock.step(self.scenario.end_s if until_s is None else until_s)
 
     def _set_up(self) -> None:
         scenario, clock = self.scenario, self.clock
