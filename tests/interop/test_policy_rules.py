@@ -145,18 +145,7 @@ def lab(world: World, short_directory: Path) -> Iterator[Lab]:
     psk = gateways.fresh_psk()
     (directory / "far").mkdir(exist_ok=True)
     far.start()
-    far.load(
-        Connection(
-            name="site-a",
-            local_address=SITE_B.outer4,
-            remote_address=SITE_A.outer4,
-            local_id=SITE_B.gateway,
-            remote_id=SITE_A.gateway,
-            psk=psk,
-            ike_proposals=(IKE,),
-            children={kind.name: kind.far() for kind in KINDS},
-        )
-    )
+    far.load(far_connection(psk, {kind.name: kind.far() for kind in KINDS}))
     near.write(near_tunnel(psk, tuple(kind.near() for kind in KINDS)))
     near.log.unlink(missing_ok=True)
     near.start()
@@ -165,6 +154,20 @@ def lab(world: World, short_directory: Path) -> Iterator[Lab]:
     finally:
         near.stop()
         far.stop()
+
+
+def far_connection(psk: str, children: dict[str, Child]) -> Connection:
+    """What strongSwan at site B is told."""
+    return Connection(
+        name="site-a",
+        local_address=SITE_B.outer4,
+        remote_address=SITE_A.outer4,
+        local_id=SITE_B.gateway,
+        remote_id=SITE_A.gateway,
+        psk=psk,
+        ike_proposals=(IKE,),
+        children=children,
+    )
 
 
 @pytest.fixture
@@ -330,6 +333,42 @@ def test_nothing_that_matches_leaves_in_clear(lab: Lab) -> None:
         wire.abandon()
         lab.world.run(INTERNET, ["ip", "route", "del", FAR])
     assert packets.inside_in_clear(seen, INSIDE) == []
+
+
+def test_one_pair_of_networks_for_each_phase_2(world: World, short_directory: Path) -> None:
+    """The peer has a child for each pair; our one rule becomes as many, over one phase 1."""
+    directory = short_directory / "pairs"
+    psk = gateways.fresh_psk()
+    near = Isthmus(world, SITE_A.gateway, directory / "near")
+    near.write(replace(gateways.tunnel(SITE_A, psk, "policy"), settings={"one_pair": "true"}))
+    far = Charon(world, SITE_B.gateway, directory / "far")
+    far.directory.mkdir(parents=True, exist_ok=True)
+    modern = "aes256gcm16-ecp256", "aes256gcm16"
+    children = {
+        f"v{family}": Child((SITE_B.network(family),), (SITE_A.network(family),), modern)
+        for family in (4, 6)
+    }
+    ike = ("aes256gcm16-prfsha384-ecp256",)
+    try:
+        far.start()
+        far.load(replace(far_connection(psk, children), ike_proposals=ike))
+        near.start()
+        for family in (4, 6):
+            target = SITE_B.host_address(family)
+            pings = measure.ping(world, SITE_A.host, target, count=5, interval_s=0.01, wait_s=3.0)
+            assert pings.received == 5
+        (sa,) = far.list_sas()
+        assert {(c.name, c.local_ts, c.remote_ts) for c in sa.children} == {
+            (f"v{family}", (SITE_B.network(family),), (SITE_A.network(family),))
+            for family in (4, 6)
+        }
+        rules = near.tunnel()["rules"]
+        assert [(r["name"], r["state"]) for r in rules] == [("lan#1", "up"), ("lan#2", "up")]
+        near.do("down", "site-b/lan#2")
+        assert [r["state"] for r in near.tunnel()["rules"]] == ["up", "off"]
+    finally:
+        near.stop()
+        far.stop()
 
 
 def mirrored(site: Site, psk: str, ports: dict[str, str]) -> Tunnel:

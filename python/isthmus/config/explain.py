@@ -5,11 +5,12 @@ daemon runs under; the rest is the schema's default, which a test compares with 
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from isthmus.config import schema
 from isthmus.config.compile import Written, quoted
 from isthmus.config.load import Loaded
+from isthmus.config.pairs import written_name
 from isthmus.config.schema import SECTIONS, Key
 from isthmus.config.suites import DEFAULT_SUITE, SUITES
 from isthmus.config.syntax import Position
@@ -93,9 +94,22 @@ def _tunnel(connection: Connection, given: Mapping[str, Written]) -> Iterator[Ef
     of_dpd = {"timeout": quoted(duration_text(connection.liveness.timeout_s))}
     yield from _section(f"{base}.dpd", schema.DPD_KEYS, of_dpd, given)
     for rule in connection.rules:
+        written = f"{base}.rule.{written_name(rule.name)}"
+        if written not in given:
+            continue
         section = f"{base}.rule.{rule.name}"
-        if section in given:
-            yield from _section(section, schema.RULE_KEYS, _of_rule(rule, suite), given)
+        for effective in _section(written, schema.RULE_KEYS, _of_rule(rule, suite), given):
+            yield effective if section == written else _of_pair(effective, section, rule)
+
+
+def _of_pair(effective: Effective, section: str, rule: ChildPolicy) -> Effective:
+    """A setting of one of the rules that a written one became: it has one pair of the networks."""
+    sides = {schema.LOCAL.name: rule.local, schema.REMOTE.name: rule.remote}
+    side = sides.get(effective.key)
+    if side is None:
+        return replace(effective, section=section)
+    networks = tuple(str(network) for s in side for network in s.networks())
+    return replace(effective, section=section, value=_list(networks))
 
 
 def _of_tunnel(connection: Connection, suite: str, given: Mapping[str, Written]) -> dict[str, str]:

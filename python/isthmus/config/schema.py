@@ -283,6 +283,13 @@ ON_NO_SA: Key[OnNoSa] = Key(
     '"hold"',
     "A packet whose rule has no phase 2 yet is held (bounded), never sent in clear.",
 )
+ONE_PAIR: Key[bool] = Key(
+    "one_pair",
+    fields.boolean,
+    "true/false",
+    "false",
+    "One phase 2 for each pair of networks, for peers that take a single pair. Policy mode.",
+)
 PHASE1: Key[Node] = Key(
     "phase1", fields.table, "table", "(see below)", "Settings of phase 1 (IKE SA)."
 )
@@ -319,6 +326,7 @@ TUNNEL_KEYS: tuple[Key[object], ...] = (
     DF,
     CLEAR_DF,
     ON_NO_SA,
+    ONE_PAIR,
     ALLOW_WEAK,
     PHASE1,
     RULE,
@@ -404,6 +412,7 @@ RULE_REPLAY_WINDOW = _of_tunnel(REPLAY_WINDOW)
 RULE_CLAMP_MSS = _of_tunnel(CLAMP_MSS)
 RULE_DF = _of_tunnel(DF)
 RULE_ON_NO_SA = _of_tunnel(ON_NO_SA)
+RULE_ONE_PAIR = _of_tunnel(ONE_PAIR)
 RULE_KEYS: tuple[Key[object], ...] = (
     LOCAL,
     REMOTE,
@@ -421,6 +430,7 @@ RULE_KEYS: tuple[Key[object], ...] = (
     RULE_CLAMP_MSS,
     RULE_DF,
     RULE_ON_NO_SA,
+    RULE_ONE_PAIR,
 )
 
 # [group.NAME]

@@ -13,6 +13,7 @@ from isthmus.config.modes import (
     route_rule,
     warn_recursion,
 )
+from isthmus.config.pairs import one_for_each_pair
 from isthmus.config.phases import liveness, phase1, rule_defaults
 from isthmus.config.rules import RuleDefaults, Weakness, compile_rule
 from isthmus.config.section import Section
@@ -62,14 +63,22 @@ def compile_tunnel(name: str, node: Node, report: Report) -> CompiledTunnel:
     remote = _remote(section, report)
     defaults = rule_defaults(section, weakness, remote.start, report)
     phase1_proposals, phase1_life = phase1(section, weakness, report)
-    rules, rules_at = _rules(section, defaults, weakness, report)
+    rules, rules_at, paired = _rules(section, defaults, weakness, report)
     mode = chosen_mode(section, rules_at, report)
     interface = None
     if mode is Mode.ROUTE:
         interface = compile_interface(name, section, node.key_at, remote.address, report)
         rules = rules or (route_rule(name, defaults, str(section.at)),)
+        if paired or _one_pair_wanted(section):
+            report.error(
+                section.at,
+                f"one_pair in {section.title} belongs to policy mode",
+                "with routes one phase 2 carries whatever the routing table sends to the interface",
+                'take one_pair out, or write mode = "policy"',
+            )
     elif mode is Mode.POLICY:
         check_policy_mode(section, rules_at, report)
+        rules = _in_pairs(rules, rules_at, paired, section.title, report)
         warn_recursion(section.title, rules, rules_at, remote.address, report)
     for rule in rules:
         if rule.lifetimes.lifetime_s > phase1_life.lifetime_s:
@@ -165,9 +174,11 @@ def _remote(section: Section, report: Report) -> _Remote:
 
 def _rules(
     section: Section, defaults: RuleDefaults, weakness: Weakness, report: Report
-) -> tuple[tuple[ChildPolicy, ...], dict[str, Position]]:
-    """The rules that could be made, and where every rule (those that could not too) stands."""
+) -> tuple[tuple[ChildPolicy, ...], dict[str, Position], frozenset[str]]:
+    """The rules that could be made, where every rule (those that could not too) stands, and which
+    of them are to be split into pairs."""
     rules: list[ChildPolicy] = []
+    paired: set[str] = set()
     places: dict[str, Position] = {}
     for name, node in section.children(schema.RULE):
         places[name] = node.at
@@ -177,7 +188,34 @@ def _rules(
         rule = compile_rule(name, own, defaults, weakness, report)
         if rule is not None:
             rules.append(rule)
-    return tuple(rules), places
+        one_pair = own.get(schema.RULE_ONE_PAIR)
+        if one_pair.value if one_pair is not None else _one_pair_wanted(section):
+            paired.add(name)
+    return tuple(rules), places, frozenset(paired)
+
+
+def _one_pair_wanted(section: Section) -> bool:
+    """What a tunnel says for those of its rules that say nothing."""
+    given = section.get(schema.ONE_PAIR)
+    return given is not None and given.value
+
+
+def _in_pairs(
+    rules: tuple[ChildPolicy, ...],
+    places: dict[str, Position],
+    paired: frozenset[str],
+    title: str,
+    report: Report,
+) -> tuple[ChildPolicy, ...]:
+    """The rules with those of `paired` split; what they became stands where they stood."""
+    found: list[ChildPolicy] = []
+    for rule in rules:
+        parts: tuple[ChildPolicy, ...] = (rule,)
+        if rule.name in paired:
+            parts = one_for_each_pair(rule, places[rule.name], title, report)
+        places.update((part.name, places[rule.name]) for part in parts)
+        found += parts
+    return tuple(found)
 
 
 def _secret(name: str, section: Section, allow_weak: bool, report: Report) -> WantedSecret | None:

@@ -283,7 +283,9 @@ def failure_of(notify: Notify, offer: ChildOffer) -> Failed:
             )
         case NotifyType.SINGLE_PAIR_REQUIRED:
             return Failed(
-                "E205", f"the peer refused phase 2 with {name}", "use one network on each side"
+                "E205",
+                f"the peer refused phase 2 with {name}",
+                "set one_pair = true in the rule: one phase 2 for each pair of networks",
             )
         case NotifyType.TEMPORARY_FAILURE | NotifyType.NO_ADDITIONAL_SAS:
             return Failed("E208", f"the peer asks to try phase 2 again later ({name})", "", False)
