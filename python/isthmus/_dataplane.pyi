@@ -1,7 +1,7 @@
 """The data plane in Rust: what the extension module offers (held to it by tests/plane).
 
 Octets in and out are `bytes`; addresses never cross here (the control socket speaks frames, see
-`rust/engine/src/frames.rs`). Every call that can wait or compute for long releases the interpreter
+`rust/engine/src/frames/`). Every call that can wait or compute for long releases the interpreter
 lock. Keys given to it are copied once into memory that Rust wipes.
 """
 

@@ -1,6 +1,7 @@
 """What every data plane promises to the host."""
 
 from collections.abc import Callable
+from typing import get_args
 
 import msgspec
 import pytest
@@ -8,6 +9,7 @@ import pytest
 from isthmus.backends.interface import DataPlane, PlaneRefused
 from isthmus.backends.specs import (
     EndpointSpec,
+    OnNoSa,
     PolicySpec,
     PortSpec,
     RangeSpec,
@@ -169,6 +171,87 @@ def test_what_is_unknown_is_refused(run: Run) -> None:
         with pytest.raises(PlaneRefused):
             await plane.set_policies((POLICY, msgspec.structs.replace(OTHER, id=7)))
         assert [p.id for p in await plane.policies()] == [7, 8]
+
+    run(test)
+
+
+@pytest.mark.parametrize("count", [2_000, 10_000])
+def test_an_spd_of_any_size_is_set_as_one(run: Run, count: int) -> None:
+    many = tuple(
+        msgspec.structs.replace(POLICY, id=n, name=f"office/net{n}") for n in range(1, count + 1)
+    )
+
+    async def test(plane: DataPlane) -> None:
+        await ready(plane)
+        await plane.set_policies(many)
+        assert [p.id for p in await plane.policies()] == [p.id for p in many]
+        with pytest.raises(PlaneRefused):
+            await plane.set_policies((*many, many[0]))
+        assert len(await plane.policies()) == count
+        await plane.arm_policy(count, "drop")
+        await plane.set_policies((POLICY,))
+        assert [p.id for p in await plane.policies()] == [7]
+
+    run(test)
+
+
+def test_one_policy_is_armed_alone(run: Run) -> None:
+    async def test(plane: DataPlane) -> None:
+        await ready(plane)
+        for on_no_sa in get_args(OnNoSa):
+            await plane.arm_policy(7, on_no_sa)
+        with pytest.raises(PlaneRefused):
+            await plane.arm_policy(99, "hold")
+
+    run(test)
+
+
+def test_silence_is_measured_while_there_is_an_sa(run: Run) -> None:
+    async def test(plane: DataPlane) -> None:
+        await ready(plane)
+        assert [p.idle_for_ms for p in await plane.policies()] == [None, None]
+        await plane.install_sa(INBOUND)
+        silent, other = [p.idle_for_ms for p in await plane.policies()]
+        assert silent is not None and 0 <= silent < 60_000 and other is None
+        await plane.remove_sa("in", INBOUND.spi)
+        assert (await plane.policies())[0].idle_for_ms is None
+
+    run(test)
+
+
+def test_a_carrier_is_given_and_taken(run: Run) -> None:
+    async def test(plane: DataPlane) -> None:
+        await ready(plane)
+        await plane.set_carrier(1, False)
+        await plane.set_carrier(1, True)
+        with pytest.raises(PlaneRefused):
+            await plane.set_carrier(99, True)
+
+    run(test)
+
+
+def test_two_peers_may_choose_one_spi(run: Run) -> None:
+    async def test(plane: DataPlane) -> None:
+        await ready(plane)
+        twin = msgspec.structs.replace(OUTBOUND, policy=8, name="office/other")
+        await plane.install_sa(OUTBOUND)
+        await plane.install_sa(twin)
+        with pytest.raises(PlaneRefused):
+            await plane.install_sa(twin)
+        with pytest.raises(PlaneRefused):
+            await plane.update_sa("out", OUTBOUND.spi, standby=True)
+        with pytest.raises(PlaneRefused):
+            await plane.remove_sa("out", OUTBOUND.spi)
+        with pytest.raises(PlaneRefused):
+            await plane.remove_sa("out", OUTBOUND.spi, policy=9)
+        await plane.update_sa("out", OUTBOUND.spi, standby=True, policy=8)
+        assert {s.policy: s.standby for s in await plane.sas()} == {7: False, 8: True}
+        await plane.remove_sa("out", OUTBOUND.spi, policy=7)
+        assert [s.policy for s in await plane.sas()] == [8]
+        await plane.install_sa(INBOUND)
+        with pytest.raises(PlaneRefused):
+            await plane.remove_sa("in", INBOUND.spi, policy=8)
+        await plane.remove_sa("in", INBOUND.spi, policy=7)
 
     run(test)
 

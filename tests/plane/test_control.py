@@ -5,13 +5,14 @@ import os
 import signal
 import socket
 import stat
+import sys
 import time
 from pathlib import Path
 
 import msgspec
 import pytest
-from tests.plane.client import PlaneClient, Refused, endpoint
-from tests.plane.support import Pair, mirrored, outbound_sa
+from tests.plane.client import PlaneClient, Refused, endpoint, ts
+from tests.plane.support import Pair, mirrored, outbound_sa, policy
 
 pytestmark = pytest.mark.root
 
@@ -78,7 +79,11 @@ def test_packets_go_on_when_the_client_is_killed_and_the_next_one_finds_everythi
     root = str(Path(__file__).parents[2])
     # In the root namespace: the control socket is a file.
     client = pair.left.popen(
-        "python", "-c", CLIENT_TO_KILL, pair.left.socket_path, env=os.environ | {"PYTHONPATH": root}
+        sys.executable,
+        "-c",
+        CLIENT_TO_KILL,
+        pair.left.socket_path,
+        env=os.environ | {"PYTHONPATH": root},
     )
     assert client.stdout is not None and client.stdout.readline() == "connected\n"
     ping = pair.left.popen("ping", "-c", "300", "-i", "0.005", "-W", "2", pair.right.inner_v4)
@@ -151,6 +156,59 @@ def test_commands_that_cannot_be_are_refused_with_a_sentence(pair: Pair) -> None
         with pytest.raises(Refused, match=text):
             client.ask(kind, **fields)
     assert len(client.query("sas")) == 2
+
+
+def test_half_an_spd_is_never_in_force(pair: Pair) -> None:
+    ask = pair.left.client.ask
+
+    def part(number: int, first: int, more: bool) -> None:
+        policies = [policy(pair.left, pair.right, id=n) for n in range(first, first + 3)]
+        ask("set_policies", policies=policies, part=number, more=more)
+
+    def in_force() -> list[int]:
+        return [p["id"] for p in pair.left.client.query("policies")]
+
+    part(0, 1, more=True)
+    part(1, 4, more=True)
+    assert in_force() == []
+    part(2, 7, more=False)
+    whole = list(range(1, 10))
+    assert in_force() == whole
+    # A part that never came, one that was refused, and a client that died in between.
+    part(0, 20, more=True)
+    with pytest.raises(Refused, match="missing"):
+        part(2, 23, more=False)
+    with pytest.raises(Refused, match="missing"):
+        part(1, 23, more=False)
+    part(0, 20, more=True)
+    with pytest.raises(Refused, match="address"):
+        bad = policy(pair.left, pair.right, id=9)
+        bad["selectors"] = {"local": [ts("nowhere", "nowhere")], "remote": []}
+        ask("set_policies", policies=[bad], part=1, more=True)
+    with pytest.raises(Refused, match="missing"):
+        part(2, 23, more=False)
+    part(0, 20, more=True)
+    pair.left.client.close()
+    pair.left.client = pair.left.connect()
+    ask = pair.left.client.ask
+    with pytest.raises(Refused, match="missing"):
+        part(1, 23, more=False)
+    assert in_force() == whole
+
+
+def test_a_device_has_the_carrier_that_was_asked_for(pair: Pair) -> None:
+    pair.left.attach()
+
+    def flags() -> str:
+        return pair.left.sh("ip", "-o", "link", "show", "tun0")
+
+    assert "NO-CARRIER" not in flags()
+    pair.left.client.ask("set_carrier", interface=1, up=False)
+    assert "NO-CARRIER" in flags()
+    pair.left.client.ask("set_carrier", interface=1, up=True)
+    assert "NO-CARRIER" not in flags()
+    with pytest.raises(Refused, match="no interface"):
+        pair.left.client.ask("set_carrier", interface=2, up=True)
 
 
 def test_listen_is_idempotent_and_closes_what_is_not_named(pair: Pair) -> None:

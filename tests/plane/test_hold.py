@@ -3,6 +3,7 @@
 import time
 
 import pytest
+from tests.plane.client import Refused
 from tests.plane.support import Pair, Site, mirrored, outbound_sa
 
 pytestmark = pytest.mark.root
@@ -114,6 +115,43 @@ def test_held_packets_survive_new_policies_and_go_with_their_own(pair: Pair) -> 
     assert pair.left.client.query("policies")[0]["held_packets"] == held >= 5
     pair.left.client.ask("set_policies", policies=[])
     assert pair.left.client.counters()["drop_hold_flushed"] == held
+
+
+@pytest.mark.parametrize("how", ["arm_policy", "set_policies"])
+def test_packets_that_wait_quietly_ask_as_soon_as_they_may(pair: Pair, how: str) -> None:
+    prepare(pair, on_no_sa="hold_quiet")
+    send(pair.left, pair.right, 0, 5)
+    held = held_packets(pair, 5)
+    for on_no_sa in ("drop", "hold_quiet"):
+        pair.left.client.ask("arm_policy", policy=1, on_no_sa=on_no_sa)
+    assert not pair.left.client.drain_notices()
+    if how == "arm_policy":
+        pair.left.client.ask("arm_policy", policy=1, on_no_sa="hold")
+    else:
+        pair.policies(on_no_sa="hold")
+    assert pair.left.client.wait_notice("packet_wanted", timeout_s=2.0)["held"] == held
+    assert pair.left.client.counters()["drop_no_sa_outbound"] == 0
+    with pytest.raises(Refused, match="no policy"):
+        pair.left.client.ask("arm_policy", policy=2, on_no_sa="hold")
+
+
+def held_packets(pair: Pair, least: int) -> int:
+    """How many packets the left side holds, once there are so many."""
+    end = time.monotonic() + 5.0
+    while (held := pair.left.client.query("policies")[0]["held_packets"]) < least:
+        if time.monotonic() > end:
+            raise TimeoutError(f"only {held} packets are held")
+        time.sleep(0.01)
+    return int(held)
+
+
+def test_a_rule_armed_to_drop_holds_no_more(pair: Pair) -> None:
+    prepare(pair)
+    pair.left.client.ask("arm_policy", policy=1, on_no_sa="drop")
+    send(pair.left, pair.right, 0, 5)
+    time.sleep(0.2)
+    assert pair.left.client.counters()["drop_no_sa_outbound"] >= 5
+    assert pair.left.client.query("policies")[0]["held_packets"] == 0
 
 
 def test_a_new_client_hears_again_what_is_wanted(pair: Pair) -> None:

@@ -15,6 +15,7 @@ from isthmus.backends.specs import (
     EndpointSpec,
     InterfaceState,
     LimitsSpec,
+    OnNoSa,
     PolicySpec,
     PolicyState,
     PortSpec,
@@ -72,10 +73,20 @@ class SetCarrier(Frame, frozen=True, tag="set_carrier"):
 
 
 class SetPolicies(Frame, frozen=True, tag="set_policies"):
-    """The whole SPD."""
+    """The whole SPD, or part number `part` of it; the one without `more` puts all in force."""
 
     ticket: int
     policies: tuple[PolicySpec, ...]
+    more: bool = False
+    part: int = 0
+
+
+class ArmPolicyFrame(Frame, frozen=True, tag="arm_policy"):
+    """Change how one policy treats packets without an SA."""
+
+    ticket: int
+    policy: int
+    on_no_sa: OnNoSa
 
 
 class InstallSaFrame(Frame, frozen=True, tag="install_sa"):
@@ -103,6 +114,7 @@ class UpdateSaFrame(Frame, frozen=True, tag="update_sa"):
     remote: EndpointSpec | None = None
     encap: bool | None = None
     limits: LimitsSpec | None = None
+    policy: int | None = None
 
 
 class RemoveSaFrame(Frame, frozen=True, tag="remove_sa"):
@@ -111,6 +123,7 @@ class RemoveSaFrame(Frame, frozen=True, tag="remove_sa"):
     ticket: int
     direction: Direction
     spi: int
+    policy: int | None = None
 
 
 class Flush(Frame, frozen=True, tag="flush"):
@@ -158,6 +171,7 @@ Command = (
     | DetachInterface
     | SetCarrier
     | SetPolicies
+    | ArmPolicyFrame
     | InstallSaFrame
     | ExpectSaFrame
     | UpdateSaFrame
@@ -258,6 +272,14 @@ class LifetimeNotice(Frame, frozen=True, tag="lifetime"):
     spi: int
     which: str
     unit: str
+    policy: int
+
+
+class IdleNotice(Frame, frozen=True, tag="idle"):
+    """No packet has passed by the SAs of a policy, in either direction, for its idle time."""
+
+    policy: int
+    idle_ms: int
 
 
 class PeerMovedNotice(Frame, frozen=True, tag="peer_moved"):
@@ -297,6 +319,7 @@ Notice = (
     DatagramIn
     | PacketWantedNotice
     | LifetimeNotice
+    | IdleNotice
     | PeerMovedNotice
     | FirstPacketNotice
     | UnknownSpiNotice

@@ -14,6 +14,7 @@ from isthmus.backends.specs import (
     EndpointSpec,
     InterfaceState,
     LimitsSpec,
+    OnNoSa,
     PolicySpec,
     PolicyState,
     PortSpec,
@@ -52,7 +53,11 @@ class DataPlane(Protocol):
         """Give a TUN device carrier, or take it; it has carrier when it is attached."""
 
     def set_policies(self, policies: Sequence[PolicySpec]) -> Awaitable[None]:
-        """Replace the SPD. Policies that stay keep their held packets."""
+        """Replace the SPD, whatever its size, as one change. Policies that stay keep their held
+        packets; one that begins to say "hold" while it has some asks for an SA at once."""
+
+    def arm_policy(self, policy: int, on_no_sa: OnNoSa) -> Awaitable[None]:
+        """Change how one policy treats packets without an SA, as `set_policies` would."""
 
     def install_sa(self, sa: SaSpec) -> Awaitable[None]:
         """Install one direction of a Child SA; refused when the SPI is taken."""
@@ -71,11 +76,15 @@ class DataPlane(Protocol):
         remote: EndpointSpec | None = None,
         encap: bool | None = None,
         limits: LimitsSpec | None = None,
+        policy: int | None = None,
     ) -> Awaitable[None]:
-        """Change an SA; refused when it is unknown."""
+        """Change an SA; refused when it is unknown. Peers choose outbound SPIs, so two policies
+        may have the same: then `policy` must say which is meant."""
 
-    def remove_sa(self, direction: Direction, spi: int) -> Awaitable[None]:
-        """Forget an SA and wipe its key; refused when it is unknown."""
+    def remove_sa(
+        self, direction: Direction, spi: int, policy: int | None = None
+    ) -> Awaitable[None]:
+        """Forget an SA and wipe its key; refused when it is unknown. `policy` as above."""
 
     def flush(self) -> Awaitable[None]:
         """Forget all SAs and held packets; policies stay."""

@@ -19,6 +19,7 @@ from isthmus.backends.specs import (
     EndpointSpec,
     InterfaceState,
     LimitsSpec,
+    OnNoSa,
     PolicySpec,
     PolicyState,
     PortSpec,
@@ -34,6 +35,8 @@ class _Policy:
     spec: PolicySpec
     held: list[bytes] = field(default_factory=list)
     matched: int = 0
+    wanted: PacketWantedNotice | None = None
+    """For the packet that came last."""
 
 
 class SimulatedPlane:
@@ -41,7 +44,7 @@ class SimulatedPlane:
 
     def __init__(self, on_notice: NoticeHandler) -> None:
         self._on_notice = on_notice
-        self._sas: dict[tuple[str, int], SaSpec] = {}
+        self._sas: list[SaSpec] = []
         self._policies: dict[int, _Policy] = {}
         self._interfaces: dict[int, InterfaceState] = {}
         self._counters: Counter[str] = Counter()
@@ -83,15 +86,24 @@ class SimulatedPlane:
         self._policies = {}
         for spec in policies:
             kept = old.get(spec.id)
-            self._policies[spec.id] = _Policy(
-                spec, kept.held if kept else [], kept.matched if kept else 0
-            )
+            if kept is None:
+                self._policies[spec.id] = _Policy(spec)
+            else:
+                self._policies[spec.id] = kept
+                self._change(kept, spec)
+        return _done(None)
+
+    def arm_policy(self, policy: int, on_no_sa: OnNoSa) -> Awaitable[None]:
+        entry = self._policies.get(policy)
+        if entry is None:
+            return _refused(f"policy {policy} is unknown")
+        self._change(entry, msgspec.structs.replace(entry.spec, on_no_sa=on_no_sa))
         return _done(None)
 
     def install_sa(self, sa: SaSpec) -> Awaitable[None]:
-        if (sa.direction, sa.spi) in self._sas:
+        if self._find(sa.direction, sa.spi, sa.policy if sa.direction == "out" else None):
             return _refused(f"SPI 0x{sa.spi:08x} is taken")
-        self._sas[sa.direction, sa.spi] = sa
+        self._sas.append(sa)
         if sa.direction == "in":
             self.expected.discard(sa.spi)
         policy = self._policies.get(sa.policy)
@@ -101,7 +113,7 @@ class SimulatedPlane:
         return _done(None)
 
     def expect_sa(self, spi: int) -> Awaitable[None]:
-        if ("in", spi) in self._sas:
+        if self._find("in", spi, None):
             return _refused(f"SPI 0x{spi:08x} is taken")
         self.expected.add(spi)
         return _done(None)
@@ -116,11 +128,13 @@ class SimulatedPlane:
         remote: EndpointSpec | None = None,
         encap: bool | None = None,
         limits: LimitsSpec | None = None,
+        policy: int | None = None,
     ) -> Awaitable[None]:
-        old = self._sas.get((direction, spi))
-        if old is None:
-            return _refused(f"SPI 0x{spi:08x} is unknown")
-        self._sas[direction, spi] = msgspec.structs.replace(
+        found = self._find(direction, spi, policy)
+        if len(found) != 1:
+            return _refused(f"SPI 0x{spi:08x} is {'ambiguous' if found else 'unknown'}")
+        old = self._sas[found[0]]
+        self._sas[found[0]] = msgspec.structs.replace(
             old,
             standby=old.standby if standby is None else standby,
             local=local or old.local,
@@ -130,22 +144,27 @@ class SimulatedPlane:
         )
         return _done(None)
 
-    def remove_sa(self, direction: Direction, spi: int) -> Awaitable[None]:
+    def remove_sa(
+        self, direction: Direction, spi: int, policy: int | None = None
+    ) -> Awaitable[None]:
         if direction == "in" and spi in self.expected:
             self.expected.remove(spi)
             return _done(None)
-        if self._sas.pop((direction, spi), None) is None:
-            return _refused(f"SPI 0x{spi:08x} is unknown")
+        found = self._find(direction, spi, policy)
+        if len(found) != 1:
+            return _refused(f"SPI 0x{spi:08x} is {'ambiguous' if found else 'unknown'}")
+        del self._sas[found[0]]
         return _done(None)
 
     def flush(self) -> Awaitable[None]:
         self._sas.clear()
+        self.expected.clear()
         for policy in self._policies.values():
             policy.held.clear()
         return _done(None)
 
     def sas(self) -> Awaitable[tuple[SaState, ...]]:
-        return _done(tuple(_state(sa) for sa in self._sas.values()))
+        return _done(tuple(map(_state, self._sas)))
 
     def policies(self) -> Awaitable[tuple[PolicyState, ...]]:
         return _done(tuple(self._policy_state(p) for p in self._policies.values()))
@@ -179,7 +198,8 @@ class SimulatedPlane:
         """A packet matched a policy: it leaves, waits with a notice, waits, or is dropped."""
         entry = self._policies[policy]
         entry.matched += 1
-        if any(sa.direction == "out" and sa.policy == policy for sa in self._sas.values()):
+        entry.wanted = wanted
+        if any(sa.direction == "out" and sa.policy == policy for sa in self._sas):
             self.released.append(octets)
         elif entry.spec.on_no_sa == "drop" or len(entry.held) >= entry.spec.hold_packets_max:
             self._counters["drop_no_sa_outbound"] += 1
@@ -190,7 +210,21 @@ class SimulatedPlane:
 
     def installed(self, direction: Direction, spi: int) -> SaSpec | None:
         """An SA as it was installed, keys and all."""
-        return self._sas.get((direction, spi))
+        return next((self._sas[at] for at in self._find(direction, spi, None)), None)
+
+    def _find(self, direction: Direction, spi: int, policy: int | None) -> list[int]:
+        """Where such SAs are; two peers may have chosen the same outbound SPI."""
+        return [
+            at
+            for at, sa in enumerate(self._sas)
+            if (sa.direction, sa.spi) == (direction, spi) and policy in (None, sa.policy)
+        ]
+
+    def _change(self, policy: _Policy, spec: PolicySpec) -> None:
+        asks = spec.on_no_sa == "hold" != policy.spec.on_no_sa
+        policy.spec = spec
+        if asks and policy.held and policy.wanted is not None:
+            self._on_notice(policy.wanted)
 
     def _policy_state(self, policy: _Policy) -> PolicyState:
         spec = policy.spec
@@ -204,10 +238,10 @@ class SimulatedPlane:
             matched_packets=policy.matched,
             selectors=spec.selectors,
             outbound_spis=tuple(
-                sa.spi
-                for sa in self._sas.values()
-                if sa.direction == "out" and sa.policy == spec.id
+                sa.spi for sa in self._sas if sa.direction == "out" and sa.policy == spec.id
             ),
+            # Nothing takes time here.
+            idle_for_ms=0 if any(sa.policy == spec.id for sa in self._sas) else None,
         )
 
 

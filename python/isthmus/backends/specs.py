@@ -59,6 +59,7 @@ class PolicySpec(msgspec.Struct, frozen=True):
     hold_age_ms: int = 10_000
     on_no_sa: OnNoSa = "hold"
     clamp_mss: bool = True
+    idle_ms: int | None = None
 
 
 class SaSpec(msgspec.Struct, frozen=True):
@@ -133,6 +134,8 @@ class PolicyState(msgspec.Struct, frozen=True):
     matched_packets: int
     selectors: SelectorsSpec
     outbound_spis: tuple[int, ...]
+    idle_for_ms: int | None = None
+    """Since its last packet in either direction, or its first SA; None: it has no SA."""
 
 
 class InterfaceState(msgspec.Struct, frozen=True):

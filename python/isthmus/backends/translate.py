@@ -114,6 +114,7 @@ def policy_spec(number: int, tunnel: str, rule: ChildPolicy, interface: int) -> 
         hold_age_ms=round(rule.hold.age_max_s * 1000),
         on_no_sa="hold_quiet" if rule.start is Start.LISTEN else "hold",
         clamp_mss=rule.clamp_mss,
+        idle_ms=None if rule.idle_s is None else round(rule.idle_s * 1000),
     )
 
 

@@ -8,6 +8,7 @@ import asyncio
 import socket
 from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import partial
 from typing import TypeVar, cast
 
 import msgspec
@@ -15,6 +16,7 @@ import msgspec
 from isthmus.backends.frames import (
     FRAME_MAX,
     PROTOCOL_VERSION,
+    ArmPolicyFrame,
     AttachInterface,
     Counters,
     DatagramOut,
@@ -49,6 +51,7 @@ from isthmus.backends.specs import (
     EndpointSpec,
     InterfaceState,
     LimitsSpec,
+    OnNoSa,
     PolicySpec,
     PolicyState,
     PortSpec,
@@ -63,6 +66,8 @@ READS_PER_WAKE_UP = 32
 BUFFER_OCTETS = 4 * 1024 * 1024
 """Asked of the kernel for each direction; it may give less."""
 REPLY_TIMEOUT_S = 5.0
+PART_OCTETS = 65_536
+"""Of policies in one frame; half of what a frame may have."""
 
 T = TypeVar("T")
 
@@ -152,7 +157,17 @@ class UserspacePlane:
         return self._do(lambda ticket: SetCarrier(ticket, interface, up))
 
     def set_policies(self, policies: Sequence[PolicySpec]) -> Awaitable[None]:
-        return self._do(lambda ticket: SetPolicies(ticket, tuple(policies)))
+        parts = _parts(policies)
+        last = len(parts) - 1
+        outcomes = [
+            # One after the other, so the plane has them in their order.
+            self._do(partial(_set_policies, part, number < last, number))
+            for number, part in enumerate(parts)
+        ]
+        return outcomes[0] if last == 0 else _joined(outcomes)
+
+    def arm_policy(self, policy: int, on_no_sa: OnNoSa) -> Awaitable[None]:
+        return self._do(lambda ticket: ArmPolicyFrame(ticket, policy, on_no_sa))
 
     def install_sa(self, sa: SaSpec) -> Awaitable[None]:
         return self._do(lambda ticket: InstallSaFrame(ticket, sa))
@@ -170,15 +185,18 @@ class UserspacePlane:
         remote: EndpointSpec | None = None,
         encap: bool | None = None,
         limits: LimitsSpec | None = None,
+        policy: int | None = None,
     ) -> Awaitable[None]:
         return self._do(
             lambda ticket: UpdateSaFrame(
-                ticket, direction, spi, standby, local, remote, encap, limits
+                ticket, direction, spi, standby, local, remote, encap, limits, policy
             )
         )
 
-    def remove_sa(self, direction: Direction, spi: int) -> Awaitable[None]:
-        return self._do(lambda ticket: RemoveSaFrame(ticket, direction, spi))
+    def remove_sa(
+        self, direction: Direction, spi: int, policy: int | None = None
+    ) -> Awaitable[None]:
+        return self._do(lambda ticket: RemoveSaFrame(ticket, direction, spi, policy))
 
     def flush(self) -> Awaitable[None]:
         return self._do(Flush)
@@ -212,7 +230,7 @@ class UserspacePlane:
         elif not self._write(DatagramOut(local, remote, octets)):
             self.losses["datagram_queue_full"] += 1
 
-    def _do(self, frame: Callable[[int], Frame]) -> Awaitable[None]:
+    def _do(self, frame: Callable[[int], Frame]) -> "asyncio.Future[None]":
         # Begun here and not in a coroutine: the frame leaves now even if nobody awaits it yet.
         return _expect(self._start(frame), Done)
 
@@ -363,6 +381,43 @@ class UserspacePlane:
         self._queue.clear()
         for ticket in tuple(self._pending):
             self._finish(ticket, PlaneLost(reason))
+
+
+def _set_policies(
+    policies: tuple[PolicySpec, ...], more: bool, part: int, ticket: int
+) -> SetPolicies:
+    return SetPolicies(ticket, policies, more, part)
+
+
+def _parts(policies: Sequence[PolicySpec]) -> list[tuple[PolicySpec, ...]]:
+    """The policies cut so that each part fits a frame; at least one part, perhaps empty."""
+    parts: list[list[PolicySpec]] = [[]]
+    filled = 0
+    for policy in policies:
+        octets = len(encoder.encode(policy))
+        if parts[-1] and filled + octets > PART_OCTETS:
+            parts.append([])
+            filled = 0
+        parts[-1].append(policy)
+        filled += octets
+    return [tuple(part) for part in parts]
+
+
+def _joined(outcomes: "Sequence[asyncio.Future[None]]") -> "asyncio.Future[None]":
+    """Done when all are; the first error of any."""
+    joined: asyncio.Future[None] = outcomes[0].get_loop().create_future()
+
+    def finish(all_of_them: "asyncio.Future[list[None]]") -> None:
+        if joined.done():
+            return
+        error = all_of_them.exception()
+        if error is not None:
+            joined.set_exception(error)
+        else:
+            joined.set_result(None)
+
+    asyncio.gather(*outcomes).add_done_callback(finish)
+    return joined
 
 
 def _expect(reply: "asyncio.Future[object]", kind: type[Done]) -> "asyncio.Future[None]":

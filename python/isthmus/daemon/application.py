@@ -31,8 +31,6 @@ from isthmus.daemon.channel import (
 )
 from isthmus.daemon.control import HostControl
 from isthmus.daemon.host import Engine, Host
-from isthmus.daemon.idle import PERIOD_MAX_S as IDLE_PERIOD_MAX_S
-from isthmus.daemon.idle import IdleWatch
 from isthmus.daemon.labkeys import LabKeys
 from isthmus.daemon.link import PlaneLink
 from isthmus.daemon.network_plan import plan
@@ -86,7 +84,6 @@ class Application:
         self._applied: asyncio.Queue[Applied] = asyncio.Queue()
         self._stop = asyncio.Event()
         self._hang_up = asyncio.Event()
-        self._silence = IdleWatch(asked.configuration)
 
     async def run(self) -> int:
         """Until the supervisor says stop, or something makes it senseless to go on. Returns the
@@ -109,7 +106,6 @@ class Application:
             link.run(),
             self._serve(link, server, host),
             self._heartbeat(host, link.ready),
-            self._watch_silence(host, performer),
             self._reload_when_told(link, reloader),
         )
         tasks = [asyncio.create_task(work) for work in works]
@@ -147,7 +143,6 @@ class Application:
             await link.reconfigure(
                 configuration, wanted.credentials, plan(configuration), ports(configuration.listen)
             )
-            self._silence = self._silence.renewed(configuration)
             self._say_what_is_unusual(configuration)
 
         def read() -> Terms:
@@ -208,21 +203,6 @@ class Application:
             host.counters["ike_loop_latest_us"] = max(host.counters["ike_loop_latest_us"], late_us)
             expected = time.monotonic() + HEARTBEAT_S
             await asyncio.sleep(HEARTBEAT_S)
-
-    async def _watch_silence(self, host: Host, performer: Performer) -> None:
-        """Tell the engine of rules whose traffic has ended."""
-        while True:
-            period_s = self._silence.period_s
-            await asyncio.sleep(IDLE_PERIOD_MAX_S if period_s is None else period_s)
-            if performer.plane is None or self._silence.period_s is None:
-                continue
-            try:
-                sas = await performer.plane.sas()
-            except LocalFault:
-                # The plane is on its way out; whoever owns the connection says so.
-                continue
-            for idle in self._silence.look(sas, host.now):
-                host.feed(idle)
 
     async def _apply_network(self, wish: NetworkWish) -> None:
         """Raises LocalFault when the supervisor cannot or does not do it."""

@@ -14,6 +14,7 @@ from typing import Protocol
 from isthmus.backends.frames import (
     DatagramIn,
     FirstPacketNotice,
+    IdleNotice,
     LifetimeNotice,
     Notice,
     NoticesLost,
@@ -25,6 +26,7 @@ from isthmus.backends.frames import (
 from isthmus.backends.translate import endpoint_from
 from isthmus.daemon.alarm import Alarm
 from isthmus.daemon.perform import Performer
+from isthmus.daemon.rules import RuleName
 from isthmus.ike.core.effects import Effect
 from isthmus.ike.core.events import (
     DatagramReceived,
@@ -35,6 +37,7 @@ from isthmus.ike.core.events import (
     PacketSummary,
     PacketWanted,
     PeerMoved,
+    RuleIdle,
 )
 from isthmus.ike.core.records import Happening, remote_detail
 from isthmus.ike.core.views import TunnelView
@@ -125,6 +128,8 @@ class Host:
             case LifetimeNotice(direction, spi, which, unit):
                 hard = which == "hard"
                 self.feed(LifetimeReached(Spi(spi), direction == "in", hard, unit))
+            case IdleNotice(policy):
+                self._idle(policy)
             case PeerMovedNotice(spi, remote):
                 self.feed(PeerMoved(Spi(spi), endpoint_from(remote)))
             case FirstPacketNotice(spi):
@@ -161,12 +166,23 @@ class Host:
                     )
                 )
 
-    def _packet_wanted(self, notice: PacketWantedNotice) -> None:
+    def _rule(self, policy: int) -> RuleName | None:
+        """The rule of a number of the plane; None when it was taken out of the configuration."""
         assert self._performer is not None
         rules = self._performer.rules
-        name = rules.name(notice.policy) if rules is not None else None
+        name = rules.name(policy) if rules is not None else None
         if name is None:
-            self.counters["ike_packet_of_unknown_rule"] += 1
+            self.counters["ike_notices_of_unknown_rules"] += 1
+        return name
+
+    def _idle(self, policy: int) -> None:
+        name = self._rule(policy)
+        if name is not None:
+            self.feed(RuleIdle(name.tunnel, name.rule))
+
+    def _packet_wanted(self, notice: PacketWantedNotice) -> None:
+        name = self._rule(notice.policy)
+        if name is None:
             return
         packet = PacketSummary(
             notice.source,

@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 from typing import assert_never
 
 from isthmus.backends.interface import DataPlane, PlaneLost
+from isthmus.backends.specs import OnNoSa
 from isthmus.backends.translate import direction, endpoint_spec, limits_spec, sa_spec
 from isthmus.daemon.carrier import Carriers
 from isthmus.daemon.labkeys import LabKeys
@@ -31,6 +32,10 @@ from isthmus.values.spi import Spi
 
 EXPECTED_MAX = 1024
 """Announced SPIs without an SA that are remembered; the plane forgets them by itself."""
+
+ARMED_SINGLY_MAX = 64
+"""Rules whose arming changes at once; for more the plane is handed the whole list, in few frames
+instead of one for each."""
 
 
 class Performer:
@@ -66,7 +71,7 @@ class Performer:
 
     def perform(self, effects: tuple[Effect, ...]) -> None:
         """All of them, in order. Returns before the plane has answered."""
-        armed = False
+        armed: dict[int, OnNoSa] = {}
         for effect in effects:
             match effect:
                 case SendDatagram():
@@ -80,7 +85,7 @@ class Performer:
                 case RemoveSa(spi, inbound):
                     self.discard(spi, inbound)
                 case ArmPolicy():
-                    armed |= self._arm(effect)
+                    self._arm(effect, armed)
                 case SetCarrier(tunnel, up):
                     self.carriers.wish(tunnel, up)
                 case Keepalive():
@@ -91,9 +96,7 @@ class Performer:
                     self._record(happening)
                 case _:
                     assert_never(effect)
-        # Once for all of them: each change hands the plane the whole list of policies.
-        if armed and self.plane is not None and self.rules is not None:
-            self._watch(self.plane.set_policies(self.rules.policies()), "set_policies")
+        self._tell_armed(armed)
 
     def _send(self, effect: SendDatagram) -> None:
         if self.plane is None:
@@ -165,13 +168,26 @@ class Performer:
         if self.plane is not None:
             _leave(self.plane.expect_sa(spi))
 
-    def _arm(self, effect: ArmPolicy) -> bool:
+    def _arm(self, effect: ArmPolicy, armed: dict[int, OnNoSa]) -> None:
         match effect.on_no_sa:
             case "hold" | "hold_quiet" | "drop":
                 rules = self.rules
-                return rules is not None and rules.arm(effect.tunnel, effect.rule, effect.on_no_sa)
+                number = rules.number(effect.tunnel, effect.rule) if rules is not None else None
+                if rules is None or number is None:
+                    return
+                if rules.arm(effect.tunnel, effect.rule, effect.on_no_sa):
+                    armed[number] = effect.on_no_sa
             case _:
                 raise ValueError(f"{effect.on_no_sa!r} is no way to treat packets")
+
+    def _tell_armed(self, armed: dict[int, OnNoSa]) -> None:
+        if self.plane is None or self.rules is None:
+            return
+        if len(armed) > ARMED_SINGLY_MAX:
+            self._watch(self.plane.set_policies(self.rules.policies()), "set_policies")
+            return
+        for number, on_no_sa in armed.items():
+            self._watch(self.plane.arm_policy(number, on_no_sa), "arm_policy")
 
     def _keepalive(self, effect: Keepalive) -> None:
         if self.plane is not None:

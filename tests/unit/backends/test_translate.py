@@ -130,6 +130,9 @@ def test_a_rule_becomes_a_policy() -> None:
     assert (spec.hold_packets_max, spec.hold_octets_max, spec.hold_age_ms) == (3, 4, 500)
     assert (spec.on_no_sa, spec.clamp_mss) == ("hold_quiet", False)
     assert spec.selectors.local == range_specs(LOCAL)
+    assert spec.idle_ms is None
+    silent = policy_spec(5, "office", ChildPolicy("net", LOCAL, REMOTE, (), idle_s=1.5), 2)
+    assert silent.idle_ms == 1500
 
 
 def test_an_unknown_df_rule_is_refused() -> None:

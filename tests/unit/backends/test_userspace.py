@@ -215,16 +215,53 @@ def test_no_answer_in_time_is_a_loss(monkeypatch: pytest.MonkeyPatch) -> None:
     play(scene)
 
 
+def policies(count: int, ranges: int = 1) -> tuple[PolicySpec, ...]:
+    """So many policies, each with so many ranges."""
+    selectors = SelectorsSpec((RangeSpec("10.0.0.0", "10.0.0.1"),) * ranges, ())
+    return tuple(PolicySpec(n, "office/" + "x" * 20, 1, "protect", selectors) for n in range(count))
+
+
+def test_policies_beyond_a_frame_go_in_parts() -> None:
+    many = policies(2000)
+    assert len(encoder.encode(SetPolicies(1, many))) > FRAME_MAX
+
+    async def scene(played: Played) -> None:
+        outcome = asyncio.ensure_future(played.plane.set_policies(many))
+        parts: list[SetPolicies] = []
+        while not parts or parts[-1].more:
+            part = played.heard()
+            assert isinstance(part, SetPolicies)
+            parts.append(part)
+            await settle()
+        assert [part.part for part in parts] == list(range(len(parts))) and len(parts) > 2
+        assert tuple(policy for part in parts for policy in part.policies) == many
+        for part in parts[:-1]:
+            played.says(Done(part.ticket))
+        await settle()
+        assert not outcome.done()
+        played.says(Done(parts[-1].ticket))
+        await outcome
+
+    play(scene)
+
+
+def test_a_refused_part_refuses_the_whole() -> None:
+    async def scene(played: Played) -> None:
+        outcome = asyncio.ensure_future(played.plane.set_policies(policies(400)))
+        played.says(Done(1), Refused(2, "a part of the policies is missing"))
+        with pytest.raises(PlaneRefused, match="missing"):
+            await outcome
+
+    play(scene)
+
+
 def test_a_frame_too_large_is_refused_here() -> None:
-    selectors = SelectorsSpec((RangeSpec("10.0.0.0", "10.0.0.1"),) * 40, ())
-    policies = tuple(
-        PolicySpec(n, "office/" + "x" * 20, 1, "protect", selectors) for n in range(100)
-    )
-    assert len(encoder.encode(SetPolicies(1, policies))) > FRAME_MAX
+    (large,) = policies(1, ranges=4000)
+    assert len(encoder.encode(SetPolicies(1, (large,)))) > FRAME_MAX
 
     async def scene(played: Played) -> None:
         with pytest.raises(PlaneRefused, match="larger than"):
-            await played.plane.set_policies(policies)
+            await played.plane.set_policies((large,))
         played.says(Done(2))
         await played.plane.flush()
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from isthmus.backends.frames import (
     FRAME_MAX,
+    ArmPolicyFrame,
     AttachInterface,
     Command,
     Counters,
@@ -114,11 +115,13 @@ class PlayedPlane:
                 await inner.set_carrier(number, up)
             case SetPolicies(_, policies):
                 await inner.set_policies(policies)
+            case ArmPolicyFrame(_, policy, on_no_sa):
+                await inner.arm_policy(policy, on_no_sa)
             case InstallSaFrame(_, sa):
                 await inner.install_sa(sa)
             case ExpectSaFrame(_, spi):
                 await inner.expect_sa(spi)
-            case UpdateSaFrame(_, direction, spi, standby, local, remote, encap, limits):
+            case UpdateSaFrame(_, direction, spi, standby, local, remote, encap, limits, policy):
                 await inner.update_sa(
                     direction,
                     spi,
@@ -127,9 +130,10 @@ class PlayedPlane:
                     remote=remote,
                     encap=encap,
                     limits=limits,
+                    policy=policy,
                 )
-            case RemoveSaFrame(_, direction, spi):
-                await inner.remove_sa(direction, spi)
+            case RemoveSaFrame(_, direction, spi, policy):
+                await inner.remove_sa(direction, spi, policy)
             case Flush():
                 await inner.flush()
             case KeepaliveFrame(_, local, remote, every_ms):

@@ -14,6 +14,7 @@ from isthmus.backends.frames import (
     DatagramIn,
     FirstPacketNotice,
     Hello,
+    IdleNotice,
     LifetimeNotice,
     Listen,
     NoticesLost,
@@ -43,6 +44,7 @@ from isthmus.ike.core.events import (
     PacketSummary,
     PacketWanted,
     PeerMoved,
+    RuleIdle,
 )
 from isthmus.ike.core.records import Happening
 from isthmus.values.address import Endpoint
@@ -165,18 +167,21 @@ def test_notices_become_events(directory: Path) -> None:
             DatagramIn(HERE, THERE, b"ike"),
             PacketWantedNotice(policy.id, "10.1.0.1", "10.2.0.1", 6, 999, 80, 3),
             PacketWantedNotice(99, "10.1.0.1", "10.2.0.1", 6, 999, 80, 3),
-            LifetimeNotice("out", 400, "hard", "octets"),
+            LifetimeNotice("out", 400, "hard", "octets", policy.id),
+            IdleNotice(policy.id, 20_000),
+            IdleNotice(99, 20_000),
             PeerMovedNotice(300, EndpointSpec("192.0.2.9", 4500)),
             FirstPacketNotice(300),
             UnknownSpiNotice(5, THERE),
             NoticesLost(4),
         ):
             at.plane.tell(notice)
-        await at.until(lambda: len(at.engine.events) == 5)
+        await at.until(lambda: len(at.engine.events) == 6)
         assert at.engine.events == [
             DatagramReceived(OURS, THEIRS, b"ike"),
             PacketWanted("office", "net", PacketSummary("10.1.0.1", "10.2.0.1", 6, 999, 80), 3),
             LifetimeReached(Spi(400), False, True, "octets"),
+            RuleIdle("office", "net"),
             PeerMoved(Spi(300), Endpoint("192.0.2.9", 4500)),
             FirstPacket(Spi(300)),
         ]

@@ -2,14 +2,14 @@
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 
 import pytest
 
 from isthmus.backends.frames import PacketWantedNotice
 from isthmus.backends.simulated import SimulatedPlane
-from isthmus.backends.specs import EndpointSpec
+from isthmus.backends.specs import EndpointSpec, OnNoSa, PolicySpec
 from isthmus.crypto.entropy import SeededEntropy
 from isthmus.daemon.labkeys import FILE_NAME, LabKeys
 from isthmus.daemon.perform import Performer
@@ -28,12 +28,13 @@ from isthmus.ike.core.effects import (
 )
 from isthmus.ike.core.events import ComputeFinished, Event, InstallFailed
 from isthmus.ike.core.records import Happening
+from isthmus.policy.connection import Configuration
 from isthmus.values.address import Endpoint
 from isthmus.values.errors import LocalFault
 from isthmus.values.registry.ikev2 import KeMethod
 from isthmus.values.spi import Spi
 
-from .samples import CONFIGURATION, Records, install
+from .samples import CONFIGURATION, Records, install, rule, tunnel
 
 LOCAL, REMOTE = Endpoint("192.0.2.1", 500), Endpoint("192.0.2.2", 500)
 
@@ -138,23 +139,54 @@ def test_an_sa_of_a_rule_that_is_gone_fails() -> None:
     stage(scene)
 
 
-def test_arming_reaches_the_plane_once_for_all_effects() -> None:
+def test_arming_reaches_the_plane_rule_by_rule_and_only_the_outcome() -> None:
     async def scene(at: Stage) -> None:
-        calls = []
-        set_policies = at.plane.set_policies
-        at.plane.set_policies = lambda p: (calls.append(1), set_policies(p))[1]  # type: ignore
+        calls = watch_policies(at)
         at.performer.perform((ArmPolicy("office", "net", "hold"),))
         assert calls == []  # it was so already
+        (policy,) = at.rules.policies()
         at.performer.perform(
             (ArmPolicy("office", "net", "drop"), ArmPolicy("office", "net", "hold_quiet"))
         )
-        assert calls == [1]
-        (policy,) = at.rules.policies()
+        assert calls == [(policy.id, "hold_quiet")]
         wanted = PacketWantedNotice(policy.id, "10.1.0.1", "10.2.0.1", 1, 0, 0, 1)
         at.plane.packet(policy.id, wanted, b"packet")
         assert (await at.plane.policies())[0].held_packets == 1
 
     stage(scene)
+
+
+def test_many_rules_are_armed_by_one_list() -> None:
+    rules = tuple(rule(f"net{n}", f"10.{n}.0.0/24", "10.200.0.0/24") for n in range(100))
+
+    async def scene(at: Stage) -> None:
+        at.rules = at.performer.rules = RuleBook(Configuration((tunnel("office", *rules),)))
+        await at.plane.set_policies(at.rules.policies())
+        calls = watch_policies(at)
+        at.performer.perform(tuple(ArmPolicy("office", r.name, "drop") for r in rules))
+        assert calls == [100]
+        at.performer.perform(tuple(ArmPolicy("office", r.name, "hold") for r in rules[:64]))
+        assert len(calls) == 65
+
+    stage(scene)
+
+
+def watch_policies(at: Stage) -> list[object]:
+    """What the plane is told of policies from now on: a number and its treatment, or how many."""
+    calls: list[object] = []
+    set_policies, arm_policy = at.plane.set_policies, at.plane.arm_policy
+
+    def set_all(policies: Sequence[PolicySpec]) -> Awaitable[None]:
+        calls.append(len(policies))
+        return set_policies(policies)
+
+    def arm(policy: int, on_no_sa: OnNoSa) -> Awaitable[None]:
+        calls.append((policy, on_no_sa))
+        return arm_policy(policy, on_no_sa)
+
+    at.plane.set_policies = set_all  # type: ignore[method-assign]
+    at.plane.arm_policy = arm  # type: ignore[method-assign]
+    return calls
 
 
 def test_removing_what_is_not_there_is_no_news() -> None:
