@@ -168,6 +168,49 @@ def test_two_of_twenty_change_under_traffic(two: Two) -> None:
     assert [e["took_ms"] < APPLIED_WITHIN_MS for e in applied] == [True]
 
 
+def test_other_networks_under_traffic_let_nothing_out_in_clear(two: Two) -> None:
+    """A rule grows over a network, moves off it and comes back, and tunnels come and go beside it:
+    what one of the files protects is never seen on the way from it to the next."""
+    two.up(STAYING, REKEYED)
+    before = two.spis(STAYING)
+    wide = f"{target(REKEYED - 1)}/31", f"{target(REKEYED)}/32"
+    watching = capture.start(two.world, INTERNET, two.directory / "moves.pcap", strange_to=INSIDE)
+    pinging = [
+        measure.start_ping(two.world, SITE_A.host, target(n), interval_s=1 / PACKETS_PER_SECOND)
+        for n in (STAYING, REKEYED)
+    ]
+    whole = {letter: list(terms) for letter, terms in two.told.items()}
+    try:
+        time.sleep(0.3)
+        for turn in range(6):
+            for site, gateway in ((SITE_B, two.far), (SITE_A, two.near)):
+                terms = list(whole[site.letter])
+                (rule,) = terms[REKEYED].rules
+                side = "remote" if site is SITE_A else "local"
+                changed = {side: wide if turn % 2 == 0 else (f"{target(REKEYED)}/32",)}
+                grown = Rule(rule.name, **{"local": rule.local, "remote": rule.remote} | changed)
+                terms[REKEYED] = replace(terms[REKEYED], rules=(grown,))
+                gateway.write(*terms[: TUNNELS - 5 * (turn % 2)])
+                gateway.do("reload")
+        time.sleep(1.0)
+        staying, moved = (running.finish() for running in pinging)
+    finally:
+        for running in pinging:
+            running.abandon()
+    strange = watching.packets()
+    print(
+        f"12 reloads: {len(staying.lost)} of {staying.sent} lost on the tunnel that stayed,",
+        end=" ",
+    )
+    print(f"{len(moved.lost)} of {moved.sent} on the one that changed, {len(strange)} in clear")
+    assert strange == []
+    assert staying.lost == () and staying.errors == 0
+    assert two.spis(STAYING) == before
+    assert len(moved.lost) < moved.sent / 2
+    again = measure.ping(two.world, SITE_A.host, target(REKEYED), count=5, interval_s=0.05)
+    assert again.lost == ()
+
+
 def test_a_broken_file_changes_nothing_and_names_line_and_reason(two: Two) -> None:
     two.up(STAYING)
     before = two.spis(STAYING)

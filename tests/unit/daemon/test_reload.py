@@ -8,7 +8,6 @@ import pytest
 
 from isthmus.config.errors import ConfigError, ConfigErrors
 from isthmus.credentials.store import Credentials
-from isthmus.daemon.idle import IdleWatch
 from isthmus.daemon.reload import Reloader, Terms
 from isthmus.daemon.rules import RuleBook
 from isthmus.ike.core.records import Happening
@@ -174,7 +173,3 @@ def test_a_book_that_follows_keeps_how_rules_are_armed_and_drops_what_it_no_long
     )
     new.settle()
     assert [p for p in new.policies() if p.action == "discard"] == []
-
-
-def test_silence_is_remembered_across_a_reload() -> None:
-    assert IdleWatch(CONFIGURATION).renewed(Configuration()).period_s is None
