@@ -27,8 +27,6 @@ def rule_defaults(
     section: Section, weakness: Weakness, start: Start, report: Report
 ) -> RuleDefaults:
     """What the tunnel's own table says for all of its rules."""
-    section.warn_unused(schema.IDLE)
-    section.warn_unused(schema.PHASE1_IDLE)
     keys = (schema.PROPOSALS, schema.SUITE)
     proposals = chosen_proposals(section, keys, SecurityProtocol.ESP, weakness)
     idle = section.get(schema.IDLE)

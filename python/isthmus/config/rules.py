@@ -118,7 +118,6 @@ def compile_rule(
 ) -> ChildPolicy | None:
     """One `[tunnel.NAME.rule.RULE]`; None when it has no selectors that could be used."""
     section.refuse_others()
-    section.warn_unused(schema.RULE_IDLE)
     section.refuse_both(schema.RULE_SUITE, schema.RULE_PROPOSALS)
     section.get(schema.RULE_ON_NO_SA)
     keys = (schema.RULE_PROPOSALS, schema.RULE_SUITE)

@@ -7,7 +7,7 @@ from difflib import get_close_matches
 from typing import Generic, TypeVar
 
 from isthmus.config.errors import Report
-from isthmus.config.fields import Cell, Refused, Span, kind_of, shown
+from isthmus.config.fields import Cell, Refused, kind_of, shown
 from isthmus.config.schema import NOT_YET, SECTIONS, Key
 from isthmus.config.syntax import Node, Position, Table
 
@@ -79,15 +79,6 @@ class Section:
                 f"each {key.name} has a name and settings of its own",
                 f"write [{self.title.strip('[]') + '.' if self.kind != 'file' else ''}"
                 f"{key.name}.NAME] and the settings below it",
-            )
-
-    def warn_unused(self, key: Key[Span]) -> None:
-        """Warn that a duration other than `never` is read but not acted on in this version."""
-        given = self.get(key)
-        if given is not None and given.value.seconds is not None:
-            self._report.warn(
-                given.key_at,
-                f"{key.name} in {self.title} is not carried out in this version yet",
             )
 
     def refuse_both(self, one: Key[object], other: Key[object]) -> None:

@@ -15,6 +15,8 @@ Peer = Literal["isthmus", "strongswan"]
 Mode = Literal["policy", "route"]
 
 RULE: Final = "lan"
+IDLE_S: Final = 20
+"""Silence after which phase 2 of a lab's rule closes: short enough to be watched."""
 _PSK_ALPHABET: Final = string.ascii_letters + string.digits + "._"
 _PSK_LENGTH: Final = 32
 # The suite "modern" in strongSwan's spelling.
@@ -54,7 +56,8 @@ def tunnel(
 ) -> Tunnel:
     """The tunnel of the gateway of `site` towards the other one."""
     far = other(site)
-    rules = (Rule(RULE, networks(site), networks(far), tuple(rule_proposals)),)
+    idle = {"idle": f'"{IDLE_S}s"'}
+    rules = (Rule(RULE, networks(site), networks(far), tuple(rule_proposals), idle),)
     return Tunnel(
         name=tunnel_name(site),
         peer=far.outer4,
@@ -66,6 +69,7 @@ def tunnel(
         routes=networks(far) if mode == "route" else (),
         proposals=tuple(proposals),
         phase2_proposals=tuple(rule_proposals) if mode == "route" else (),
+        settings=idle if mode == "route" else {},
     )
 
 

@@ -3,7 +3,7 @@
 from isthmus.lab import ladder as ladders
 from isthmus.lab.api import Lab, Seen
 from isthmus.lab.daemon import Isthmus
-from isthmus.lab.gateways import tunnel_name
+from isthmus.lab.gateways import IDLE_S, tunnel_name
 from isthmus.lab.packets import Esp
 from isthmus.lab.strongswan import Charon
 from isthmus.lab.topology import SITE_A, SITE_B
@@ -28,7 +28,8 @@ def picture(lab: Lab, seconds: float) -> str:
     return (
         f"Two sites on this machine ({kind}), built in {seconds:.1f} s\n\n{drawn}\n"
         f"  {lab.mode}-based, IKEv2, PSK (made for this lab), suite modern{far}\n"
-        "  starts on traffic; inside also fd00:1::/64 and fd00:2::/64\n"
+        f"  starts on traffic, phase 2 idle after {IDLE_S} s, phase 1 stays;"
+        " inside also fd00:1::/64 and fd00:2::/64\n"
         f"  {states}      nothing has been sent yet\n\n"
         f"Try:   isthmus lab run{named} host-a ping -c 3 {SITE_B.host4}"
         f"      watch it:  isthmus lab watch{named}"

@@ -231,8 +231,6 @@ def test_a_suite_is_used_for_both_phases(tmp_path: Path, name: str) -> None:
 
 
 WARNINGS = [
-    ('idle = "5m"\n', "4: idle in [tunnel.office] is not carried out in this version yet"),
-    ('phase1_idle = "5m"\n', "4: phase1_idle in [tunnel.office] is not carried out in this"),
     (
         'suite = "legacy"\nallow_weak = true\n',
         "4: [tunnel.office] uses weak algorithms: 3des, sha1, modp1536, modp1024"

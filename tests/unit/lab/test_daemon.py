@@ -25,6 +25,7 @@ def test_policy_tunnel_is_the_single_rule_form() -> None:
                 "local": ["10.1.0.0/24", "fd00:1::/64"],
                 "remote": ["10.2.0.0/24", "fd00:2::/64"],
                 "proposals": ["b"],
+                "idle": "20s",
             }
         },
     }
