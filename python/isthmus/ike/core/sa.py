@@ -61,6 +61,8 @@ class IkeSa(ABC):
     expires_at: Instant | None = None
     peer_vendor: str = ""
 
+    superseded: bool = False
+    """Another IKE SA with this peer stays, and this one goes soon."""
     rekeying: bool = False
     """We have asked for a successor."""
 

@@ -7,7 +7,7 @@ from isthmus.ike.core.dialect import Dialect
 from isthmus.ike.core.effects import ArmPolicy, RemoveSa
 from isthmus.ike.core.events import OrphanFound, PacketWanted, RuleIdle
 from isthmus.ike.core.sa import IkeSa
-from isthmus.ike.lifecycle import carrier
+from isthmus.ike.lifecycle import carrier, superseding
 from isthmus.ike.lifecycle.index import SaIndex
 from isthmus.ike.lifecycle.tunnel import Orphan, PastFailure, RuleRun, TunnelRun
 from isthmus.policy.connection import Connection, Start
@@ -19,8 +19,6 @@ RETRY_FIRST_S: Seconds = 2.0
 RETRY_MAX_S: Seconds = 60.0
 CHILDLESS_S: Seconds = 5.0
 """An IKE SA whose only Child SA was refused is closed after this long."""
-SUPERSEDED_S: Seconds = 10.0
-"""How long an older IKE SA with the same peer lives on beside a new one."""
 ADOPT_S: Seconds = 0.3
 """Pause before SAs found in the plane are replaced."""
 ORPHAN_LINGER_S: Seconds = 10.0
@@ -125,8 +123,9 @@ class Tunnels:
 
     def open_sa(self, run: TunnelRun) -> IkeSa | None:
         """The newest IKE SA that carries new exchanges; one of before a restart does not."""
-        mine = reversed(self.sas.of(run.connection.name))
-        return next((s for s in mine if s.connection is run.connection and s.is_open), None)
+        mine = [s for s in self.sas.of(run.connection.name) if s.is_open]
+        mine = [s for s in mine if s.connection is run.connection]
+        return next((s for s in reversed(mine) if not s.superseded), mine[-1] if mine else None)
 
     def under_way(self, run: TunnelRun) -> bool:
         """An attempt of ours to make phase 1 is on its way."""
@@ -160,7 +159,7 @@ class Tunnels:
         run.rumour = None
         run.tries = 0
         run.since = ctx.now
-        self._supersede(ctx, sa)
+        superseding.supersede(ctx, self.sas.of(sa.connection.name), sa)
 
     def phase1_ready(self, ctx: Context, sa: IkeSa) -> None:
         """The exchange that authenticated is done: the other rules that wait are asked for."""
@@ -175,31 +174,6 @@ class Tunnels:
         run = self.runs.get(sa.connection.name)
         found = run.rules.get(rule) if run is not None else None
         return run is not None and found is not None and not (run.held_down or found.held_down)
-
-    def _supersede(self, ctx: Context, sa: IkeSa) -> None:
-        """Older IKE SAs with the same peer for the same tunnel end a little later.
-
-        Traffic has moved to the new pair by then. Where both sides began at once, both ends pick
-        the same one to keep: the one with the lower initiator SPI.
-        """
-        for other in self.sas.of(sa.connection.name):
-            if other is sa or not other.is_open:
-                continue
-            if other.established_at is None:
-                continue
-            if other.connection is not sa.connection:
-                # It stands under an earlier configuration: it only bridged the gap.
-                ctx.agenda.arm(other.owner, TimerKind.RETIRE, ctx.later(SUPERSEDED_S))
-                continue
-            if other.remote_id != sa.remote_id:
-                continue
-            crossing = (
-                other.initiator != sa.initiator
-                and ctx.now - other.established_at < SUPERSEDED_S / 2
-            )
-            loser = max(other, sa, key=lambda s: s.spi_i) if crossing else other
-            if loser.initiator or not crossing:
-                ctx.agenda.arm(loser.owner, TimerKind.RETIRE, ctx.later(SUPERSEDED_S))
 
     def phase1_failed(self, ctx: Context, sa: IkeSa, failed: Failed) -> None:
         """An attempt to make an IKE SA has ended without one."""
@@ -318,6 +292,8 @@ class Tunnels:
             rule.trigger = trigger
         self.arm(ctx, run, rule)
         ctx.agenda.disarm(sa.owner, TimerKind.CHILDLESS)
+        if sa.superseded:
+            superseding.stand_back(ctx, child)
         if run.held_down or rule.held_down:
             # It was on its way when the user closed the rule.
             self._dialect.delete_child(ctx, sa, child)

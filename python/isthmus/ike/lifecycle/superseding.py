@@ -1,0 +1,54 @@
+"""Two IKE SAs with one peer for one tunnel: which one stays (RFC 7296 §2.4 allows both).
+
+Both ends must choose alike without a word about it, and no packet may be lost by it: traffic leaves
+the pairs of the other one at once, while that goes on listening until it is deleted.
+"""
+
+from collections.abc import Iterable
+
+from isthmus.ike.core.agenda import TimerKind
+from isthmus.ike.core.child import ChildSa
+from isthmus.ike.core.context import Context
+from isthmus.ike.core.effects import UpdateSa
+from isthmus.ike.core.sa import IkeSa
+from isthmus.values.time import Seconds
+
+SUPERSEDED_S: Seconds = 10.0
+"""How long the other IKE SA lives on beside the one that stays."""
+CROSSING_S: Seconds = 10.0
+"""Two attempts that began within this much of each other crossed."""
+
+
+def supersede(ctx: Context, mine: Iterable[IkeSa], sa: IkeSa) -> None:
+    """`sa` is authenticated: of it and each other IKE SA of its tunnel one goes a little later."""
+    for other in mine:
+        if other is sa or not other.is_open or other.established_at is None:
+            continue
+        if other.connection is not sa.connection:
+            # It stands under an earlier configuration: it only bridged the gap.
+            ctx.agenda.arm(other.owner, TimerKind.RETIRE, ctx.later(SUPERSEDED_S))
+            continue
+        if other.remote_id != sa.remote_id:
+            continue
+        crossed = (
+            other.initiator != sa.initiator and abs(sa.created_at - other.created_at) < CROSSING_S
+        )
+        if crossed:
+            # What both ends know alike, and nobody can choose for long: the initiator's SPI.
+            loser = max(other, sa, key=lambda s: s.spi_i)
+        else:
+            # The time at which an attempt began, not at which it succeeded: its messages may have
+            # been lost and repeated, so that the two ends saw two successes in different orders.
+            # What began here `CROSSING_S` before the other cannot have begun there that much after.
+            loser = min(other, sa, key=lambda s: s.created_at)
+        if loser.initiator or not crossed:
+            ctx.agenda.arm(loser.owner, TimerKind.RETIRE, ctx.later(SUPERSEDED_S))
+        loser.superseded = True
+        for child in loser.children.values():
+            stand_back(ctx, child)
+
+
+def stand_back(ctx: Context, child: ChildSa) -> None:
+    """Traffic leaves by another pair of the rule if there is one."""
+    if child.is_usable:
+        ctx.emit(UpdateSa(child.spi_out, inbound=False, standby=True))
