@@ -20,7 +20,6 @@ from isthmus.crypto.entropy import Entropy
 from isthmus.daemon import channel
 from isthmus.daemon.channel import (
     Applied,
-    Apply,
     Fatal,
     Pulse,
     Ready,
@@ -54,6 +53,7 @@ HEARTBEAT_S = 1.0
 FAREWELL_S = 2.5
 """How long peers may take to answer our deletes when we stop."""
 FAREWELL_STEP_S = 0.02
+SEND_PAUSE_S = 0.005
 APPLY_TIMEOUT_S = 15.0
 """How long the supervisor may take to set the network up."""
 
@@ -208,10 +208,12 @@ class Application:
         """Raises LocalFault when the supervisor cannot or does not do it."""
         while not self._applied.empty():
             self._applied.get_nowait()
-        if not self._tell(Apply(wish)):
-            raise LocalFault("the supervisor is gone, or cannot take so large a network plan")
         try:
             async with asyncio.timeout(APPLY_TIMEOUT_S):
+                for part in channel.parts(wish):
+                    while not self._tell(part):
+                        # Its end of the channel is full, or closed: then we are told to stop.
+                        await asyncio.sleep(SEND_PAUSE_S)
                 outcome = await self._applied.get()
         except TimeoutError:
             raise LocalFault("the supervisor did not set the network up in time") from None

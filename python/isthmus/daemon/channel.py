@@ -4,13 +4,17 @@ One frame is one packet of SOCK_SEQPACKET. The supervisor believes nothing that 
 """
 
 import socket
+from collections.abc import Iterator
 
 import msgspec
 
-from isthmus.backends.wishes import NetworkWish
+from isthmus.backends.wishes import WISHES_MAX, NetworkWish
+from isthmus.values.errors import LocalFault
 
 FRAME_MAX = 196_608
 """Octets of one frame."""
+PART_WISHES = 256
+"""Interfaces, routes or rules in one frame: each is some hundred octets."""
 
 
 class Message(msgspec.Struct, frozen=True, tag_field="verb"):
@@ -18,9 +22,13 @@ class Message(msgspec.Struct, frozen=True, tag_field="verb"):
 
 
 class Apply(Message, frozen=True, tag="apply"):
-    """IKE: bring the network to this state. Answered by `Applied`."""
+    """IKE: bring the network to this state. Answered by `Applied`.
+
+    `more`: further parts of the same state follow; nothing is done before the last has come.
+    """
 
     wish: NetworkWish
+    more: bool = False
 
 
 class Ready(Message, frozen=True, tag="ready"):
@@ -67,6 +75,37 @@ FromSupervisor = Applied | Reload | ShutDown
 
 from_ike: msgspec.json.Decoder[FromIke] = msgspec.json.Decoder(FromIke)
 from_supervisor: msgspec.json.Decoder[FromSupervisor] = msgspec.json.Decoder(FromSupervisor)
+
+
+def parts(wish: NetworkWish) -> Iterator[Apply]:
+    """A desired state of any size, in frames."""
+    pieces = [
+        NetworkWish(interfaces=wish.interfaces[i : i + PART_WISHES])
+        for i in range(0, len(wish.interfaces), PART_WISHES)
+    ]
+    pieces += [
+        NetworkWish(routes=wish.routes[i : i + PART_WISHES])
+        for i in range(0, len(wish.routes), PART_WISHES)
+    ]
+    pieces += [
+        NetworkWish(rules=wish.rules[i : i + PART_WISHES])
+        for i in range(0, len(wish.rules), PART_WISHES)
+    ]
+    for piece in pieces[:-1]:
+        yield Apply(piece, more=True)
+    yield Apply(pieces[-1] if pieces else wish)
+
+
+def joined(earlier: NetworkWish, part: NetworkWish) -> NetworkWish:
+    """What has come so far. Raises LocalFault when it is more than any machine is asked for."""
+    wish = NetworkWish(
+        (*earlier.interfaces, *part.interfaces),
+        (*earlier.routes, *part.routes),
+        (*earlier.rules, *part.rules),
+    )
+    if max(len(wish.interfaces), len(wish.routes), len(wish.rules)) > WISHES_MAX:
+        raise LocalFault(f"more than {WISHES_MAX} interfaces, routes or rules")
+    return wish
 
 
 def pair() -> tuple[socket.socket, socket.socket]:

@@ -62,6 +62,10 @@ class Supervisor:
         self._channel: socket.socket | None = None
         self._network: Network | None = None
         self._heard_s = time.monotonic()
+        self._wish = NetworkWish()
+        """Parts of a desired state whose last has not come yet."""
+        self._overfull = False
+        """It was refused already; what is left of it is passed over."""
         self._was_ready = False
         self._exit: int | None = None
         self._plane = Child("the data plane", self._plane_command)
@@ -161,9 +165,9 @@ class Supervisor:
                 self._heard_s = time.monotonic()
             case Status(text):
                 self._manager.say(f"STATUS={text}")
-            case Apply(wish):
-                answer = self._apply(wish)
-                if self._channel is not None:
+            case Apply(wish, more):
+                answer = self._gather(wish, more)
+                if answer is not None and self._channel is not None:
                     channel.send(self._channel, answer)
             case Reloaded():
                 self._manager.say("READY=1")
@@ -174,6 +178,21 @@ class Supervisor:
                 self._say(reason)
                 if not self._was_ready:
                     self._exit = EXIT_FAILED
+
+    def _gather(self, wish: NetworkWish, more: bool) -> Applied | None:
+        """Carry a state out once all of it is there."""
+        if self._overfull:
+            self._overfull = more
+            return None
+        try:
+            self._wish = channel.joined(self._wish, wish)
+        except LocalFault as fault:
+            self._wish, self._overfull = NetworkWish(), more
+            return Applied(error=str(fault))
+        if more:
+            return None
+        whole, self._wish = self._wish, NetworkWish()
+        return self._apply(whole)
 
     def _apply(self, wish: NetworkWish) -> Applied:
         assert self._network is not None
@@ -215,6 +234,7 @@ class Supervisor:
             self._selector.unregister(self._channel)
             self._channel.close()
             self._channel = None
+            self._wish, self._overfull = NetworkWish(), False
 
     def _stop(self) -> None:
         """In this order: peers are told, packets stop, the network is as it was before."""

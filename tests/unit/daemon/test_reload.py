@@ -4,10 +4,13 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
+import msgspec
 import pytest
 
+from isthmus.backends.wishes import WISHES_MAX, InterfaceWish, NetworkWish, RouteWish
 from isthmus.config.errors import ConfigError, ConfigErrors
 from isthmus.credentials.store import Credentials
+from isthmus.daemon import channel
 from isthmus.daemon.reload import Reloader, Terms
 from isthmus.daemon.rules import RuleBook
 from isthmus.ike.core.records import Happening
@@ -173,3 +176,22 @@ def test_a_book_that_follows_keeps_how_rules_are_armed_and_drops_what_it_no_long
     )
     new.settle()
     assert [p for p in new.policies() if p.action == "discard"] == []
+
+
+def test_a_large_network_plan_goes_in_parts_and_comes_together_again() -> None:
+    routes = tuple(RouteWish(f"10.{n // 256}.{n % 256}.0/24", 4500, 100, "x") for n in range(1500))
+    whole = NetworkWish((InterfaceWish("x", 1400),), routes)
+    frames = list(channel.parts(whole))
+    assert [frame.more for frame in frames] == [True] * (len(frames) - 1) + [False]
+    assert all(len(msgspec.json.encode(frame)) <= channel.FRAME_MAX for frame in frames)
+    together = NetworkWish()
+    for frame in frames:
+        together = channel.joined(together, frame.wish)
+    assert together == whole
+    assert list(channel.parts(NetworkWish())) == [channel.Apply(NetworkWish())]
+
+
+def test_a_plan_without_end_is_refused() -> None:
+    whole = NetworkWish(routes=(RouteWish("10.0.0.0/8", 4500, 100),) * WISHES_MAX)
+    with pytest.raises(LocalFault, match="more than"):
+        channel.joined(whole, whole)
