@@ -9,9 +9,9 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
 import msgspec
-
 from isthmus.cli.errors import CliError
 from isthmus.cli.text import Cell, Paint, amount, count, duration, safe, table
+
 from isthmus.management import api
 
 ROLES = {
@@ -232,15 +232,24 @@ def _rule_row(rule: api.RuleStatus) -> list[Cell | str]:
         return [*row, "-", "-", since, _waits_for(rule)]
     packets_in = sum(child.packets_in for child in rule.children)
     packets_out = sum(child.packets_out for child in rule.children)
-    idle = [s for c in rule.children for s in (c.idle_in_s, c.idle_out_s) if s is not None]
+    last = [s for c in rule.children for s in (c.last_in_s, c.last_out_s) if s is not None]
     suite = current.suite if not current.pfs or current.pfs == "none" else f"{current.suite} +PFS"
     return [
         *row,
         suite,
         f"{packets_in}/{packets_out}",
-        duration(min(idle)) if idle else "-",
-        f"rekey {duration(current.rekey_in_s)}",
+        duration(min(last)) if last else "-",
+        _comes_next(rule, current),
     ]
+
+
+def _comes_next(rule: api.RuleStatus, current: api.ChildState) -> str:
+    """What happens to a pair of SAs by the clock alone, the soonest first."""
+    rekey = (current.rekey_in_s, f"rekey {duration(current.rekey_in_s)}")
+    if rule.idle_in_s is None:
+        return rekey[1]
+    coming = sorted((rekey, (rule.idle_in_s, f"idle in {duration(rule.idle_in_s)}")))
+    return ", ".join(text for _, text in coming)
 
 
 def _waits_for(rule: api.RuleStatus) -> str:

@@ -165,8 +165,9 @@ class ChildState(msgspec.Struct, frozen=True, kw_only=True):
     packets_out: int = 0
     octets_in: int = 0
     octets_out: int = 0
-    idle_in_s: float | None = None
-    idle_out_s: float | None = None
+    last_in_s: float | None = None
+    """Since the last packet came in; null: none has."""
+    last_out_s: float | None = None
     drops: dict[str, int] = {}
 
 
@@ -185,6 +186,8 @@ class RuleStatus(msgspec.Struct, frozen=True, kw_only=True):
     since_s: float
     selectors: Selectors
     trigger: str = ""
+    idle_in_s: float | None = None
+    """When phase 2 closes if no packet comes; null: never, or it is not up."""
     children: tuple[ChildState, ...] = ()
     failure: FailureState | None = None
 

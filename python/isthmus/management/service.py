@@ -4,16 +4,19 @@ import asyncio
 import difflib
 from collections.abc import Awaitable, Callable, Iterable
 
-from msgspec.structs import replace
-
 from isthmus.config.errors import ConfigErrors
 from isthmus.ike.core.views import TunnelView
+from isthmus.management.following import Follower, Wish
+from isthmus.management.which import answer
+from isthmus.values.errors import LocalFault
+from msgspec.structs import replace
+
 from isthmus.management import api, reloading
 from isthmus.management.api import AnyReply, AnyRequest, ErrorReply, Kind
 from isthmus.management.control import Control, Occurrence
-from isthmus.management.following import Follower, Wish
 from isthmus.management.snapshot import (
     Advice,
+    countdowns,
     phase1_entries,
     policy_entry,
     sa_entry,
@@ -21,8 +24,6 @@ from isthmus.management.snapshot import (
     suites,
     tunnel_status,
 )
-from isthmus.management.which import answer
-from isthmus.values.errors import LocalFault
 
 __all__ = ["Control", "Send", "Service"]
 
@@ -103,11 +104,18 @@ class Service:
         plane = "ok"
         try:
             sas = sas_by_name(await self._control.plane_sas())
+            idle_in_s = await self._countdowns()
         except LocalFault as fault:
             # Status is what a user asks for when things are broken: it answers without counters.
-            sas, plane = {}, str(fault)
-        tunnels = tuple(tunnel_status(view, sas, self._advice) for view in views)
+            sas, idle_in_s, plane = {}, {}, str(fault)
+        tunnels = tuple(tunnel_status(view, sas, idle_in_s, self._advice) for view in views)
         return api.StatusReply(id=request.id, tunnels=tunnels, plane=plane)
+
+    async def _countdowns(self) -> dict[str, float]:
+        configuration = self._control.configuration()
+        if all(rule.idle_s is None for c in configuration.connections for rule in c.rules):
+            return {}
+        return countdowns(configuration, await self._control.plane_policies())
 
     async def _sa(self, request: api.Sa) -> AnyReply:
         sas = await self._control.plane_sas()

@@ -4,6 +4,11 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from ipaddress import ip_address
 
 from isthmus.ike.core.views import ChildView, Failure, RuleView, TunnelView
+from isthmus.policy.connection import Configuration
+from isthmus.values.address import Endpoint
+from isthmus.values.selector import TrafficSelector
+from isthmus.values.spi import Spi, spi_text
+
 from isthmus.management.api import (
     ChildState,
     FailureState,
@@ -16,9 +21,6 @@ from isthmus.management.api import (
     TunnelStatus,
 )
 from isthmus.management.control import PlanePolicy, PlaneRange, PlaneSa
-from isthmus.values.address import Endpoint
-from isthmus.values.selector import TrafficSelector
-from isthmus.values.spi import Spi, spi_text
 
 Advice = Callable[[str], str]
 """From a finding code to what to do about it; empty when nothing is known."""
@@ -26,8 +28,14 @@ Advice = Callable[[str], str]
 ByDirection = Mapping[tuple[str, int], PlaneSa]
 
 
-def tunnel_status(view: TunnelView, sas: Mapping[str, ByDirection], advice: Advice) -> TunnelStatus:
-    """One tunnel. `sas` holds the plane's SAs under their name, `tunnel/rule`."""
+def tunnel_status(
+    view: TunnelView,
+    sas: Mapping[str, ByDirection],
+    idle_in_s: Mapping[str, float],
+    advice: Advice,
+) -> TunnelStatus:
+    """One tunnel. `sas` holds the plane's SAs under their name, `tunnel/rule`, and `idle_in_s`
+    when each rule goes idle (see `countdowns`)."""
     return TunnelStatus(
         name=view.name,
         peer=view.peer,
@@ -37,7 +45,12 @@ def tunnel_status(view: TunnelView, sas: Mapping[str, ByDirection], advice: Advi
         held_down=view.held_down,
         phase1=phase1_status(view),
         rules=tuple(
-            rule_status(rule, sas.get(f"{view.name}/{rule.name}", {}), advice)
+            rule_status(
+                rule,
+                sas.get(f"{view.name}/{rule.name}", {}),
+                idle_in_s.get(f"{view.name}/{rule.name}"),
+                advice,
+            )
             for rule in view.rules
         ),
         failure=failure_state(view.failure, advice),
@@ -70,7 +83,23 @@ def phase1_status(view: TunnelView) -> Phase1Status:
     )
 
 
-def rule_status(rule: RuleView, sas: ByDirection, advice: Advice) -> RuleStatus:
+def countdowns(configuration: Configuration, policies: Iterable[PlanePolicy]) -> dict[str, float]:
+    """In how many seconds each rule goes idle, by `tunnel/rule`; without those that never do or
+    have no SA."""
+    silent_ms = {policy.name: policy.idle_for_ms for policy in policies}
+    found: dict[str, float] = {}
+    for connection in configuration.connections:
+        for rule in connection.rules:
+            name = f"{connection.name}/{rule.name}"
+            silent = silent_ms.get(name)
+            if rule.idle_s is not None and silent is not None:
+                found[name] = max(0.0, rule.idle_s - silent / 1000)
+    return found
+
+
+def rule_status(
+    rule: RuleView, sas: ByDirection, idle_in_s: float | None, advice: Advice
+) -> RuleStatus:
     """One rule with its pairs of SAs."""
     return RuleStatus(
         name=rule.name,
@@ -78,6 +107,7 @@ def rule_status(rule: RuleView, sas: ByDirection, advice: Advice) -> RuleStatus:
         since_s=rule.since_s,
         selectors=Selectors(local=texts(rule.local), remote=texts(rule.remote)),
         trigger=rule.trigger,
+        idle_in_s=idle_in_s if rule.children else None,
         children=tuple(child_state(child, sas) for child in rule.children),
         failure=failure_state(rule.failure, advice),
     )
@@ -108,8 +138,8 @@ def child_state(child: ChildView, sas: ByDirection) -> ChildState:
         packets_out=outbound.packets if outbound else 0,
         octets_in=inbound.octets if inbound else 0,
         octets_out=outbound.octets if outbound else 0,
-        idle_in_s=_idle_s(inbound),
-        idle_out_s=_idle_s(outbound),
+        last_in_s=_idle_s(inbound),
+        last_out_s=_idle_s(outbound),
         drops=drops,
     )
 

@@ -21,7 +21,6 @@ from isthmus.ike.core.views import (
     TunnelView,
 )
 from isthmus.management.server import Rights, Server
-from isthmus.management.service import Service
 from isthmus.observe.codes import advice
 from isthmus.observe.journal import Entry as JournalEntry
 from isthmus.observe.journal import Journal
@@ -38,6 +37,8 @@ from isthmus.values.address import Endpoint
 from isthmus.values.errors import LocalFault
 from isthmus.values.selector import TrafficSelector
 from isthmus.values.spi import Spi
+
+from isthmus.management.service import Service
 
 NOON_S = 1_795_435_267.031  # 2026-11-23T12:01:07.031Z
 
@@ -90,6 +91,7 @@ class FakePolicy:
     held_octets: int = 0
     matched_packets: int = 0
     outbound_spis: tuple[int, ...] = ()
+    idle_for_ms: int | None = None
 
 
 def selectors(network: str, protocol: int = 0, port: int | None = None) -> tuple[TrafficSelector]:
@@ -187,7 +189,11 @@ CONFIGURATION = Configuration(
             psk_name="partner",
             rules=(
                 ChildPolicy(
-                    "payroll", selectors("10.1.10.0/24"), selectors("172.16.5.0/24", 6, 1433), ()
+                    "payroll",
+                    selectors("10.1.10.0/24"),
+                    selectors("172.16.5.0/24", 6, 1433),
+                    (),
+                    idle_s=300.0,
                 ),
                 ChildPolicy("voice", selectors("10.1.0.0/16"), selectors("172.16.0.0/16"), ()),
             ),
@@ -222,6 +228,7 @@ class FakeDaemon:
             FakeSa("out", 0x09BB71F3, "other/net", 7, 7, 7),
         )
         self.plane_away = False
+        self.silent_ms: int | None = 2000
         self.difference = Difference(
             (
                 Entry("partner", Fate.REKEY, "rule payroll: new proposals, no gap expected"),
@@ -262,6 +269,7 @@ class FakeDaemon:
                 held_octets=168,
                 matched_packets=118,
                 outbound_spis=(0x09BB71F3,),
+                idle_for_ms=self.silent_ms,
             ),
         )
 

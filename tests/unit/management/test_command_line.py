@@ -7,7 +7,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-
 from isthmus.cli.main import run
 from isthmus.ike.core.commands import Command, Initiate, Terminate
 from isthmus.ike.core.views import RuleState
@@ -69,7 +68,7 @@ def test_the_status_of_one_tunnel(isthmus: Isthmus) -> None:
         "RULE     STATE  SELECTORS                               CIPHER            PKTS in/out  "
         "LAST  NEXT\n"
         "payroll  up     10.1.10.0/24 ⇄ 172.16.5.0/24[tcp/1433]  aes256gcm16 +PFS  120/118      "
-        "2 s   rekey 21m\n"
+        "2 s   idle in 4m58s, rekey 21m\n"
         "voice    armed  10.1.10.0/24 ⇄ 172.16.6.0/24            -                 -            "
         "-     waits for traffic\n"
         "shared   idle   10.1.10.0/24 ⇄ 172.16.7.0/24            -                 -            "

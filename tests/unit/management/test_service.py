@@ -7,13 +7,13 @@ from dataclasses import replace
 from typing import Literal
 
 import pytest
-
 from isthmus.ike.core.commands import Command, Initiate, Rekey, Terminate
 from isthmus.ike.core.views import Failure, Phase1State, RuleState
-from isthmus.management import api
 from isthmus.management.codec import encode
-from isthmus.management.service import Service
 from isthmus.observe.codes import BY_ID, advice
+
+from isthmus.management import api
+from isthmus.management.service import Service
 
 from .fakes import BRANCH, PARTNER, FakeDaemon, child
 
@@ -58,8 +58,27 @@ def test_status_joins_the_planes_counters_onto_the_engines_children(daemon: Fake
     assert (pair.spi_in, pair.spi_out) == ("0xc4a1d2e0", "0x09bb71f3")
     assert (pair.packets_in, pair.packets_out) == (120, 118)
     assert (pair.octets_in, pair.octets_out) == (11_000, 9_500)
-    assert (pair.idle_in_s, pair.idle_out_s) == (2.0, 2.5)
+    assert (pair.last_in_s, pair.last_out_s) == (2.0, 2.5)
     assert pair.drops == {"replay": 2}
+
+
+def test_status_counts_down_to_idle(daemon: FakeDaemon) -> None:
+    def idle_in_s() -> list[float | None]:
+        reply = one(daemon, api.Status(schema=V, tunnel="partner"))
+        assert isinstance(reply, api.StatusReply)
+        return [rule.idle_in_s for rule in reply.tunnels[0].rules]
+
+    assert idle_in_s() == [298.0, None, None]  # of three rules one is up and goes idle
+    daemon.silent_ms = 400_000
+    assert idle_in_s()[0] == 0.0
+    daemon.silent_ms = None
+    assert idle_in_s()[0] is None
+    daemon.silent_ms = 2000
+    daemon.tunnels = tuple(
+        replace(view, rules=tuple(replace(rule, children=()) for rule in view.rules))
+        for view in daemon.tunnels
+    )
+    assert idle_in_s()[0] is None
 
 
 def test_status_as_json_has_the_documented_shape(daemon: FakeDaemon) -> None:
@@ -91,6 +110,7 @@ def test_status_as_json_has_the_documented_shape(daemon: FakeDaemon) -> None:
                         "since_s": 2460.0,
                         "selectors": {"local": ["10.1.10.0/24"], "remote": ["0.0.0.0/0"]},
                         "trigger": "",
+                        "idle_in_s": None,
                         "children": [],
                         "failure": None,
                     }
