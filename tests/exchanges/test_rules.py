@@ -148,3 +148,18 @@ def test_a_rule_within_another_is_the_narrower_one_whatever_its_list_holds() -> 
     assert width(side(NEAR), halves)[0] == width(side(NEAR), side(FAR))[0]
     assert width(side(NEAR, TCP), side(FAR, TCP, 80)) < width(side(NEAR, TCP), side(FAR, TCP))
     assert width(side(NEAR, TCP), side(FAR, TCP)) < width(side(NEAR), side(FAR))
+
+
+def test_a_peer_that_agrees_to_a_part_only_is_told_of() -> None:
+    """What lies outside of the part is dropped, and that has a name."""
+    wide = (*side(FAR), *side("10.3.0.0/24"))
+    pair = Pair(
+        connection("b", RIGHT, (rule("rest", side(NEAR), wide),)),
+        connection("a", LEFT, (rule("rest", side(FAR), side(NEAR)),)),
+    )
+    pair.left.command(Initiate("b"))
+    pair.settle()
+    (told,) = pair.left.events("phase2.narrowed")
+    assert told.code == "E204"
+    assert "10.1.0.0/24 to 10.2.0.0/24; other packets" in told.message
+    assert not pair.right.events("phase2.narrowed")

@@ -16,6 +16,7 @@ from isthmus.lab.namespaces import World, end
 from isthmus.lab.packets import Esp, Packet
 from isthmus.lab.strongswan import Charon, Child, ChildView, Connection
 from isthmus.lab.topology import INSIDE, INTERNET, SITE_A, SITE_B, Site
+from isthmus.lab.vici import ViciError
 from isthmus.values.registry.ikev2 import Encr
 
 from .support import eventually, require_root_and
@@ -323,6 +324,9 @@ def test_nothing_that_matches_leaves_in_clear(lab: Lab) -> None:
             assert lab.near.tunnel()["held_down"] is True
             assert lab.near.tunnel()["phase1"]["state"] == "down"
             assert lab.far.list_sas() == ()
+            with pytest.raises(ViciError):
+                lab.far.initiate("web", ike="site-a", timeout_s=2.0)
+            assert lab.near_spis() == {}
             lab.near.do("up", "site-b")
             traffic_of_every_kind(lab)
             lab.far.stop()

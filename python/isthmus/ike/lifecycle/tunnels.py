@@ -9,6 +9,7 @@ from isthmus.ike.core.events import OrphanFound, PacketWanted, RuleIdle
 from isthmus.ike.core.sa import IkeSa
 from isthmus.ike.lifecycle import carrier, superseding
 from isthmus.ike.lifecycle.index import SaIndex
+from isthmus.ike.lifecycle.narrowing import tell_narrowed
 from isthmus.ike.lifecycle.tunnel import Orphan, PastFailure, RuleRun, TunnelRun
 from isthmus.policy.connection import Connection, Start
 from isthmus.values.address import Endpoint
@@ -275,6 +276,8 @@ class Tunnels:
             rule=child.rule.name,
             facts=facts,
         )
+        if not renewed:
+            tell_narrowed(ctx, sa, child)
         if run is None or rule is None:
             return
         rule.children = [c for c in rule.children if c.state is not ChildState.GONE]

@@ -290,7 +290,8 @@ def _answer_child(
         return
     rule = choice.narrowed.rule
     if not ctx.lifecycle.admits(sa, rule.name):
-        reply.append(notify(NotifyType.TEMPORARY_FAILURE))
+        # Others refuse phase 1 altogether when they see TEMPORARY_FAILURE here.
+        reply.append(notify(NotifyType.NO_ADDITIONAL_SAS))
         send_reply(ctx, sa, header, tuple(reply), local, remote)
         ctx.lifecycle.phase2_failed(ctx, sa, rule.name, children.held_down(rule))
         return
