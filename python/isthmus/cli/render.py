@@ -9,9 +9,9 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
 import msgspec
+
 from isthmus.cli.errors import CliError
 from isthmus.cli.text import Cell, Paint, amount, count, duration, safe, table
-
 from isthmus.management import api
 
 ROLES = {

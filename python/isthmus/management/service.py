@@ -4,16 +4,14 @@ import asyncio
 import difflib
 from collections.abc import Awaitable, Callable, Iterable
 
-from isthmus.config.errors import ConfigErrors
-from isthmus.ike.core.views import TunnelView
-from isthmus.management.following import Follower, Wish
-from isthmus.management.which import answer
-from isthmus.values.errors import LocalFault
 from msgspec.structs import replace
 
+from isthmus.config.errors import ConfigErrors
+from isthmus.ike.core.views import TunnelView
 from isthmus.management import api, reloading
 from isthmus.management.api import AnyReply, AnyRequest, ErrorReply, Kind
 from isthmus.management.control import Control, Occurrence
+from isthmus.management.following import Follower, Wish
 from isthmus.management.snapshot import (
     Advice,
     countdowns,
@@ -24,6 +22,8 @@ from isthmus.management.snapshot import (
     suites,
     tunnel_status,
 )
+from isthmus.management.which import answer
+from isthmus.values.errors import LocalFault
 
 __all__ = ["Control", "Send", "Service"]
 

@@ -4,11 +4,6 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from ipaddress import ip_address
 
 from isthmus.ike.core.views import ChildView, Failure, RuleView, TunnelView
-from isthmus.policy.connection import Configuration
-from isthmus.values.address import Endpoint
-from isthmus.values.selector import TrafficSelector
-from isthmus.values.spi import Spi, spi_text
-
 from isthmus.management.api import (
     ChildState,
     FailureState,
@@ -21,6 +16,10 @@ from isthmus.management.api import (
     TunnelStatus,
 )
 from isthmus.management.control import PlanePolicy, PlaneRange, PlaneSa
+from isthmus.policy.connection import Configuration
+from isthmus.values.address import Endpoint
+from isthmus.values.selector import TrafficSelector
+from isthmus.values.spi import Spi, spi_text
 
 Advice = Callable[[str], str]
 """From a finding code to what to do about it; empty when nothing is known."""

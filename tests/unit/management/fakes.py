@@ -21,6 +21,7 @@ from isthmus.ike.core.views import (
     TunnelView,
 )
 from isthmus.management.server import Rights, Server
+from isthmus.management.service import Service
 from isthmus.observe.codes import advice
 from isthmus.observe.journal import Entry as JournalEntry
 from isthmus.observe.journal import Journal
@@ -37,8 +38,6 @@ from isthmus.values.address import Endpoint
 from isthmus.values.errors import LocalFault
 from isthmus.values.selector import TrafficSelector
 from isthmus.values.spi import Spi
-
-from isthmus.management.service import Service
 
 NOON_S = 1_795_435_267.031  # 2026-11-23T12:01:07.031Z
 

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+
 from isthmus.cli.main import run
 from isthmus.ike.core.commands import Command, Initiate, Terminate
 from isthmus.ike.core.views import RuleState

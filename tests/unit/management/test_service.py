@@ -7,13 +7,13 @@ from dataclasses import replace
 from typing import Literal
 
 import pytest
+
 from isthmus.ike.core.commands import Command, Initiate, Rekey, Terminate
 from isthmus.ike.core.views import Failure, Phase1State, RuleState
-from isthmus.management.codec import encode
-from isthmus.observe.codes import BY_ID, advice
-
 from isthmus.management import api
+from isthmus.management.codec import encode
 from isthmus.management.service import Service
+from isthmus.observe.codes import BY_ID, advice
 
 from .fakes import BRANCH, PARTNER, FakeDaemon, child
 
