@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from types import FrameType
 from typing import Any
 
@@ -12,7 +13,8 @@ from isthmus.policy.connection import ChildPolicy, Connection
 from isthmus.values.address import Endpoint
 from isthmus.values.registry.ikev2 import ExchangeType, HeaderFlag
 from isthmus.wire.header import Header
-from isthmus.wire.v2.message import decode_message
+from isthmus.wire.v2.message import Payload, decode_message
+from robustness.hand import sa_with
 
 from .pair import LEFT, PHASE1, RIGHT, Pair, Side, connection, rule
 
@@ -113,6 +115,18 @@ def header_from(pair: Pair, side: Side, exchange: ExchangeType) -> Header:
         flags=HeaderFlag.INITIATOR if seen.initiated else HeaderFlag.NONE,
         message_id=max(sent, default=-1) + 1,
     )
+
+
+def seal_request(
+    pair: Pair, side: Side, exchange: ExchangeType, payloads: tuple[Payload, ...], n: int = 0
+) -> bytes:
+    """The n-th next request of a side that writes what an honest engine would not, sealed with the
+    side's own keys."""
+    header = header_from(pair, side, exchange)
+    own_spi = header.spi_i if header.from_initiator else header.spi_r
+    sa = sa_with(side.engine, own_spi)
+    assert sa is not None and sa.protector is not None
+    return sa.protector.seal(replace(header, message_id=header.message_id + n), payloads)
 
 
 def from_stranger(side: Side, octets: bytes, source: Endpoint = STRANGER) -> None:

@@ -22,17 +22,15 @@ from isthmus.wire.v2.nonce import Nonce
 from isthmus.wire.v2.notify import Notify
 from isthmus.wire.v2.security_association import SecurityAssociation
 from isthmus.wire.v2.selectors import TrafficSelectors
-from robustness.hand import sa_with
 
 from .pair import LEFT, RIGHT, Pair, Side, connection, rule
 from .scenes import (
     ask_again,
     far_side,
     first_of_two,
-    header_from,
     ike_sas,
     mirrored,
-    phase1,
+    seal_request,
     states,
 )
 
@@ -205,36 +203,21 @@ def test_a_superseded_ike_sa_ends_though_it_was_renewed_meanwhile(order: str) ->
 
 
 def renewal_request(pair: Pair, n: int) -> bytes:
-    """The left's wish to renew the first pair, sealed with the left's own keys: an honest engine
-    cannot be brought to ask twice."""
-    seen = phase1(pair.left)
-    own_spi = bytes.fromhex(seen.spi_i if seen.initiated else seen.spi_r)
-    sa = sa_with(pair.left.engine, own_spi)
-    assert sa is not None and sa.protector is not None
+    """The left's wish to renew the pair that stands, once more."""
     old = pair.left.view().rules[0].children[0]
     proposal = parse_proposal("aes256gcm16-noesn", SecurityProtocol.ESP)
-    near, far = (TrafficSelector.of_network(f"10.{n}.0.0/24") for n in (1, 2))
+    near, far = (TrafficSelector.of_network(f"10.{net}.0.0/24") for net in (1, 2))
+    rekey = Notify(
+        kind=NotifyType.REKEY_SA, protocol=SecurityProtocol.ESP, spi=spi_octets(old.spi_in)
+    )
     payloads: tuple[Payload, ...] = (
-        Notify(
-            kind=NotifyType.REKEY_SA,
-            protocol=SecurityProtocol.ESP,
-            spi=spi_octets(old.spi_in),
-        ),
+        rekey,
         SecurityAssociation((proposal.with_spi(bytes((0, 1, 0, n)), 1),)),
         Nonce(bytes((n,)) * 32),
         TrafficSelectors(PayloadType.TS_I, (near,)),
         TrafficSelectors(PayloadType.TS_R, (far,)),
     )
-    first = header_from(pair, pair.left, ExchangeType.CREATE_CHILD_SA)
-    header = type(first)(
-        first.spi_i,
-        first.spi_r,
-        0,
-        exchange=first.exchange,
-        flags=first.flags,
-        message_id=first.message_id + n,
-    )
-    return sa.protector.seal(header, payloads)
+    return seal_request(pair, pair.left, ExchangeType.CREATE_CHILD_SA, payloads, n)
 
 
 def test_a_peer_that_renews_one_pair_again_and_again_makes_one_successor() -> None:
