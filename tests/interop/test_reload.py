@@ -165,7 +165,7 @@ def test_two_of_twenty_change_under_traffic(two: Two) -> None:
     assert two.spis(RESTARTED)[0] != before[RESTARTED][0]
     assert two.status(RESTARTED)["phase1"]["local_id"] == "fqdn:another.a.example"
     applied = [e for e in two.near.events() if e["event"] == "config.reloaded"]
-    assert [e["took_ms"] < APPLIED_WITHIN_MS for e in applied] == [True]
+    assert [e["read_ms"] + e["applied_ms"] < APPLIED_WITHIN_MS for e in applied] == [True]
 
 
 def test_other_networks_under_traffic_let_nothing_out_in_clear(two: Two) -> None:

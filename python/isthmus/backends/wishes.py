@@ -5,7 +5,7 @@ import msgspec
 TABLE = 4500
 """Routing table of policy-based tunnels."""
 MAIN_TABLE = 254
-WISHES_MAX = 4096
+WISHES_MAX = 32_768
 """Interfaces, routes or rules in one desired state."""
 
 

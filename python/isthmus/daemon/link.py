@@ -162,9 +162,10 @@ class PlaneLink:
                 await self._back(plane, book, earlier)
                 raise
             self._configuration, self._plan, self._ports = configuration, wanted, ports
-            rules.settle()
+            differs = rules.settle()
             self._host.feed(CommandIssued(Configure(configuration, credentials), 0))
-            await _unless_lost(plane.set_policies(rules.policies()))
+            if differs:
+                await _unless_lost(plane.set_policies(rules.policies()))
 
     async def _switch(self, plane: DataPlane, rules: RuleBook, earlier: Plan, wanted: Plan) -> None:
         """Devices first, then policies, then routes; devices that go are let go before."""

@@ -62,6 +62,7 @@ class Reloader:
             started = time.monotonic()
             try:
                 wanted = await asyncio.to_thread(self._read)
+                read_at = time.monotonic()
                 found = self._difference(wanted)
                 before = self._confirmed or self.running
                 await self._change(wanted)
@@ -82,7 +83,8 @@ class Reloader:
                     "config.reloaded",
                     message=_summary(found),
                     detail=(
-                        ("took_ms", round((time.monotonic() - started) * 1000, 1)),
+                        ("read_ms", round((read_at - started) * 1000, 1)),
+                        ("applied_ms", round((time.monotonic() - read_at) * 1000, 1)),
                         ("rollback_after_s", rollback_after_s or 0.0),
                     ),
                 )

@@ -100,9 +100,10 @@ class RuleBook:
             for number, spec in zip(_free(taken), dropped, strict=False)
         )
 
-    def settle(self) -> None:
-        """Network and policies agree again."""
-        self._dropped = ()
+    def settle(self) -> bool:
+        """Network and policies agree again; True when that changes the policies."""
+        was, self._dropped = self._dropped, ()
+        return was != ()
 
     def _protects(self, spec: PolicySpec) -> bool:
         mine = self._specs.get(spec.id)
