@@ -63,19 +63,56 @@ def test_quick_methods_are_quick_by_their_own_room() -> None:
     assert not any(agreement.is_slow(method) for method in QUICK_METHODS)
 
 
-def test_too_many_jobs_are_shed_and_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+async def all_ended(pool: Workers, done: list[ComputeFinished], count: int) -> None:
+    """Every job has said how it ended."""
+    async with asyncio.timeout(10):
+        while len(done) < count or pool.waiting:
+            await asyncio.sleep(0.001)
+
+
+def test_too_many_jobs_of_strangers_are_shed_and_counted(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(workers, "JOBS_MAX", 2)
 
     async def run() -> None:
         done: list[ComputeFinished] = []
         pool = Workers(SeededEntropy(3), done.append, no_route)
         for ticket in range(4):
-            pool.start(Compute(ticket, MakeKey(KeMethod.ECP_384)))
+            pool.start(Compute(ticket, MakeKey(KeMethod.ECP_384), sheddable=True))
         assert (pool.shed, pool.waiting) == (2, 2)
-        async with asyncio.timeout(10):
-            while len(done) < 4 or pool.waiting:
-                await asyncio.sleep(0.001)
+        await all_ended(pool, done, 4)
         assert {d.ticket for d in done if d.result is None} == {2, 3}
+        pool.close()
+
+    asyncio.run(run())
+
+
+def test_a_flood_of_strangers_sheds_no_job_of_a_peer(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A renewal that was refused for want of room would end a tunnel that stands."""
+    monkeypatch.setattr(workers, "JOBS_MAX", 2)
+
+    async def run() -> None:
+        done: list[ComputeFinished] = []
+        pool = Workers(SeededEntropy(3), done.append, no_route)
+        for ticket in range(10):
+            pool.start(Compute(ticket, MakeKey(KeMethod.ECP_384), sheddable=ticket % 2 == 0))
+        assert pool.shed == 4, "of five that may be shed one found room"
+        await all_ended(pool, done, 10)
+        assert {d.ticket for d in done if d.result is None} == {2, 4, 6, 8}
+        pool.close()
+
+    asyncio.run(run())
+
+
+def test_jobs_of_peers_are_bounded_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(workers, "JOBS_OF_PEERS_MAX", 3)
+
+    async def run() -> None:
+        done: list[ComputeFinished] = []
+        pool = Workers(SeededEntropy(3), done.append, no_route)
+        for ticket in range(5):
+            pool.start(Compute(ticket, MakeKey(KeMethod.ECP_384)))
+        assert (pool.shed, pool.waiting) == (2, 3)
+        await all_ended(pool, done, 5)
         pool.close()
 
     asyncio.run(run())
