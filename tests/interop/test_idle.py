@@ -1,0 +1,76 @@
+"""Silence closes phase 2 and nothing else, and the next packet does not notice."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from isthmus.lab import gateways, measure, topology
+from isthmus.lab.daemon import Isthmus
+from isthmus.lab.namespaces import World
+from isthmus.lab.topology import SITE_A, SITE_B
+
+from .support import eventually, require_root_and
+
+pytestmark = [pytest.mark.root, pytest.mark.interop]
+
+IDLE_S = 2
+PEERS: tuple[gateways.Peer, ...] = ("isthmus", "strongswan")
+
+
+@pytest.fixture(params=PEERS)
+def near(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Isthmus]:
+    """Our gateway, whose rule goes idle soon; the far one knows of no such thing."""
+    require_root_and(*(("strongswan",) if request.param == "strongswan" else ()))
+    world = World.create(tmp_path, attached=True)
+    try:
+        topology.build(world)
+        psk = gateways.fresh_psk()
+        if request.param == "strongswan":
+            gateways.start_strongswan(world, SITE_B, tmp_path / SITE_B.gateway, psk)
+        else:
+            gateways.start_isthmus(world, SITE_B, tmp_path / SITE_B.gateway, psk, "policy")
+        gateway = Isthmus(world, SITE_A.gateway, tmp_path / SITE_A.gateway)
+        tunnel = gateways.tunnel(SITE_A, psk, "policy")
+        (rule,) = tunnel.rules
+        soon = replace(rule, settings={"idle": f'"{IDLE_S}s"'})
+        gateway.write(replace(tunnel, rules=(soon,)))
+        gateway.start()
+        yield gateway
+    finally:
+        world.close()
+
+
+def rule(gateway: Isthmus) -> dict[str, Any]:
+    """What the gateway says of its only rule."""
+    (found,) = gateway.tunnel()["rules"]
+    assert isinstance(found, dict)
+    return found
+
+
+def test_silence_closes_phase_2_and_the_next_packet_is_answered(near: Isthmus) -> None:
+    """Three times, for what is left behind by one closing may harm the next."""
+    phase1 = set()
+    for _ in range(3):
+        pings = measure.ping(near.world, SITE_A.host, SITE_B.host4, count=5, wait_s=5)
+        assert pings.lost == ()
+        up = rule(near)
+        assert up["state"] == "up" and 0 < up["idle_in_s"] <= IDLE_S
+        assert "idle in " in near.do("status", near.tunnel()["name"])
+        eventually("the rule is idle", lambda: rule(near)["state"] == "idle")
+        closed = near.tunnel()
+        assert closed["healthy"] and rule(near)["idle_in_s"] is None
+        assert closed["phase1"]["state"] == "up"
+        phase1.add(closed["phase1"]["spi_i"])
+    assert len(phase1) == 1
+
+
+def test_traffic_keeps_phase_2_open(near: Isthmus) -> None:
+    """Packets once a second against an idle time of two."""
+    measure.ping(near.world, SITE_A.host, SITE_B.host4, count=1, wait_s=5)
+    spi = rule(near)["children"][0]["spi_in"]
+    pings = measure.ping(near.world, SITE_A.host, SITE_B.host4, count=5, interval_s=1, wait_s=5)
+    assert pings.lost == ()
+    assert [child["spi_in"] for child in rule(near)["children"]] == [spi]
