@@ -428,10 +428,11 @@ def test_bypass_discard_and_what_matches_nothing(
     assert {WEB_PORT} == {min(p.source_port, p.destination_port) for p in inner}
 
 
-def test_fragments_of_what_a_rule_for_ports_protects_stay_out_of_the_clear(
+def test_nothing_of_what_a_rule_for_ports_protects_is_in_the_clear(
     world: World, isthmus_pair: tuple[Isthmus, Isthmus]
 ) -> None:
-    """Later fragments show no ports: with no rule for the rest they are dropped and counted."""
+    """Later fragments show no ports, and ICMP errors quote what came protected: with no rule for
+    the rest they are dropped and counted."""
     psk = gateways.fresh_psk()
     for gateway, site in zip(isthmus_pair, (SITE_A, SITE_B), strict=True):
         key = "remote_ports" if site is SITE_A else "local_ports"
@@ -449,8 +450,15 @@ def test_fragments_of_what_a_rule_for_ports_protects_stay_out_of_the_clear(
             "later fragments, as many as the MTU makes, are dropped and counted",
             lambda: near.request("counters")[-1]["counters"]["drop_ports_hidden"] >= 2,
         )
+        eventually(
+            "the far host's error about the closed port is dropped and counted",
+            lambda: isthmus_pair[1].request("counters")[-1]["counters"]["drop_quotes_protected"],
+        )
         seen = wire.packets()
     finally:
         wire.abandon()
-    clear = [p for p in seen if p.source == SITE_A.host4]
-    assert [p.destination_port for p in clear] == [OTHER_PORT + 1], "the unmatched port alone"
+    clear = packets.inside_in_clear(seen, INSIDE)
+    assert [p.destination_port for p in clear if p.source == SITE_A.host4] == [OTHER_PORT + 1]
+    quotes = [packets.decode_ip(p.octets[p.payload_at + 8 :]) for p in clear if p.protocol == 1]
+    assert [q.destination_port for q in quotes if q is not None] == [OTHER_PORT + 1]
+    assert len(clear) == 2, "the unmatched port alone, and the error about it"

@@ -33,7 +33,10 @@ _RULE_WORDS = {
     "local": "local networks",
     "remote": "remote networks",
 }
-_FILE_WORDS = {"listen": "addresses that are listened on"}
+_FILE_WORDS = {
+    "listen": "addresses that are listened on",
+    "plain": "`[[bypass]]` and `[[discard]]`",
+}
 _NOT_COUNTED = frozenset({"connections", "warnings"})
 
 

@@ -115,13 +115,32 @@ impl Pipeline {
             Verdict::Protect(entry) => {
                 self.protect(shared, table, interface, entry, inner, &packet, now_ms)
             }
-            Verdict::Bypass(_) => self.bypass(shared, interface, inner, &packet),
+            Verdict::Bypass(_) => self.in_clear(shared, table, interface, inner, &packet),
             Verdict::Discard(_) => shared.counters.refused(Reason::PolicyDiscard),
             Verdict::PortsHidden => shared.counters.refused(Reason::PortsHidden),
             Verdict::NoPolicy if interface.bypass_mark != 0 => {
-                self.bypass(shared, interface, inner, &packet)
+                self.in_clear(shared, table, interface, inner, &packet)
             }
             Verdict::NoPolicy => shared.counters.refused(Reason::NoPolicy),
+        }
+    }
+
+    /// Lets a packet go in clear, unless it tells what came protected.
+    fn in_clear(
+        &mut self,
+        shared: &Shared,
+        table: &Table,
+        interface: &Interface,
+        inner: Range<usize>,
+        packet: &Packet,
+    ) {
+        let octets = &self.arena[inner.clone()];
+        match table
+            .spd
+            .allows_clear_outbound(interface.id, packet, octets)
+        {
+            true => self.bypass(shared, interface, inner, packet),
+            false => shared.counters.refused(Reason::QuotesProtected),
         }
     }
 

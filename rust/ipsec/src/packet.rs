@@ -40,6 +40,13 @@ const ROUTING: u8 = 43;
 const FRAGMENT: u8 = 44;
 const AUTHENTICATION: u8 = 51;
 const DESTINATION_OPTIONS: u8 = 60;
+/// Types of ICMP messages that quote a packet: unreachable, source quench, redirect, time exceeded,
+/// parameter problem.
+const ICMP_ERRORS: [u16; 5] = [3, 4, 5, 11, 12];
+/// Unreachable, too big, time exceeded, parameter problem.
+const ICMPV6_ERRORS: [u16; 4] = [1, 2, 3, 4];
+/// What stands before the quote.
+const ICMP_HEADER: usize = 8;
 /// Headers that are walked.
 const EXTENSIONS: [u8; 5] = [
     HOP_BY_HOP,
@@ -147,10 +154,35 @@ impl Packet {
     /// [`Reason::ExtensionHeaders`] when the chain of extension headers is too long (S-33).
     pub fn parse(octets: &[u8]) -> Result<Self, Reason> {
         match octets.first().map(|first| first >> 4) {
-            Some(4) => Self::parse_v4(octets),
-            Some(6) => Self::parse_v6(octets),
+            Some(4) => Self::parse_v4(octets, false),
+            Some(6) => Self::parse_v6(octets, false),
             _ => Err(Reason::InnerMalformed),
         }
+    }
+
+    /// The packet that an ICMP error quotes (RFC 792, RFC 4443 §3), which may be cut short; None
+    /// when this is no ICMP error. `octets` begin with this packet.
+    pub fn quoted(&self, octets: &[u8]) -> Option<Result<Self, Reason>> {
+        let Ports::Kind(kind) = self.ports else {
+            return None;
+        };
+        let is_error = match self.protocol {
+            protocol::ICMP => ICMP_ERRORS.contains(&(kind >> 8)),
+            protocol::ICMPV6 => ICMPV6_ERRORS.contains(&(kind >> 8)),
+            _ => false,
+        };
+        if !is_error {
+            return None;
+        }
+        let quote = octets
+            .get(..self.length)
+            .and_then(|packet| packet.get(self.upper_offset + ICMP_HEADER..))
+            .unwrap_or_default();
+        Some(match quote.first().map(|first| first >> 4) {
+            Some(4) => Self::parse_v4(quote, true),
+            Some(6) => Self::parse_v6(quote, true),
+            _ => Err(Reason::InnerMalformed),
+        })
     }
 
     /// The version of IP.
@@ -171,10 +203,13 @@ impl Packet {
             && EXTENSIONS.contains(&self.protocol)
     }
 
-    fn parse_v4(octets: &[u8]) -> Result<Self, Reason> {
+    fn parse_v4(octets: &[u8], is_quote: bool) -> Result<Self, Reason> {
         let header: &[u8; 20] = octets.first_chunk().ok_or(Reason::InnerMalformed)?;
         let header_length = usize::from(header[0] & 0x0f) * 4;
-        let length = usize::from(u16_at(header, 2));
+        let mut length = usize::from(u16_at(header, 2));
+        if is_quote {
+            length = length.min(octets.len());
+        }
         if header_length < 20 || length < header_length || length > octets.len() {
             return Err(Reason::InnerMalformed);
         }
@@ -199,9 +234,12 @@ impl Packet {
         })
     }
 
-    fn parse_v6(octets: &[u8]) -> Result<Self, Reason> {
+    fn parse_v6(octets: &[u8], is_quote: bool) -> Result<Self, Reason> {
         let header: &[u8; 40] = octets.first_chunk().ok_or(Reason::InnerMalformed)?;
-        let length = 40 + usize::from(u16_at(header, 4));
+        let mut length = 40 + usize::from(u16_at(header, 4));
+        if is_quote {
+            length = length.min(octets.len());
+        }
         if length > octets.len() {
             return Err(Reason::InnerMalformed);
         }

@@ -210,6 +210,16 @@ impl Spd {
             .is_none_or(|e| e.policy.action == Action::Bypass)
     }
 
+    /// May this packet, which no policy protects, leave in clear? Not an ICMP error that quotes what
+    /// came protected, or what cannot be told from it. `octets` begin with the packet.
+    pub fn allows_clear_outbound(&self, interface: u32, packet: &Packet, octets: &[u8]) -> bool {
+        match packet.quoted(octets) {
+            None => true,
+            Some(Ok(quoted)) => self.allows_clear_inbound(interface, &quoted),
+            Some(Err(_)) => false,
+        }
+    }
+
     /// The policy with this id.
     pub fn get(&self, id: u32) -> Option<&Arc<Entry>> {
         self.by_id.get(&id)

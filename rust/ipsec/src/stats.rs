@@ -30,6 +30,8 @@ reasons! {
     /// A fragment that may belong to a protected or discarded datagram, and that no policy takes
     /// for all ports: it must not go in clear.
     PortsHidden => "drop_ports_hidden",
+    /// An ICMP error that would go in clear and quotes a protected packet (RFC 4301 §6.2).
+    QuotesProtected => "drop_quotes_protected",
     /// A policy says discard.
     PolicyDiscard => "drop_policy_discard",
     /// The policy has no outbound SA and does not hold packets.

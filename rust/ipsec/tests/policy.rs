@@ -336,6 +336,71 @@ fn fragments_of_what_a_policy_for_ports_protects_never_go_in_clear() {
 }
 
 #[test]
+fn icmp_errors_about_protected_packets_do_not_go_in_clear() {
+    let any = TrafficSelector::any_v4();
+    let tcp = |port_start, port_end| TrafficSelector {
+        protocol: 6,
+        port_start,
+        port_end,
+        ..any
+    };
+    // Host 10.0.2.2 here serves port 80 to all.
+    let policies = vec![policy(
+        1,
+        7,
+        Action::Protect,
+        selectors(tcp(80, 80), tcp(0, 65535)),
+    )];
+    let spd = Spd::new(policies).unwrap();
+    let error = |kind: u8, quote: &[u8]| {
+        let mut message = vec![kind, 0, 0, 0, 0, 0, 0, 0];
+        message.extend(quote);
+        v4(1, 0, &message)
+    };
+    let allowed = |octets: &[u8]| {
+        let packet = parse(octets);
+        assert!(matches!(spd.decide(7, &packet), Verdict::NoPolicy));
+        spd.allows_clear_outbound(7, &packet, octets)
+    };
+    let web = v4(6, 0, &[0x80, 0, 0, 80, 1, 2, 3, 4]);
+    let other = v4(6, 0, &[0x80, 0, 0, 81, 1, 2, 3, 4]);
+    for kind in [3, 4, 5, 11, 12] {
+        assert!(!allowed(&error(kind, &web)));
+        assert!(allowed(&error(kind, &other)));
+        // Cut short, it may be either.
+        assert!(!allowed(&error(kind, &other[..22])));
+        assert!(!allowed(&error(kind, &other[..12])));
+        assert!(!allowed(&error(kind, &[])));
+    }
+    // A quote of the first eight octets is enough, though its length says more.
+    let mut long = web.clone();
+    long[2..4].copy_from_slice(&1500u16.to_be_bytes());
+    assert!(!allowed(&error(3, &long)));
+    long[23] = 81;
+    assert!(allowed(&error(3, &long)));
+    // Echoes quote nothing, whatever they hold.
+    assert!(allowed(&error(8, &web)));
+    assert!(allowed(&other));
+}
+
+#[test]
+fn icmpv6_errors_are_judged_alike() {
+    let tcp = TrafficSelector {
+        protocol: 6,
+        ..TrafficSelector::any_v6()
+    };
+    let spd = Spd::new(vec![policy(1, 7, Action::Protect, selectors(tcp, tcp))]).unwrap();
+    let quote = v6(6, &[0x80, 0, 0, 80]);
+    for (kind, expected) in [(1, false), (2, false), (3, false), (4, false), (128, true)] {
+        let mut message = vec![kind, 0, 0, 0, 0, 0, 0, 0];
+        message.extend(&quote);
+        let octets = v6(58, &message);
+        let allowed = spd.allows_clear_outbound(7, &parse(&octets), &octets);
+        assert_eq!(allowed, expected, "type {kind}");
+    }
+}
+
+#[test]
 fn an_ipv6_fragment_may_hide_its_protocol_too() {
     let tcp = TrafficSelector {
         protocol: 6,
