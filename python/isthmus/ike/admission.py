@@ -1,6 +1,5 @@
 """Who may start an IKE SA: half-open limits and cookies (RFC 7296 §2.6, SECURITY-GUIDE 2.1)."""
 
-import hashlib
 import hmac
 from collections import Counter
 from dataclasses import dataclass, field
@@ -124,11 +123,6 @@ class ReplyBudget:
         self.total += 1
         self.by_prefix[name] += 1
         return True
-
-
-def digest(octets: bytes, remote: Endpoint) -> bytes:
-    """What a datagram is known by: its octets and where they came from."""
-    return hashlib.sha256(str(remote).encode() + b"\0" + octets).digest()
 
 
 def prefix(remote: Endpoint) -> str:

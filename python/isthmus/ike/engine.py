@@ -8,11 +8,12 @@ from collections import OrderedDict
 from typing import assert_never
 
 from isthmus.crypto.entropy import Entropy
-from isthmus.ike.admission import Admission, ReplyBudget, digest
+from isthmus.ike.admission import Admission, ReplyBudget
 from isthmus.ike.core.agenda import Agenda, Owner, TimerKind
 from isthmus.ike.core.child import ChildSa, ChildState
 from isthmus.ike.core.commands import Configure, Initiate, Rekey, Shutdown, Terminate
 from isthmus.ike.core.context import Context, Credentials
+from isthmus.ike.core.digest import digest
 from isthmus.ike.core.effects import Effect, RemoveSa, SendDatagram
 from isthmus.ike.core.events import (
     CommandIssued,

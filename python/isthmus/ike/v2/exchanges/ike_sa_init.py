@@ -6,9 +6,9 @@ HDR, [COOKIE], SAi1, KEi, Ni, NAT-D   -->
                                             or COOKIE, INVALID_KE_PAYLOAD, NO_PROPOSAL_CHOSEN
 """
 
-from isthmus.ike.admission import digest
 from isthmus.ike.core.agenda import TimerKind
 from isthmus.ike.core.context import Context, Failed
+from isthmus.ike.core.digest import digest
 from isthmus.ike.core.effects import Agree, MakeKey, MakeKeyAndAgree, Resolve
 from isthmus.ike.core.events import ComputeFinished
 from isthmus.ike.v2 import closing, look, nat
