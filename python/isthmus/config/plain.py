@@ -109,8 +109,20 @@ def check_plain(
         if c.mode is Mode.POLICY
         for rule in c.rules
     ]
+    first: dict[tuple[Selectors, Selectors], PlainRule] = {}
     for placed in plain:
         own, at = placed.rule, placed.at
+        known = first.setdefault((own.local, own.remote), own)
+        same = [title for title, r in rules if _is_within(r, own) and _lies_in(own, r)]
+        same += [known.name] if known is not own else []
+        if same:
+            report.error(
+                at,
+                f"{own.name} is for the same traffic as {same[0]}",
+                "a packet would fit both, and only one of them could ever be used",
+                "take one of the two out, or change its networks, protocol or ports",
+            )
+            continue
         size = width(own.local, own.remote)
         meeting = [(title, rule) for title, rule in rules if _meet(own, rule)]
         inner = [t for t, r in meeting if width(r.local, r.remote) <= size]
@@ -144,6 +156,10 @@ def _meet(own: PlainRule, rule: ChildPolicy) -> bool:
         any(a.intersect(b) is not None for a in one for b in other)
         for one, other in ((own.local, rule.local), (own.remote, rule.remote))
     )
+
+
+def _lies_in(own: PlainRule, rule: ChildPolicy) -> bool:
+    return covers(rule.local, own.local) and covers(rule.remote, own.remote)
 
 
 def _is_within(rule: ChildPolicy, own: PlainRule) -> bool:

@@ -84,6 +84,21 @@ def test_a_rule_within_a_bypass_within_a_rule_is_refused(tmp_path: Path) -> None
     assert "bypass#1 lies within [tunnel.office.rule.net]" in found.message
 
 
+@pytest.mark.parametrize(
+    ("text", "other"),
+    [
+        (
+            '[[discard]]\nlocal = "10.1.0.0/24"\nremote = "10.2.0.0/24"\n',
+            "[tunnel.office.rule.net]",
+        ),
+        ('[[bypass]]\nremote = "10.9.0.1"\n[[discard]]\nremote = "10.9.0.1"\n', "bypass#1"),
+    ],
+)
+def test_the_same_traffic_twice_is_refused(tmp_path: Path, text: str, other: str) -> None:
+    found = only_error(tmp_path, BASE + text)
+    assert found.message == f"discard#1 is for the same traffic as {other}"
+
+
 def test_a_bypass_that_does_not_apply_is_warned_about(tmp_path: Path) -> None:
     text = BASE + '[[bypass]]\nprotocol = "tcp"\nremote_ports = 22\n'
     (warning,) = loaded(tmp_path, text).warnings
