@@ -17,7 +17,9 @@ from isthmus.values.spi import spi_text
 from isthmus.values.time import Instant, Seconds
 
 RETRY_FIRST_S: Seconds = 2.0
-RETRY_MAX_S: Seconds = 60.0
+RETRY_MAX_S: Seconds = 20.0
+"""A road that is back is found within half a minute, and a peer that is away for a day is asked
+a thousand times."""
 CHILDLESS_S: Seconds = 5.0
 """An IKE SA whose only Child SA was refused is closed after this long."""
 ADOPT_S: Seconds = 0.3
