@@ -70,7 +70,7 @@ async def all_ended(pool: Workers, done: list[ComputeFinished], count: int) -> N
             await asyncio.sleep(0.001)
 
 
-def test_too_many_jobs_of_strangers_are_shed_and_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_too_many_jobs_are_shed_and_counted(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(workers, "JOBS_MAX", 2)
 
     async def run() -> None:
