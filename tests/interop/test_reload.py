@@ -10,6 +10,7 @@ import signal
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from ipaddress import ip_address
 from pathlib import Path
 
 import pytest
@@ -114,6 +115,17 @@ def two(world: World, short_directory: Path) -> Iterator[Two]:
         world.run(None, batch, input_text="".join(line.format("del") for line in more))
 
 
+def in_clear(watching: capture.Capture) -> list[str]:
+    """What was seen with an inside address. (That a port is closed while a daemon is dead, a kernel
+    may say: it quotes nothing but what is sealed.)"""
+    return [
+        packet.text
+        for packet in watching.packets()
+        for network in INSIDE
+        if ip_address(packet.source) in network or ip_address(packet.destination) in network
+    ]
+
+
 def with_suite(terms: Tunnel, suite: str) -> Tunnel:
     """The same tunnel with another phase 2 proposal."""
     return replace(terms, rules=tuple(replace(r, proposals=(suite,)) for r in terms.rules))
@@ -152,7 +164,7 @@ def test_two_of_twenty_change_under_traffic(two: Two) -> None:
     finally:
         for running in pinging.values():
             running.abandon()
-    strange = watching.packets()
+    strange = in_clear(watching)
     print(f"reload took {done['elapsed_s'] * 1000:.0f} ms with --wait;", end=" ")
     print({name(n): f"{len(p.lost)} of {p.sent} lost" for n, p in pings.items()})
     assert strange == []
@@ -186,27 +198,28 @@ def test_other_networks_under_traffic_let_nothing_out_in_clear(two: Two) -> None
             for site, gateway in ((SITE_B, two.far), (SITE_A, two.near)):
                 terms = list(whole[site.letter])
                 (rule,) = terms[REKEYED].rules
-                side = "remote" if site is SITE_A else "local"
-                changed = {side: wide if turn % 2 == 0 else (f"{target(REKEYED)}/32",)}
-                grown = Rule(rule.name, **{"local": rule.local, "remote": rule.remote} | changed)
+                moved = wide if turn % 2 == 0 else (f"{target(REKEYED)}/32",)
+                grown = (
+                    replace(rule, remote=moved) if site is SITE_A else replace(rule, local=moved)
+                )
                 terms[REKEYED] = replace(terms[REKEYED], rules=(grown,))
                 gateway.write(*terms[: TUNNELS - 5 * (turn % 2)])
                 gateway.do("reload")
         time.sleep(1.0)
-        staying, moved = (running.finish() for running in pinging)
+        staying, changed = (running.finish() for running in pinging)
     finally:
         for running in pinging:
             running.abandon()
-    strange = watching.packets()
+    strange = in_clear(watching)
     print(
         f"12 reloads: {len(staying.lost)} of {staying.sent} lost on the tunnel that stayed,",
         end=" ",
     )
-    print(f"{len(moved.lost)} of {moved.sent} on the one that changed, {len(strange)} in clear")
+    print(f"{len(changed.lost)} of {changed.sent} on the one that changed, {len(strange)} in clear")
     assert strange == []
     assert staying.lost == () and staying.errors == 0
     assert two.spis(STAYING) == before
-    assert len(moved.lost) < moved.sent / 2
+    assert len(changed.lost) < changed.sent / 2
     again = measure.ping(two.world, SITE_A.host, target(REKEYED), count=5, interval_s=0.05)
     assert again.lost == ()
 
@@ -294,7 +307,7 @@ def test_what_kill_9_left_is_found_and_cleared(two: Two) -> None:
     )
     assert len(lost.lost) + lost.errors >= 10
     assert left_over(two.near), "routes that keep traffic from leaving in clear"
-    assert watching.packets() == []
+    assert in_clear(watching) == []
     two.near.stop()
     two.near.write(*two.told["a"])
     two.near.start()

@@ -16,6 +16,7 @@ from isthmus.backends import tun
 from isthmus.backends.wishes import (
     MAIN_TABLE,
     TABLE,
+    WISHES_MAX,
     InterfaceWish,
     NetworkWish,
     RouteWish,
@@ -333,7 +334,7 @@ def test_a_hint_follows_the_machines_addresses(network: ModuleType) -> None:
         (NetworkWish((), (RouteWish("10.0.0.1/8", TABLE, 1),)), "cannot be read"),
         (NetworkWish((), (), (RuleWish(priority=1, version=5),)), "no action"),
         (NetworkWish((), (), (RuleWish(priority=1, version=4, source="x"),)), "cannot be read"),
-        (NetworkWish((), (RouteWish("10.0.0.0/8", TABLE, 1),) * 5000), "more than"),
+        (NetworkWish((), (RouteWish("10.0.0.0/8", TABLE, 1),) * (WISHES_MAX + 1)), "more than"),
     ],
 )
 def test_a_bad_wish_is_refused_whole(network: ModuleType, wish: NetworkWish, reason: str) -> None:
