@@ -221,6 +221,13 @@ CATALOGUE: tuple[Code, ...] = (
         "Look at the peer's log for this time; the notify is named in `isthmus log`.",
     ),
     Code(
+        "E210",
+        "the rule is held down here",
+        "The peer wants phase 2 of a rule that `isthmus down` closed here; it stays closed in spite "
+        "of traffic, the peer's too.",
+        "Let it in again with `isthmus up`, or leave it closed.",
+    ),
+    Code(
         "E301",
         "packets leave, none return",
         "Encrypted packets are sent and none arrive: ESP is filtered on the way, the peer has no "
