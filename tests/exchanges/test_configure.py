@@ -232,6 +232,25 @@ def test_a_restart_makes_the_new_phase_1_before_the_old_one_goes() -> None:
     assert phase1 is not None and phase1.local_id == "fqdn:a2.example"
 
 
+def test_both_sides_reload_at_once() -> None:
+    """Both begin a phase 1 of their own; one pair is left, and nothing was without one."""
+    pair = Pair().establish()
+    who = Identity.parse("fqdn:a2.example")
+    pair.right.command(Configure(Configuration((replace(RIGHTS, remote_id=who),))))
+    pair.left.command(Configure(Configuration((replace(LEFTS, local_id=who),))))
+    for _ in range(200):
+        outbound = [key for key in pair.left.sas if not key[1]]
+        assert outbound, "packets can always leave"
+        if not pair.step():
+            break
+    pair.advance(60)
+    for side in (pair.left, pair.right):
+        assert side.engine.census()["ike_sas"] == 1
+        assert len(side.sas) == 2
+        assert side.engine.census()["dead_timers"] == 0
+    pair.agree()
+
+
 def test_a_restart_that_the_peer_refuses_ends_what_stood_under_the_old_terms() -> None:
     pair = Pair().establish()
     reload(pair.left, replace(LEFTS, local_id=Identity.parse("fqdn:unexpected.example")))

@@ -224,6 +224,26 @@ def test_other_networks_under_traffic_let_nothing_out_in_clear(two: Two) -> None
     assert again.lost == ()
 
 
+def test_another_secret_is_read_without_privileges_and_never_shown(two: Two) -> None:
+    """The IKE process gave its capabilities up long ago, and still owns the secrets' files."""
+    two.up(STAYING, REKEYED)
+    before = {n: two.spis(n) for n in (STAYING, REKEYED)}
+    new = "another-pre-shared-key-for-reloads-9876543210"
+    for site in (SITE_B, SITE_A):
+        two.tell(site, REKEYED, replace(two.told[site.letter][REKEYED], psk=new))
+    plan = two.near.do("plan")
+    assert f"Secrets changed: {name(REKEYED)} (value not shown)" in plan
+    assert "restart" in plan and "pre-shared key changed" in plan
+    two.far.do("reload")
+    two.near.do("reload", "--wait")
+    assert two.spis(REKEYED)[0] != before[REKEYED][0]
+    assert two.spis(STAYING) == before[STAYING]
+    pings = measure.ping(two.world, SITE_A.host, target(REKEYED), count=5, interval_s=0.05)
+    assert pings.lost == ()
+    for secret in (new, PSK):
+        assert secret not in plan + two.near.log.read_text() + two.far.log.read_text()
+
+
 def test_a_broken_file_changes_nothing_and_names_line_and_reason(two: Two) -> None:
     two.up(STAYING)
     before = two.spis(STAYING)

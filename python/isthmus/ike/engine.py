@@ -541,8 +541,10 @@ class IkeEngine:
         changed = {n for n in names if credentials.psk(n) != ctx.credentials.psk(n)}
         ctx.configuration = configuration
         ctx.credentials = credentials
-        self._peers = PeerIndex(configuration.connections)
         reconfigure.configure(self._tunnels, self._dialect, ctx, configuration, changed)
+        # The very values that the tunnels run under: SAs of before a restart are told from those
+        # of after it by them.
+        self._peers = PeerIndex(tuple(run.connection for run in self._tunnels.runs.values()))
 
     def _rekey(self, ctx: Context, tunnel: str, rule: str | None, phase: int, ticket: int) -> None:
         run = self._tunnels.runs[tunnel]
