@@ -5,6 +5,7 @@ vocabulary, never translated here. No reply holds a secret, so no screen can sho
 """
 
 import json
+import time
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
@@ -26,6 +27,8 @@ ROLES = {
 }
 """The colour of each state word."""
 
+DAY_S = 86_400
+
 _DULL = ("exchange", "payloads", "message_id", "direction", "tries", "spi_i", "spi_r")
 """Facts that a human has in the message already, or seldom wants; `--json` has them."""
 
@@ -37,9 +40,10 @@ def as_json(value: object) -> str:
     return json.dumps(msgspec.to_builtins(value), ensure_ascii=False, indent=2)
 
 
-def status_json(tunnels: Sequence[api.TunnelStatus], plane: str = "ok") -> str:
+def status_json(reply: api.StatusReply) -> str:
     """The document of `isthmus status --json` (docs/commands.md)."""
-    return as_json({"schema": api.SCHEMA, "tunnels": tunnels, "plane": plane})
+    document = {"schema": api.SCHEMA, "tunnels": reply.tunnels, "plane": reply.plane}
+    return as_json({**document, "groups": reply.groups})
 
 
 def reply_json(reply: api.Reply) -> str:
@@ -82,8 +86,14 @@ def error_json(error: CliError) -> str:
     )
 
 
-def status_lines(tunnels: Sequence[api.TunnelStatus], paint: Paint) -> list[str]:
-    """The status table: one line a tunnel, its last failure under it, a sum at the end."""
+def status_lines(
+    tunnels: Sequence[api.TunnelStatus],
+    paint: Paint,
+    groups: Sequence[api.GroupStatus] = (),
+    now_s: float | None = None,
+) -> list[str]:
+    """The status table: one line a tunnel, its last failure under it, a line for each group, a sum
+    at the end. `now_s` is the time of day that past moments are told by, in seconds since 1970."""
     if not tunnels:
         return ["No tunnels are configured."]
     header = ("TUNNEL", "PEER", "PHASE 1", "PHASE 2", "IN", "OUT", "SINCE", "")
@@ -93,8 +103,26 @@ def status_lines(tunnels: Sequence[api.TunnelStatus], paint: Paint) -> list[str]
     for tunnel, line in zip(tunnels, lines[1:], strict=True):
         shown.append(line)
         shown += [f"   {said}" for said in _failure_lines(tunnel, paint)]
+    at_s = time.time() if now_s is None else now_s
+    shown += [_group_line(group, paint, at_s) for group in groups]
     shown.append(summary(tunnels))
     return shown
+
+
+def _group_line(group: api.GroupStatus, paint: Paint, now_s: float) -> str:
+    """`aws-prod (pair): 1 of 2 up, redundancy lost since 09:41 (aws-1)`"""
+    what = "pair" if len(group.tunnels) == 2 else "group"
+    said = f"{len(group.up)} of {len(group.tunnels)} up"
+    role = "good"
+    if group.since_s is not None:
+        # A moment of another day needs its date.
+        form = "%H:%M" if group.since_s < DAY_S / 2 else "%Y-%m-%d %H:%M"
+        since = time.strftime(form, time.localtime(now_s - group.since_s))
+        down = ", ".join(safe(name) for name in group.tunnels if name not in group.up)
+        lost = "redundancy lost" if group.up else "down"
+        said += f", {lost} since {since} ({down})"
+        role = "busy" if group.up else "bad"
+    return f"{safe(group.name)} ({what}): {paint(role, said)}, prefer {group.prefer}"
 
 
 def summary(tunnels: Sequence[api.TunnelStatus]) -> str:

@@ -227,6 +227,22 @@ class TunnelStatus(msgspec.Struct, frozen=True, kw_only=True):
     failure: FailureState | None = None
     weak: tuple[str, ...] = ()
     origin: str = ""
+    carrier: bool | None = None
+    """Whether the interface of a route-based tunnel has carrier; null: it has none of its own."""
+
+
+class GroupStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """Tunnels to one site that stand in for each other. `prefer`: order, ecmp or bgp."""
+
+    name: str
+    prefer: str
+    tunnels: tuple[str, ...]
+    up: tuple[str, ...]
+    """Those whose interface has carrier."""
+    redundant: bool
+    """All of them are up."""
+    since_s: float | None = None
+    """For how long redundancy, or with no tunnel up the site, has been lost; null: it is not."""
 
 
 class SaEntry(msgspec.Struct, frozen=True, kw_only=True):
@@ -300,6 +316,8 @@ class StatusReply(Reply, frozen=True, tag="status"):
     tunnels: tuple[TunnelStatus, ...]
     plane: str = "ok"
     """"ok", or why the data plane's counters are missing."""
+    groups: tuple[GroupStatus, ...] = ()
+    """None when one tunnel was asked for."""
 
 
 class SaReply(Reply, frozen=True, tag="sa"):

@@ -15,6 +15,7 @@ from isthmus.management.following import Follower, Wish
 from isthmus.management.snapshot import (
     Advice,
     countdowns,
+    group_status,
     phase1_entries,
     policy_entry,
     sa_entry,
@@ -99,8 +100,13 @@ class Service:
 
     async def _status(self, request: api.Status) -> AnyReply:
         views = self._control.views()
+        groups: tuple[api.GroupStatus, ...] = ()
         if request.tunnel is not None:
             views = (_find(views, request.tunnel),)
+        else:
+            by_name = {view.name: view for view in views}
+            configured = self._control.configuration().groups
+            groups = tuple(group_status(group, by_name) for group in configured)
         plane = "ok"
         try:
             sas = sas_by_name(await self._control.plane_sas())
@@ -109,7 +115,7 @@ class Service:
             # Status is what a user asks for when things are broken: it answers without counters.
             sas, idle_in_s, plane = {}, {}, str(fault)
         tunnels = tuple(tunnel_status(view, sas, idle_in_s, self._advice) for view in views)
-        return api.StatusReply(id=request.id, tunnels=tunnels, plane=plane)
+        return api.StatusReply(id=request.id, tunnels=tunnels, plane=plane, groups=groups)
 
     async def _countdowns(self) -> dict[str, float]:
         configuration = self._control.configuration()

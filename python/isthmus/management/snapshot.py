@@ -7,6 +7,7 @@ from isthmus.ike.core.views import ChildView, Failure, RuleView, TunnelView
 from isthmus.management.api import (
     ChildState,
     FailureState,
+    GroupStatus,
     Phase1Entry,
     Phase1Status,
     PolicyEntry,
@@ -16,7 +17,7 @@ from isthmus.management.api import (
     TunnelStatus,
 )
 from isthmus.management.control import PlanePolicy, PlaneRange, PlaneSa
-from isthmus.policy.connection import Configuration
+from isthmus.policy.connection import Configuration, Group
 from isthmus.values.address import Endpoint
 from isthmus.values.selector import TrafficSelector
 from isthmus.values.spi import Spi, spi_text
@@ -55,6 +56,24 @@ def tunnel_status(
         failure=failure_state(view.failure, advice),
         weak=view.weak,
         origin=view.origin,
+        carrier=view.carrier,
+    )
+
+
+def group_status(group: Group, views: Mapping[str, TunnelView]) -> GroupStatus:
+    """A group; tunnels whose interface has carrier count as up."""
+    members = [views[name] for name in group.tunnels if name in views]
+    up = tuple(view.name for view in members if view.carrier)
+    down_s = [view.carrier_since_s for view in members if not view.carrier]
+    # Redundancy went with the first of them, the site with the last.
+    lost_s = None if not down_s else max(down_s) if up else min(down_s)
+    return GroupStatus(
+        name=group.name,
+        prefer=group.prefer.value,
+        tunnels=group.tunnels,
+        up=up,
+        redundant=not down_s,
+        since_s=lost_s,
     )
 
 

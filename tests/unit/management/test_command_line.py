@@ -83,7 +83,7 @@ def test_status_as_json_is_of_the_schema(isthmus: Isthmus) -> None:
     code, out, _ = isthmus("status", "--json")
     document = json.loads(out)
     assert code == 0
-    assert list(document) == ["schema", "tunnels", "plane"]
+    assert list(document) == ["schema", "tunnels", "plane", "groups"]
     assert document["schema"] == "isthmus/v1"
     assert [tunnel["name"] for tunnel in document["tunnels"]] == ["partner", "branch"]
     assert document["tunnels"][0]["rules"][0]["children"][0]["packets_in"] == 120

@@ -2,18 +2,24 @@
 
 import asyncio
 import json
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Literal
 
+import msgspec
 import pytest
 
+from isthmus.cli.render import status_lines
+from isthmus.cli.text import Paint
 from isthmus.ike.core.commands import Command, Initiate, Rekey, Terminate
 from isthmus.ike.core.views import Failure, Phase1State, RuleState
 from isthmus.management import api
 from isthmus.management.codec import encode
 from isthmus.management.service import Service
+from isthmus.management.snapshot import group_status
 from isthmus.observe.codes import BY_ID, advice
+from isthmus.policy.connection import Group, Prefer
 
 from .fakes import BRANCH, PARTNER, FakeDaemon, child
 
@@ -88,6 +94,7 @@ def test_status_as_json_has_the_documented_shape(daemon: FakeDaemon) -> None:
         "schema": "isthmus/v1",
         "id": 0,
         "plane": "ok",
+        "groups": [],
         "tunnels": [
             {
                 "name": "branch",
@@ -98,6 +105,7 @@ def test_status_as_json_has_the_documented_shape(daemon: FakeDaemon) -> None:
                 "held_down": False,
                 "weak": [],
                 "origin": "",
+                "carrier": None,
                 "phase1": {
                     "state": "failed",
                     "since_s": 360.0,
@@ -403,3 +411,43 @@ def test_log_follows_and_tells_a_slow_reader_what_it_missed(daemon: FakeDaemon) 
     }
     assert len(seen) == 1002
     assert daemon.listeners == 0
+
+
+def test_a_group_says_how_many_are_up_and_since_when_not_all_are() -> None:
+    group = Group("site", ("one", "two"), Prefer.BGP)
+    by_name = {name: replace(BRANCH, name=name, carrier=True) for name in group.tunnels}
+    both = group_status(group, by_name)
+    assert (both.up, both.redundant, both.since_s) == (("one", "two"), True, None)
+    by_name["two"] = replace(BRANCH, name="two", carrier=False, carrier_since_s=60.0)
+    half = group_status(group, by_name)
+    assert (half.up, half.redundant, half.since_s) == (("one",), False, 60.0)
+    # The site went with the last of them.
+    by_name["one"] = replace(BRANCH, name="one", carrier=False, carrier_since_s=5.0)
+    assert group_status(group, by_name).since_s == 5.0
+
+
+def test_the_status_shows_groups_by_the_time_of_day() -> None:
+    noon_s = time.mktime((2026, 11, 23, 12, 0, 0, 0, 0, -1))
+    lost = api.GroupStatus(
+        name="aws-prod",
+        prefer="bgp",
+        tunnels=("aws-1", "aws-2"),
+        up=("aws-1",),
+        redundant=False,
+        since_s=2 * 3600 + 19 * 60.0,
+    )
+    daemon = FakeDaemon()
+    reply = one(daemon, api.Status(schema=V))
+    assert isinstance(reply, api.StatusReply)
+    *_, line, total = status_lines(reply.tunnels, Paint(False), (lost,), noon_s)
+    assert line == ("aws-prod (pair): 1 of 2 up, redundancy lost since 09:41 (aws-2), prefer bgp")
+    assert "tunnels" in total
+    whole = msgspec.structs.replace(lost, up=lost.tunnels, redundant=True, since_s=None)
+    assert status_lines(reply.tunnels, Paint(False), (whole,), noon_s)[-2] == (
+        "aws-prod (pair): 2 of 2 up, prefer bgp"
+    )
+    old = msgspec.structs.replace(lost, up=(), since_s=86_400.0)
+    assert (
+        "0 of 2 up, down since 2026-11-22 12:00 (aws-1, aws-2)"
+        in (status_lines(reply.tunnels, Paint(False), (old,), noon_s)[-2])
+    )

@@ -53,10 +53,10 @@ def _ask(given: Settings, name: str | None) -> StatusReply:
 
 def _lines(given: Settings, name: str | None, reply: StatusReply) -> list[str]:
     if given.json:
-        return [status_json(reply.tunnels, reply.plane)]
+        return [status_json(reply)]
     paint = Paint(given.colour)
     lines = (
-        status_lines(reply.tunnels, paint)
+        status_lines(reply.tunnels, paint, reply.groups)
         if name is None
         else tunnel_lines(reply.tunnels[0], paint)
     )

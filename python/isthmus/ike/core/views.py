@@ -117,6 +117,8 @@ class TunnelView:
     held_down: bool = False
     carrier: bool | None = None
     """Route mode: whether the tunnel's interface has carrier; None: it has no interface."""
+    carrier_since_s: Seconds = 0.0
+    """For how long it has been so."""
     origin: str = ""
     weak: tuple[str, ...] = ()
     """Weak algorithms in use, by name."""

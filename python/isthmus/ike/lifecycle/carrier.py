@@ -24,7 +24,7 @@ def follow(ctx: Context, run: TunnelRun) -> None:
     up = any(_carries(run, rule) for rule in run.rules.values())
     if up == run.carrier:
         return
-    was, run.carrier = run.carrier, up
+    was, run.carrier, run.carrier_since = run.carrier, up, ctx.now
     ctx.emit(SetCarrier(run.connection.name, up))
     if was is not None:
         ctx.record(

@@ -41,6 +41,7 @@ def tunnel_view(run: TunnelRun, sas: list[IkeSa], agenda: Agenda, now: Instant) 
         failure=_failure(run.failure or run.rumour, now) if current is None else None,
         held_down=run.held_down,
         carrier=run.carrier,
+        carrier_since_s=0.0 if run.carrier_since is None else now - run.carrier_since,
         origin=run.connection.origin,
         weak=_weak(run, current),
     )

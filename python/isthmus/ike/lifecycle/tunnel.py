@@ -101,6 +101,7 @@ class TunnelRun:
     orphans: list[Orphan] = field(default_factory=list)
     carrier: bool | None = None
     """Route mode: what the tunnel's interface was last told; None: nothing yet."""
+    carrier_since: Instant | None = None
     closing_tickets: list[int] = field(default_factory=list)
     """Commands that wait for every SA of this tunnel to be gone."""
 
