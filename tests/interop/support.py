@@ -25,7 +25,9 @@ PATIENCE_S = 10.0
 
 _PROGRAMS = {
     "iproute2": "ip",
+    "frr": "vtysh",
     "iperf3": "iperf3",
+    "nftables": "nft",
     "procps": "sysctl",
     "iputils-ping": "ping",
     "util-linux": "nsenter",

@@ -3,6 +3,7 @@
 import fcntl
 import os
 import re
+import socket
 import struct
 
 from isthmus.values.errors import LocalFault
@@ -13,6 +14,10 @@ IFF_TUN = 0x0001
 IFF_NO_PI = 0x1000
 IFF_MULTI_QUEUE = 0x0100
 """Numbers of linux/if_tun.h."""
+
+RTM_GETLINK, NLM_F_REQUEST = 18, 1
+"""Numbers of linux/rtnetlink.h and linux/netlink.h."""
+ANSWER_OCTETS_MAX = 65_536
 
 NAME_OCTETS_MAX = 15
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
@@ -46,3 +51,23 @@ def create(name: str) -> None:
         raise LocalFault(f"the interface {name} cannot be made: {error.strerror}") from None
     finally:
         os.close(descriptor)
+
+
+def announce_carrier(name: str) -> None:
+    """Have the kernel act on a changed carrier now.
+
+    It tells routes and routing daemons of changes once a second for the whole machine, unless
+    somebody asks about that very device: then what waits is done first. Anybody may ask. Raises
+    LocalFault when there is no such device.
+    """
+    try:
+        index = socket.if_nametoindex(name)
+        with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 0) as netlink:
+            link = struct.pack("=BxHiII", socket.AF_UNSPEC, 0, index, 0, 0)
+            size = struct.calcsize("=IHHII") + len(link)
+            head = struct.pack("=IHHII", size, RTM_GETLINK, NLM_F_REQUEST, 1, 0)
+            netlink.settimeout(1.0)
+            netlink.send(head + link)
+            netlink.recv(ANSWER_OCTETS_MAX)
+    except OSError as error:
+        raise LocalFault(f"the kernel does not answer for {name}: {error.strerror}") from None

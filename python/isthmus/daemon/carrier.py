@@ -26,14 +26,9 @@ class Carriers:
             asyncio.get_running_loop().call_soon(self._flush)
 
     def renew(self) -> None:
-        """The interfaces were attached anew, and so have carrier: tell everything again."""
+        """Interfaces were attached anew, and those have carrier: tell of all that should not."""
         self._told = dict.fromkeys(self._wanted, True)
         self._flush()
-
-    def forget(self, tunnel: str) -> None:
-        """The tunnel is no longer configured."""
-        self._wanted.pop(tunnel, None)
-        self._told.pop(tunnel, None)
 
     def _flush(self) -> None:
         self._is_due = False

@@ -163,6 +163,7 @@ class PlaneLink:
                 raise
             self._configuration, self._plan, self._ports = configuration, wanted, ports
             differs = rules.settle()
+            self._performer.carriers.renew()
             self._host.feed(CommandIssued(Configure(configuration, credentials), 0))
             if differs:
                 await _unless_lost(plane.set_policies(rules.policies()))

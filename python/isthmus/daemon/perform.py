@@ -5,6 +5,7 @@ from collections import Counter, OrderedDict
 from collections.abc import Awaitable, Callable
 from typing import assert_never
 
+from isthmus.backends import tun
 from isthmus.backends.interface import DataPlane, PlaneLost
 from isthmus.backends.specs import OnNoSa
 from isthmus.backends.translate import direction, endpoint_spec, limits_spec, sa_spec
@@ -199,9 +200,9 @@ class Performer:
             self._watch(outcome, "keepalive")
 
     def _set_carrier(self, tunnel: str, up: bool) -> None:
-        number = self.rules.interface_number(tunnel) if self.rules is not None else None
-        if self.plane is not None and number is not None:
-            self._watch(self.plane.set_carrier(number, up), "set_carrier")
+        found = self.rules.interface(tunnel) if self.rules is not None else None
+        if self.plane is not None and found is not None:
+            self._watch(_announced(self.plane.set_carrier(found.number, up), found.name), "carrier")
 
     def _watch(self, outcome: Awaitable[None], what: str) -> None:
         """Nobody waits for it, but a refusal must not pass unseen."""
@@ -216,6 +217,12 @@ class Performer:
             )
 
         asyncio.ensure_future(outcome).add_done_callback(finished)
+
+
+async def _announced(outcome: Awaitable[None], interface: str) -> None:
+    """Once the carrier is set, routes and routing daemons learn of it at once."""
+    await outcome
+    tun.announce_carrier(interface)
 
 
 def _leave(outcome: Awaitable[None]) -> None:

@@ -5,11 +5,21 @@ from typing import NamedTuple
 
 import msgspec
 
-from isthmus.backends.specs import InterfaceState, OnNoSa, PolicySpec, PolicyState
-from isthmus.backends.translate import plain_spec, policy_name, policy_spec
+from isthmus.backends.specs import (
+    InterfaceState,
+    OnNoSa,
+    PolicySpec,
+    PolicyState,
+    SelectorsSpec,
+)
+from isthmus.backends.translate import plain_spec, policy_name, policy_spec, range_specs
 from isthmus.daemon.network_plan import POLICY_INTERFACE, interface_of
-from isthmus.policy.connection import Configuration
+from isthmus.policy.connection import Configuration, Mode
 from isthmus.policy.specificity import Width, width
+from isthmus.values.selector import TrafficSelector
+
+SILENCER = "(no source)"
+"""In the place of a rule's name, which cannot look so."""
 
 
 class RuleName(NamedTuple):
@@ -17,6 +27,13 @@ class RuleName(NamedTuple):
 
     tunnel: str
     rule: str
+
+
+class InterfaceName(NamedTuple):
+    """A device by the kernel's name and by the plane's number."""
+
+    name: str
+    number: int
 
 
 class RuleBook:
@@ -33,17 +50,22 @@ class RuleBook:
         self.interfaces = _numbers(names, {i.name: i.interface for i in interfaces})
         """The number of each interface by its name."""
         self._interface_of = {
-            c.name: self.interfaces[interface_of(c)] for c in configuration.connections
+            c.name: InterfaceName(interface_of(c), self.interfaces[interface_of(c)])
+            for c in configuration.connections
         }
         entries = {
             policy_name(c.name, rule.name): (c, rule)
             for c in configuration.connections
             for rule in c.rules
         }
+        routed = [c.name for c in configuration.connections if c.mode is Mode.ROUTE]
+        silencers = {
+            policy_name(name, SILENCER): self._interface_of[name].number for name in routed
+        }
         plain = {
             rule.name: rule for rule in configuration.plain if POLICY_INTERFACE in self.interfaces
         }
-        numbers = _numbers((*entries, *plain), {p.name: p.id for p in policies})
+        numbers = _numbers((*entries, *silencers, *plain), {p.name: p.id for p in policies})
         specs: list[tuple[Width, PolicySpec]] = []
         self._numbers: dict[RuleName, int] = {}
         self._names: dict[int, RuleName] = {}
@@ -60,15 +82,16 @@ class RuleBook:
             specs.append((width(own.local, own.remote), spec))
         # Stable: rules of the same width stay in file order.
         specs.sort(key=lambda entry: entry[0])
-        self._specs = {spec.id: spec for _, spec in specs}
+        first = [_silencer(numbers[name], name, number) for name, number in silencers.items()]
+        self._specs = {spec.id: spec for spec in (*first, *(spec for _, spec in specs))}
         self._dropped: tuple[PolicySpec, ...] = ()
 
     def number(self, tunnel: str, rule: str) -> int | None:
         """The plane's number of a rule."""
         return self._numbers.get(RuleName(tunnel, rule))
 
-    def interface_number(self, tunnel: str) -> int | None:
-        """The plane's number of a tunnel's interface."""
+    def interface(self, tunnel: str) -> InterfaceName | None:
+        """The device that a tunnel's packets go through."""
         return self._interface_of.get(tunnel)
 
     def name(self, number: int) -> RuleName | None:
@@ -116,6 +139,15 @@ class RuleBook:
     def policies(self) -> tuple[PolicySpec, ...]:
         """The SPD, the most specific rule first."""
         return (*self._specs.values(), *self._dropped)
+
+
+def _silencer(number: int, name: str, interface: int) -> PolicySpec:
+    """The kernel's own noise on a device (multicast listener reports) has no source address. It
+    must not be forwarded (RFC 4291 §2.5.2) and is no traffic that anybody waits for."""
+    nowhere = (TrafficSelector.of_network("0.0.0.0/32"), TrafficSelector.of_network("::/128"))
+    anywhere = (TrafficSelector.everything(4), TrafficSelector.everything(6))
+    selectors = SelectorsSpec(range_specs(nowhere), range_specs(anywhere))
+    return PolicySpec(number, name, interface, "discard", selectors)
 
 
 def _numbers(names: Iterable[str], taken: dict[str, int]) -> dict[str, int]:

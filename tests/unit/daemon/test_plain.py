@@ -45,7 +45,7 @@ def test_they_stand_among_the_rules_by_what_they_take() -> None:
 
 def test_without_policy_mode_the_plane_hears_nothing_of_them() -> None:
     book = RuleBook(Configuration((routed("b", "10.9.0.0/16"),), plain=(SMTP, SSH)))
-    assert [p.action for p in book.policies()] == ["protect"]
+    assert [p.name for p in book.policies()] == ["b/(no source)", "b/any"]
 
 
 def test_a_bypass_opens_the_guard_of_a_wider_rule_for_its_own_traffic_alone() -> None:

@@ -6,7 +6,7 @@ from isthmus.backends.specs import InterfaceState, PolicyState, SelectorsSpec
 from isthmus.daemon.rules import RuleBook, RuleName
 from isthmus.policy.connection import Configuration
 
-from .samples import CONFIGURATION, network, routed, rule, tunnel
+from .samples import CONFIGURATION, OFFICE, network, routed, rule, tunnel
 
 WIDE = rule("wide", "10.0.0.0/8", "172.16.0.0/12")
 NARROW = rule("narrow", "10.1.0.0/24", "172.16.5.0/24")
@@ -72,3 +72,15 @@ def test_one_host_in_a_wide_rule_does_not_put_it_first() -> None:
     wide = replace(WIDE, remote=(*WIDE.remote, network("192.0.2.9/32")))
     book = RuleBook(Configuration((tunnel("office", wide, NARROW),)))
     assert [p.name for p in book.policies()] == ["office/narrow", "office/wide"]
+
+
+def test_the_kernels_own_noise_on_a_tunnels_interface_brings_nothing_up() -> None:
+    book = RuleBook(Configuration((OFFICE, routed("branch", "10.20.0.0/16"))))
+    silencer, *others = book.policies()
+    assert (silencer.name, silencer.action) == ("branch/(no source)", "discard")
+    assert [r.start for r in silencer.selectors.local] == ["0.0.0.0", "::"]
+    found = book.interface("branch")
+    assert found is not None and (found.name, found.number) == ("branch", silencer.interface)
+    assert {spec.action for spec in others} == {"protect"}
+    assert len({spec.id for spec in book.policies()}) == 3
+    assert book.name(silencer.id) is None
