@@ -45,7 +45,7 @@ def plan_lines(reply: PlanReply, paint: Paint) -> list[str]:
     """One line a tunnel that changes; those that stay as they are in one line."""
     changes = [entry for entry in reply.tunnels if entry.fate != "keep" or entry.text]
     rows = [
-        (Cell(e.tunnel), Cell(e.fate, _ROLES.get(e.fate, "")), Cell(_text(e.fate, e.text)))
+        (Cell(safe(e.tunnel)), Cell(e.fate, _ROLES.get(e.fate, "")), Cell(_text(e.fate, e.text)))
         for e in changes
     ]
     lines = table(("TUNNEL", "", "WHY"), rows, paint) if rows else []
