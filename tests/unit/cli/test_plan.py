@@ -26,8 +26,8 @@ REPLY = PlanReply(
 
 def test_every_change_has_a_line_and_what_stays_is_counted() -> None:
     assert plan_lines(REPLY, Paint())[1:] == [
-        "office       keep     (only `idle` changed: applied live)",
-        "branch       restart  `peer` changed",
+        "office      keep     (only `idle` changed: applied live)",
+        "branch      restart  `peer` changed",
         "new\\x1b[2J  add",
         "1 tunnel as before.",
         "addresses that are listened on changed: applied live",
