@@ -1,11 +1,12 @@
 """Route-based tunnels: one SA pair for everything, and a routing daemon that fails over.
 
-Both gateways are Isthmus: strongSwan's kernel-libipsec knows no interface of a tunnel's own.
+For BGP both gateways are Isthmus: strongSwan's kernel-libipsec has no interface for each tunnel.
 """
 
 import json
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -17,7 +18,7 @@ from isthmus.lab.namespaces import CommandFailed, World
 from isthmus.lab.packets import Esp
 from isthmus.lab.topology import INSIDE, INTERNET, SITE_A, SITE_B, Site
 
-from .support import eventually, require_root_and
+from .support import SUITES, CharonGateway, eventually, require_root_and, terms
 
 pytestmark = [pytest.mark.root, pytest.mark.interop, pytest.mark.slow]
 
@@ -149,6 +150,40 @@ def one_other_pair(ends: tuple[Isthmus, Isthmus], before: set[tuple[str, str]]) 
         and found.isdisjoint(before)
         and {(b, a) for a, b in pairs(ends[1], "way1")} == found
     )
+
+
+def test_strongswan_narrows_both_families_into_one_pair(
+    world: World, far: CharonGateway, short_directory: Path
+) -> None:
+    """We offer everything of both families; a policy-based peer keeps of it what it protects."""
+    both = (str(SITE_A.inside4), str(SITE_A.inside6)), (str(SITE_B.inside4), str(SITE_B.inside6))
+    agreed = replace(terms(SUITES[0], 4), local_ts=both[0], remote_ts=both[1])
+    far.begin(agreed.mirror())
+    near = Isthmus(world, SITE_A.gateway, short_directory / "narrowed")
+    near.write(
+        Tunnel(
+            name="far",
+            peer=SITE_B.outer4,
+            psk=agreed.psk,
+            local_id=f"fqdn:{agreed.local_id}",
+            remote_id=f"fqdn:{agreed.remote_id}",
+            routes=both[1],
+            proposals=(agreed.ike,),
+            settings={"proposals": json.dumps([agreed.esp])},
+        )
+    )
+    try:
+        near.start()
+        for family in (4, 6):
+            target = SITE_B.host_address(family)
+            pings = measure.ping(world, SITE_A.host, target, count=5, interval_s=0.05)
+            assert pings.received == 5
+        (pair,) = pairs(near, "far")
+        assert far.child_sas() == {(int(pair[1], 16), int(pair[0], 16))}
+    finally:
+        near.stop()
+        far.finish()
+        print(near.log_tail(60), far.diary())
 
 
 @pytest.fixture
