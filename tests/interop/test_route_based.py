@@ -278,3 +278,44 @@ def test_bgp_goes_on_by_the_other_tunnel_when_one_is_cut(
         timeout_s=25.0,
     )
     assert "2 of 2 up" in ends[0].do("status")
+
+
+def test_a_backup_route_takes_over_and_gives_back(
+    ground: World, ends: tuple[Isthmus, Isthmus], short_directory: Path
+) -> None:
+    """No routing daemon: the group's routes alone, by order; nothing is in clear with none up."""
+    psk = gateways.fresh_psk()
+    for daemon, site in zip(ends, (SITE_A, SITE_B), strict=True):
+        start = "always" if site is SITE_A else "listen"
+        daemon.write(*(tunnel(site, n, psk, start=start) for n in (1, 2)))
+        with daemon.configuration.open("a", encoding="utf-8") as file:
+            file.write(
+                '[group.far]\ntunnels = ["way1", "way2"]\nprefer = "order"\n'
+                f'routes = ["{gateways.other(site).inside4}"]\n'
+            )
+        daemon.start()
+    for site in (SITE_A, SITE_B):
+        eventually("the first tunnel carries", lambda s=site: way(ground, s) == "way1")
+    strange = capture.start(ground, INTERNET, short_directory / "order.pcap", strange_to=INSIDE)
+    running = measure.start_ping(ground, SITE_A.host, SITE_B.host4, interval_s=INTERVAL_S)
+    try:
+        cut(ground, 1)
+        eventually("the second tunnel carries", lambda: way(ground, SITE_A) == "way2")
+        time.sleep(1.0)
+        ground.run(INTERNET, ["nft", "delete", "table", "ip", "cut"])
+        for site in (SITE_A, SITE_B):
+            eventually(
+                "the first tunnel carries again",
+                lambda s=site: way(ground, s) == "way1",
+                timeout_s=25.0,
+            )
+        pings = running.finish()
+        for daemon in ends:
+            daemon.stop()
+        seen = strange.packets()
+    finally:
+        running.abandon()
+        strange.abandon()
+    assert packets.inside_in_clear(seen, INSIDE) == []
+    silent_s = (max(pings.lost) - min(pings.lost) + 1) * INTERVAL_S
+    assert silent_s <= BACK_WITHIN_S, f"{silent_s:.2f} s without an answer"
