@@ -16,7 +16,7 @@ from isthmus.values.time import Seconds
 SUPERSEDED_S: Seconds = 10.0
 """How long the other IKE SA lives on beside the one that stays."""
 CROSSING_S: Seconds = 10.0
-"""Two attempts that began within this much of each other crossed."""
+"""Two attempts that began, or succeeded, within this much of each other crossed."""
 
 
 def supersede(ctx: Context, mine: Iterable[IkeSa], sa: IkeSa) -> None:
@@ -30,8 +30,12 @@ def supersede(ctx: Context, mine: Iterable[IkeSa], sa: IkeSa) -> None:
             continue
         if other.remote_id != sa.remote_id:
             continue
-        crossed = (
-            other.initiator != sa.initiator and abs(sa.created_at - other.created_at) < CROSSING_S
+        # After an outage each end has called for long, but hears of the other's call only when a
+        # repeat comes through: then the beginnings lie apart here and there in opposite orders,
+        # while both succeed at once.
+        crossed = other.initiator != sa.initiator and (
+            abs(sa.created_at - other.created_at) < CROSSING_S
+            or ctx.now - other.established_at < CROSSING_S
         )
         if crossed:
             # What both ends know alike, and nobody can choose for long: the initiator's SPI.
