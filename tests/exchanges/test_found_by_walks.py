@@ -3,9 +3,17 @@
 import pytest
 
 from isthmus.ike.core.commands import Rekey, Terminate
+from isthmus.ike.core.effects import SendDatagram
+from isthmus.values.registry.ikev2 import ExchangeType
+from isthmus.wire.header import Header
 
 from .pair import Pair
-from .scenes import first_of_two, mirrored, two_rules
+from .scenes import first_of_two, ike_sas, mirrored, two_rules
+
+
+def is_auth(datagram: SendDatagram) -> bool:
+    """IKE_AUTH, request or answer."""
+    return Header.decode(datagram.octets).exchange == ExchangeType.IKE_AUTH
 
 
 def lose_the_answer_for_r2(pair: Pair) -> None:
@@ -119,5 +127,29 @@ def test_what_was_asked_over_an_ike_sa_that_died_is_asked_over_the_one_that_stan
     pair.deliver(pair.left, late)
     pair.settle().advance(120)
     assert [str(rule.state) for rule in pair.left.view().rules] == ["up", "up"]
+    assert mirrored(pair)
+    pair.agree()
+
+
+@pytest.mark.parametrize("seed", range(600, 680, 10))
+def test_both_ends_choose_alike_though_only_one_knows_of_a_renewal(seed: int) -> None:
+    """Two IKE SAs crossed. The right judges before its renewal of one is answered, the left after
+    it: had each compared the SPIs that it saw, neither would have ended the other's choice."""
+    pair = two_rules(seed)
+    pair.packet(pair.left, "r2")
+    first_message = pair.left.out.pop(0)
+    pair.packet(pair.right, "r1")
+    pair.settle()
+    pair.rekey(pair.right, 1)
+    renewal = pair.right.out.pop(0)
+    pair.deliver(pair.left, first_message)
+    pair.deliver(pair.right, pair.right.out.pop(0))
+    pair.deliver(pair.left, next(d for d in pair.left.out if is_auth(d)))
+    authenticated = next(d for d in pair.right.out if is_auth(d))
+    pair.deliver(pair.right, renewal)
+    pair.deliver(pair.left, pair.left.out.pop())
+    pair.deliver(pair.right, authenticated)
+    pair.settle().advance(60)
+    assert ike_sas(pair) == (1, 1)
     assert mirrored(pair)
     pair.agree()

@@ -38,6 +38,18 @@ class NatSeen:
         return "forced" if self.forced else "none"
 
 
+@dataclass(frozen=True, slots=True)
+class Beginning:
+    """The first of a line of IKE SAs, each renewed by the next: what both ends know alike of it,
+    whichever renewal stands at either end just now."""
+
+    spi_i: IkeSpi
+    initiator: bool
+    """We began it."""
+    at: Instant
+    established_at: Instant | None
+
+
 @dataclass(slots=True, eq=False)
 class IkeSa(ABC):
     """The version-neutral part. Compared by identity: two SAs are never equal."""
@@ -63,6 +75,8 @@ class IkeSa(ABC):
 
     superseded: bool = False
     """Another IKE SA with this peer stays, and this one goes soon."""
+    renews: Beginning | None = None
+    """What it goes back to, if a renewal made it."""
     rekeying: bool = False
     """We have asked for a successor."""
 
@@ -80,6 +94,12 @@ class IkeSa(ABC):
     @abstractmethod
     def is_making(self) -> bool:
         """It may still become authenticated."""
+
+    @property
+    def beginning(self) -> Beginning:
+        """That of its line: its own, if no renewal made it."""
+        own = Beginning(self.spi_i, self.initiator, self.created_at, self.established_at)
+        return self.renews or own
 
     @property
     def owner(self) -> tuple[str, bytes]:

@@ -33,19 +33,21 @@ def supersede(ctx: Context, mine: Iterable[IkeSa], sa: IkeSa) -> None:
         # After an outage each end has called for long, but hears of the other's call only when a
         # repeat comes through: then the beginnings lie apart here and there in opposite orders,
         # while both succeed at once.
-        crossed = other.initiator != sa.initiator and (
-            abs(sa.created_at - other.created_at) < CROSSING_S
-            or ctx.now - other.established_at < CROSSING_S
+        begun, since = sa.beginning, other.beginning
+        assert since.established_at is not None, "it is open"
+        crossed = since.initiator != begun.initiator and (
+            abs(begun.at - since.at) < CROSSING_S or ctx.now - since.established_at < CROSSING_S
         )
         if crossed:
-            # What both ends know alike, and nobody can choose for long: the initiator's SPI.
-            loser = max(other, sa, key=lambda s: s.spi_i)
+            # What both ends know alike, and nobody can choose for long: the initiator's SPI. Not
+            # that of a renewal, which may have come to one end and not yet to the other.
+            loser = max(other, sa, key=lambda s: s.beginning.spi_i)
         else:
             # The time at which an attempt began, not at which it succeeded: its messages may have
             # been lost and repeated, so that the two ends saw two successes in different orders.
             # What began here `CROSSING_S` before the other cannot have begun there that much after.
-            loser = min(other, sa, key=lambda s: s.created_at)
-        if loser.initiator or not crossed:
+            loser = min(other, sa, key=lambda s: s.beginning.at)
+        if loser.beginning.initiator or not crossed:
             ctx.agenda.arm(loser.owner, TimerKind.RETIRE, ctx.later(SUPERSEDED_S))
         loser.superseded = True
         for child in loser.children.values():

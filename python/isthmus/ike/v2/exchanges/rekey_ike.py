@@ -313,6 +313,7 @@ def _make(
         nat=old.nat,
         established_at=ctx.now,
         peer_vendor=old.peer_vendor,
+        renews=old.beginning,
     )
     new.keys = keys
     new.protector = Protector(suite, keys, initiator=initiator, entropy=ctx.entropy)
@@ -332,6 +333,7 @@ def _replace(ctx: Context, old: SaV2, new: SaV2, *, ours: bool) -> None:
     new.wishes.extend(w for w in old.wishes if not (isinstance(w, WantDeleteIke) and w.outlived))
     old.wishes.clear()
     old.state = Replaced()
+    new.superseded = old.superseded
     for kind in (TimerKind.RETIRE, TimerKind.CHILDLESS, TimerKind.PHASE1_IDLE):
         due = ctx.agenda.when(old.owner, kind)
         if due is not None:
