@@ -223,8 +223,8 @@ CATALOGUE: tuple[Code, ...] = (
     Code(
         "E210",
         "the rule is held down here",
-        "The peer wants phase 2 of a rule that `isthmus down` closed here; it stays closed in spite "
-        "of traffic, the peer's too.",
+        "The peer wants phase 2 of a rule that `isthmus down` closed here; it stays closed in "
+        "spite of traffic, the peer's too.",
         "Let it in again with `isthmus up`, or leave it closed.",
     ),
     Code(
