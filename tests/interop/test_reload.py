@@ -15,12 +15,12 @@ from pathlib import Path
 
 import pytest
 
-from isthmus.lab import capture, measure
+from isthmus.lab import capture, measure, topology
 from isthmus.lab.daemon import Isthmus, Reply, Rule, Tunnel
 from isthmus.lab.namespaces import World
 from isthmus.lab.topology import INSIDE, INTERNET, Site
 
-from .support import SITE_A, SITE_B, eventually
+from .support import SITE_A, SITE_B, eventually, require_root_and
 
 pytestmark = [pytest.mark.root, pytest.mark.interop, pytest.mark.slow]
 
@@ -91,6 +91,18 @@ class Two:
         found = self.status(number)
         (rule,) = found["rules"]
         return str(found["phase1"]["spi_i"]), {child["spi_in"] for child in rule["children"]}
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    """Namespaces of these tests alone: in the common ones a charon holds site B's ports."""
+    require_root_and()
+    found = World.create(tmp_path_factory.mktemp("w"), attached=True)
+    try:
+        topology.build(found)
+        yield found
+    finally:
+        found.close()
 
 
 @pytest.fixture
