@@ -231,7 +231,7 @@ class _Attack:
             environment={"PYTHONPATH": os.pathsep.join((str(ROOT), str(ROOT / "python")))},
         )
         try:
-            output, _ = process.communicate(json.dumps(orders) + "\n", timeout=60 + count / 100)
+            output, _ = process.communicate(json.dumps(orders) + "\n", timeout=120 + count / 50)
         finally:
             end(process)
         assert process.returncode == 0, output

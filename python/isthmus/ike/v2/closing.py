@@ -5,8 +5,10 @@ from isthmus.ike.core.child import ChildSa, ChildState
 from isthmus.ike.core.context import Context, Failed
 from isthmus.ike.core.effects import Keepalive, RemoveSa, UpdateSa
 from isthmus.ike.v2.sa import SaV2
-from isthmus.ike.v2.states import Closed
+from isthmus.ike.v2.states import Closed, Refused
 
+REFUSED_S = 2.0
+"""How long a refused peer is counted as half-open: it also bounds how fast keys can be guessed."""
 LINGER_S = 5.0
 """How long a replaced inbound SA still listens for packets on the road."""
 
@@ -17,6 +19,13 @@ def give_up(ctx: Context, sa: SaV2, failed: Failed) -> None:
         return
     forget(ctx, sa)
     ctx.lifecycle.phase1_failed(ctx, sa, failed)
+
+
+def refuse(ctx: Context, sa: SaV2) -> None:
+    """The peer did not authenticate: the SA lives on a moment, only to repeat that answer."""
+    sa.state = Refused()
+    sa.authenticating = None
+    ctx.agenda.arm(sa.owner, TimerKind.HALF_OPEN, ctx.later(REFUSED_S))
 
 
 def forget(ctx: Context, sa: SaV2) -> None:

@@ -247,7 +247,7 @@ def _syntax_error(
     send_reply(ctx, sa, header, (notify(NotifyType.INVALID_SYNTAX),), local, remote)
     reason = f"the peer's request cannot be read: {malformed}"
     if sa.established_at is None:
-        sa.state = Refused()
+        closing.refuse(ctx, sa)
         ctx.lifecycle.phase1_failed(ctx, sa, Failed("E115", reason))
     else:
         closing.lost(ctx, sa, reason, Failed("E115", reason))
@@ -274,7 +274,7 @@ def _unsupported(
     send_reply(ctx, sa, header, (reply,), local, remote)
     if sa.established_at is None:
         # There is one IKE_AUTH to authenticate with (no EAP), and it is refused.
-        sa.state = Refused()
+        closing.refuse(ctx, sa)
         failed = Failed("E115", f"the peer wants payload {unsupported.payload_type} understood")
         ctx.lifecycle.phase1_failed(ctx, sa, failed)
 

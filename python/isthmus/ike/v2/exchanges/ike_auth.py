@@ -238,8 +238,7 @@ def request_received(
         connection = _check_initiator(ctx, sa, payloads, local, remote)
     except NotAuthenticated as failure:
         send_reply(ctx, sa, header, (notify(NotifyType.AUTHENTICATION_FAILED),), local, remote)
-        sa.state = Refused()
-        sa.authenticating = None
+        closing.refuse(ctx, sa)
         ctx.lifecycle.phase1_failed(
             ctx, sa, Failed(failure.code, failure.reason, _fix(failure.code))
         )
