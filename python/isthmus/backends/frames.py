@@ -55,6 +55,8 @@ class AttachInterface(Frame, frozen=True, tag="attach_interface"):
     name: str
     mtu: int
     bypass_mark: int
+    offload: bool = True
+    """Large packets may pass between kernel and plane where the kernel can."""
 
 
 class DetachInterface(Frame, frozen=True, tag="detach_interface"):

@@ -63,7 +63,7 @@ class SimulatedPlane:
     def attach_interface(
         self, interface: int, name: str, mtu: int, bypass_mark: int
     ) -> Awaitable[None]:
-        self._interfaces[interface] = InterfaceState(interface, name, mtu, mtu, 0, 0)
+        self._interfaces[interface] = InterfaceState(interface, name, mtu, mtu, "none", 0, 0)
         self.carriers[interface] = True
         return _done(None)
 

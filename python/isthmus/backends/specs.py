@@ -145,5 +145,6 @@ class InterfaceState(msgspec.Struct, frozen=True):
     name: str
     mtu: int
     effective_mtu: int
+    offload: str
     rx_packets: int
     tx_packets: int

@@ -13,6 +13,7 @@ TUNSETPERSIST = 0x400454CB
 IFF_TUN = 0x0001
 IFF_NO_PI = 0x1000
 IFF_MULTI_QUEUE = 0x0100
+IFF_VNET_HDR = 0x4000
 """Numbers of linux/if_tun.h."""
 
 RTM_GETLINK, NLM_F_REQUEST = 18, 1
@@ -44,7 +45,8 @@ def create(name: str) -> None:
             "container this device"
         ) from None
     try:
-        flags = IFF_TUN | IFF_NO_PI | IFF_MULTI_QUEUE
+        # The flags of whoever opened the device last are the device's: these must be the plane's.
+        flags = IFF_TUN | IFF_NO_PI | IFF_MULTI_QUEUE | IFF_VNET_HDR
         fcntl.ioctl(descriptor, TUNSETIFF, struct.pack("16sH22x", name.encode(), flags))
         fcntl.ioctl(descriptor, TUNSETPERSIST, 1)
     except OSError as error:

@@ -11,6 +11,7 @@
 
 pub mod control;
 pub mod counters;
+mod deliver;
 mod early;
 pub mod frames;
 mod hold;

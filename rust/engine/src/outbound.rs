@@ -6,9 +6,11 @@ use std::sync::Arc;
 
 use crate::counters::Event;
 use crate::pipeline::Pipeline;
-use crate::sys::batch::BATCH;
 use crate::sys::poll::{now_ms, Waker};
 use crate::table::{Shared, TOKEN_WAKE};
+
+/// Packets read from one queue before the others are looked at.
+const READS_MAX: usize = 64;
 
 /// Runs until the plane stops.
 pub fn run(shared: &Arc<Shared>, worker: usize, waker: &Waker) {
@@ -45,12 +47,9 @@ fn read_batch(shared: &Arc<Shared>, pipeline: &mut Pipeline, worker: usize, toke
     };
     let now_ms = now_ms();
     let mut packets = 0_u64;
-    for _ in 0..BATCH {
-        match queue.read(pipeline.slot(shared, now_ms)) {
-            Ok(length) => {
-                packets += 1;
-                pipeline.process(shared, &table, interface, length, now_ms);
-            }
+    for _ in 0..READS_MAX {
+        match queue.read(pipeline.inbox()) {
+            Ok(length) => packets += pipeline.take(shared, &table, interface, length, now_ms),
             Err(rustix::io::Errno::AGAIN) => break,
             Err(rustix::io::Errno::INTR) => {}
             Err(_) => {

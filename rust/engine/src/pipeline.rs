@@ -14,6 +14,7 @@ use std::sync::Arc;
 
 use ipsec::esp::{HEADROOM, TAILROOM};
 use ipsec::lifetime::{LimitNotice, Unit, Which};
+use ipsec::offload::{self, Cut, Header};
 use ipsec::packet::{protocol, Packet};
 use ipsec::pmtu::{self, Fit, ANSWER_MAX};
 use ipsec::sa::{Fixed, OutboundSa};
@@ -59,6 +60,9 @@ struct Route {
 pub struct Pipeline {
     arena: Vec<u8>,
     used: usize,
+    /// Where a packet is read to, with its offload header before it: a large one is cut from here
+    /// into the arena.
+    inbox: Vec<u8>,
     pending: Vec<Pending>,
     transmits: Vec<Transmit>,
     /// The ways out used in this batch; almost always one.
@@ -74,6 +78,7 @@ impl Pipeline {
         Self {
             arena: vec![0; ARENA_OCTETS],
             used: 0,
+            inbox: vec![0; offload::HEADER + PACKET_MAX],
             pending: Vec::with_capacity(BATCH),
             transmits: Vec::with_capacity(BATCH),
             exits: Vec::with_capacity(4),
@@ -96,30 +101,133 @@ impl Pipeline {
         &mut self.arena[start..start + PACKET_MAX]
     }
 
-    /// Judges the packet of `length` octets in the slot and does what its policy says.
-    pub fn process(
+    /// Where a worker reads the next packet to, header first.
+    pub fn inbox(&mut self) -> &mut [u8] {
+        &mut self.inbox
+    }
+
+    /// Judges the packet that fills `length` octets of the inbox, its header included, and does
+    /// what its policy says. Gives how many packets it was: a large one is cut first.
+    pub fn take(
         &mut self,
         shared: &Shared,
         table: &Table,
         interface: &Interface,
         length: usize,
         now_ms: u64,
-    ) {
-        let start = self.used + HEADROOM;
-        let inner = start..start + length.min(PACKET_MAX);
-        let packet = match Packet::parse(&self.arena[inner.clone()]) {
-            Ok(packet) => packet,
-            Err(reason) => return shared.counters.refused(reason),
-        };
-        match table.spd.decide(interface.id, &packet) {
-            Verdict::Protect(entry) => {
-                self.protect(shared, table, interface, entry, inner, &packet, now_ms)
+    ) -> u64 {
+        let inbox = std::mem::take(&mut self.inbox);
+        let packets = match inbox.get(..length).and_then(<[u8]>::split_first_chunk) {
+            Some((header, octets)) => {
+                let header = Header::decode(header);
+                match header.is_large() {
+                    true => self.cut(shared, table, interface, &header, octets, now_ms),
+                    false => {
+                        self.whole(shared, table, interface, &header, octets, now_ms);
+                        1
+                    }
+                }
             }
-            Verdict::Bypass(_) => self.in_clear(shared, table, interface, inner, &packet),
+            None => {
+                shared.counters.refused(Reason::InnerMalformed);
+                1
+            }
+        };
+        self.inbox = inbox;
+        packets
+    }
+
+    fn whole(
+        &mut self,
+        shared: &Shared,
+        table: &Table,
+        interface: &Interface,
+        header: &Header,
+        octets: &[u8],
+        now_ms: u64,
+    ) {
+        let slot = self.slot(shared, now_ms);
+        let octets = &octets[..octets.len().min(slot.len())];
+        slot[..octets.len()].copy_from_slice(octets);
+        let start = self.used + HEADROOM;
+        let inner = start..start + octets.len();
+        let parsed = header
+            .complete(&mut self.arena[inner.clone()])
+            .and_then(|()| Packet::parse(&self.arena[inner.clone()]));
+        match parsed {
+            Ok(packet) => {
+                let verdict = table.spd.decide(interface.id, &packet);
+                self.obey(shared, table, interface, verdict, inner, &packet, now_ms);
+            }
+            Err(reason) => shared.counters.refused(reason),
+        }
+    }
+
+    /// A large packet: judged once, then cut into segments that go one by one.
+    fn cut(
+        &mut self,
+        shared: &Shared,
+        table: &Table,
+        interface: &Interface,
+        header: &Header,
+        octets: &[u8],
+        now_ms: u64,
+    ) -> u64 {
+        let parsed = Packet::parse(octets)
+            .and_then(|packet| Ok((packet, Cut::new(header, octets, &packet)?)));
+        let (packet, cut) = match parsed {
+            Ok(parsed) => parsed,
+            Err(reason) => {
+                shared.counters.refused(reason);
+                return 1;
+            }
+        };
+        let verdict = table.spd.decide(interface.id, &packet);
+        let count = cut.count();
+        if let Verdict::Protect(entry) | Verdict::Bypass(entry) | Verdict::Discard(entry) = verdict
+        {
+            // Judged once, counted for each.
+            entry.matched(u64::try_from(count).unwrap_or(1).saturating_sub(1));
+        }
+        if self.pending.len() + count > BATCH {
+            // The segments of one packet travel together (UDP_SEGMENT).
+            self.flush(shared, now_ms);
+        }
+        for index in 0..count {
+            let slot = self.slot(shared, now_ms);
+            let Some(length) = cut.write(octets, index, slot) else {
+                shared.counters.refused(Reason::InnerMalformed);
+                continue;
+            };
+            let start = self.used + HEADROOM;
+            let segment = Packet { length, ..packet };
+            let inner = start..start + length;
+            self.obey(shared, table, interface, verdict, inner, &segment, now_ms);
+        }
+        u64::try_from(count).unwrap_or(1)
+    }
+
+    /// Does with the packet at `inner`, in the slot, what the verdict says.
+    #[allow(clippy::too_many_arguments)]
+    fn obey(
+        &mut self,
+        shared: &Shared,
+        table: &Table,
+        interface: &Interface,
+        verdict: Verdict<'_>,
+        inner: Range<usize>,
+        packet: &Packet,
+        now_ms: u64,
+    ) {
+        match verdict {
+            Verdict::Protect(entry) => {
+                self.protect(shared, table, interface, entry, inner, packet, now_ms)
+            }
+            Verdict::Bypass(_) => self.in_clear(shared, table, interface, inner, packet),
             Verdict::Discard(_) => shared.counters.refused(Reason::PolicyDiscard),
             Verdict::PortsHidden => shared.counters.refused(Reason::PortsHidden),
             Verdict::NoPolicy if interface.bypass_mark != 0 => {
-                self.in_clear(shared, table, interface, inner, &packet)
+                self.in_clear(shared, table, interface, inner, packet)
             }
             Verdict::NoPolicy => shared.counters.refused(Reason::NoPolicy),
         }

@@ -23,7 +23,7 @@ use crate::frames::Outgoing;
 use crate::notice::Notices;
 use crate::sys::poll::{Interest, Poller, Waker};
 use crate::sys::socket::{is_any, Pair};
-use crate::sys::tun::TunQueue;
+use crate::sys::tun::{Offload, TunQueue};
 
 /// What a way out speaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -90,6 +90,13 @@ pub struct Device {
     pub dead: AtomicBool,
     pub rx_packets: AtomicU64,
     pub tx_packets: AtomicU64,
+}
+
+impl Device {
+    /// What its packets may look like; all queues agree.
+    pub fn offload(&self) -> Offload {
+        self.queues.first().map_or(Offload::None, TunQueue::offload)
+    }
 }
 
 /// Queues a device may have; tokens of devices are that far apart.

@@ -72,6 +72,7 @@ pub mod esp;
 pub mod hold;
 pub mod lifetime;
 pub mod nat;
+pub mod offload;
 pub mod packet;
 pub mod pmtu;
 pub mod replay;

@@ -75,6 +75,11 @@ impl Entry {
         self.meter.matched.load(Ordering::Relaxed)
     }
 
+    /// So many more packets matched than were judged: a large one was cut.
+    pub fn matched(&self, more: u64) {
+        self.meter.matched.fetch_add(more, Ordering::Relaxed);
+    }
+
     /// A packet of this policy passed by an SA, in either direction.
     pub fn used(&self, now_ms: u64) {
         let mark = now_ms.saturating_add(1);

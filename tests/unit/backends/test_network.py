@@ -159,7 +159,7 @@ def wait_for(probe: Callable[[], bool]) -> None:
 def set_carrier(name: str, up: bool) -> int:
     """Hold a device open with this carrier; returns the descriptor."""
     held = os.open("/dev/net/tun", os.O_RDWR | os.O_CLOEXEC)
-    flags = tun.IFF_TUN | tun.IFF_NO_PI | tun.IFF_MULTI_QUEUE
+    flags = tun.IFF_TUN | tun.IFF_NO_PI | tun.IFF_MULTI_QUEUE | tun.IFF_VNET_HDR
     fcntl.ioctl(held, tun.TUNSETIFF, struct.pack("16sH22x", name.encode(), flags))
     fcntl.ioctl(held, TUNSETCARRIER, struct.pack("i", up))
     return held

@@ -97,7 +97,7 @@ impl Control {
             .filter(|o| o.name == attach.name && !o.device.dead.load(Ordering::Relaxed));
         let device = match kept {
             Some(old) => Arc::clone(&old.device),
-            None => Arc::new(self.open_device(&attach.name)?),
+            None => Arc::new(self.open_device(&attach.name, attach.offload)?),
         };
         let is_new = kept.is_none();
         let interface = Arc::new(Interface {
@@ -120,13 +120,13 @@ impl Control {
         Ok(())
     }
 
-    fn open_device(&self, name: &str) -> Result<Device, String> {
+    fn open_device(&self, name: &str, offload: bool) -> Result<Device, String> {
         let queues = self
             .shared
             .outbound_pollers
             .len()
             .min(usize::try_from(QUEUES_MAX).unwrap_or(1));
-        let queues = tun::open(name, queues)
+        let queues = tun::open(name, queues, offload)
             .map_err(|error| format!("the TUN device {name} cannot be opened: {error}"))?;
         Ok(Device {
             token: self.shared.take_token(),

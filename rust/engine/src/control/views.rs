@@ -11,6 +11,7 @@ use crate::frames::{
     Direction, Endpoint, InterfaceView, Outgoing, PolicyView, SaView, Selectors, What,
 };
 use crate::sys::poll::now_ms;
+use crate::sys::tun::Offload;
 use crate::table::{Shared, Table};
 
 /// A frame of a long answer is closed when it has grown to this, by a generous estimate.
@@ -169,6 +170,11 @@ fn interfaces(table: &Table) -> Vec<InterfaceView> {
         name: interface.name.clone(),
         mtu: interface.mtu,
         effective_mtu: effective_mtu(table, interface.id, interface.mtu),
+        offload: match interface.device.offload() {
+            Offload::None => "none",
+            Offload::Tcp => "tcp",
+            Offload::TcpUdp => "tcp+udp",
+        },
         rx_packets: interface.device.rx_packets.load(Ordering::Relaxed),
         tx_packets: interface.device.tx_packets.load(Ordering::Relaxed),
     };

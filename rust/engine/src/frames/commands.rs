@@ -95,6 +95,13 @@ pub struct AttachInterface {
     pub name: String,
     pub mtu: u32,
     pub bypass_mark: u32,
+    /// Large packets may pass between kernel and plane where the kernel can.
+    #[serde(default = "yes")]
+    pub offload: bool,
+}
+
+fn yes() -> bool {
+    true
 }
 
 #[derive(Deserialize)]

@@ -50,6 +50,8 @@ pub struct InterfaceView {
     pub name: String,
     pub mtu: u32,
     pub effective_mtu: u32,
+    /// "none", "tcp" or "tcp+udp": packets of which kinds may be large.
+    pub offload: &'static str,
     pub rx_packets: u64,
     pub tx_packets: u64,
 }

@@ -3,6 +3,7 @@
 use std::io;
 use std::mem::zeroed;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::ops::Range;
 use std::os::fd::{AsRawFd, BorrowedFd};
 
 use super::{control_length, decode_name, storage_octets, Control, BATCH, CONTROL_OCTETS};
@@ -91,9 +92,9 @@ impl Receiver {
         Ok(self.received)
     }
 
-    /// The datagram at `index` of the last batch. None if it was cut, or its sender is no IP
-    /// address.
-    pub fn datagram(&mut self, index: usize) -> Option<(&mut [u8], Facts)> {
+    /// The datagram at `index` of the last batch: the buffer of all of them, and its place there.
+    /// None if it was cut, or its sender is no IP address.
+    pub fn datagram(&mut self, index: usize) -> Option<(&mut [u8], Range<usize>, Facts)> {
         if index >= self.received {
             return None;
         }
@@ -105,9 +106,11 @@ impl Receiver {
         let told = read_control(&header.msg_hdr);
         let length = usize::try_from(header.msg_len).ok()?;
         let start = index.checked_mul(SLOT_OCTETS)?;
-        let octets = self.octets.get_mut(start..start.checked_add(length)?)?;
+        let place = start..start.checked_add(length)?;
+        self.octets.get(place.clone())?;
         Some((
-            octets,
+            &mut self.octets,
+            place,
             Facts {
                 remote,
                 local: told.local,
@@ -115,6 +118,13 @@ impl Receiver {
                 segment: told.segment,
             },
         ))
+    }
+}
+
+impl Receiver {
+    /// What the datagrams of the last batch lie in.
+    pub fn buffer(&mut self) -> &mut [u8] {
+        &mut self.octets
     }
 }
 

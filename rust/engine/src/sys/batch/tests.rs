@@ -32,7 +32,8 @@ fn exchange(address: &str, segment: bool) {
     while seen < 100 {
         let count = receiver.receive(right.df_set.as_fd()).unwrap();
         for index in 0..count {
-            let (octets, facts) = receiver.datagram(index).unwrap();
+            let (buffer, place, facts) = receiver.datagram(index).unwrap();
+            let octets = &buffer[place];
             for part in octets.chunks(facts.segment.unwrap_or(octets.len())) {
                 assert_eq!(part, &arena[seen..seen + length(seen)]);
                 seen += 1;
