@@ -479,7 +479,7 @@ class IkeEngine:
         if found is None or found[1].state is ChildState.GONE:
             return
         sa = found[0]
-        if sa.nat.encap and not sa.nat.local and event.endpoint != sa.remote:
+        if sa.follows_peer and event.endpoint != sa.remote:
             self._dialect.moved(ctx, sa, event.endpoint)
 
     def _first_packet(self, ctx: Context, event: FirstPacket) -> None:

@@ -280,11 +280,8 @@ def _unsupported(
 
 
 def follow(ctx: Context, sa: SaV2, local: Endpoint, remote: Endpoint) -> None:
-    """An authentic request came from elsewhere: a NAT has changed its mind (RFC 7296 §2.23).
-
-    The side that is behind the NAT does not follow, the other one does.
-    """
-    if (local, remote) == (sa.local, sa.remote) or not sa.nat.encap or sa.nat.local:
+    """An authentic request came from elsewhere: a NAT has changed its mind (RFC 7296 §2.23)."""
+    if (local, remote) == (sa.local, sa.remote) or not sa.follows_peer:
         return
     ctx.record(
         "peer.moved",
