@@ -36,6 +36,7 @@ from isthmus.ike.core.events import (
 from isthmus.ike.core.records import Happening
 from isthmus.ike.core.views import TunnelView
 from isthmus.ike.engine import IkeEngine
+from isthmus.policy.authentication import AuthKind, LocalAuth, RemoteAuth
 from isthmus.policy.connection import ChildPolicy, Configuration, Connection
 from isthmus.values.identity import Identity
 from isthmus.values.proposal import parse_proposal
@@ -96,7 +97,8 @@ def connection(
         remote_id=Identity.parse(remote_id) if remote_id else None,
         phase1_proposals=tuple(parse_proposal(p, SecurityProtocol.IKE) for p in proposals),
         rules=rules,
-        psk_name=name,
+        local_auth=LocalAuth(AuthKind.PSK, name),
+        remote_auth=RemoteAuth(AuthKind.PSK, name),
         **more,  # type: ignore[arg-type]
     )
 

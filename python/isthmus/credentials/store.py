@@ -15,7 +15,7 @@ class Credentials:
         self._psks = MappingProxyType(dict(psks or {}))
 
     def psk(self, name: str) -> Secret | None:
-        """The pre-shared key that `Connection.psk_name` names; None when there is none."""
+        """The pre-shared key that an authentication names; None when there is none."""
         return self._psks.get(name)
 
     def names(self) -> tuple[str, ...]:

@@ -66,7 +66,7 @@ def start(ctx: Context, sa: SaV2) -> None:
     if sa.nat.encap and sa.remote.port == IKE_PORT:
         sa.local = Endpoint(sa.local.address, NAT_T_PORT)
         sa.remote = Endpoint(sa.remote.address, NAT_T_PORT)
-    secret = ctx.credentials.psk(sa.connection.psk_name)
+    secret = ctx.credentials.psk(sa.connection.local_auth.name)
     if secret is None:
         closing.give_up(ctx, sa, Failed("E122", "no pre-shared key is loaded for this tunnel"))
         return
@@ -177,7 +177,7 @@ def _check_responder(
     identification = look.must(payloads, Identification)
     claimed = identification.identity
     expected = expected_remote_id(sa.connection, sa.remote)
-    secret = ctx.credentials.psk(sa.connection.psk_name)
+    secret = ctx.credentials.psk(sa.connection.remote_auth.name)
     if secret is None or proof.method != AuthMethod.SHARED_KEY:
         raise NotAuthenticated(
             f"the peer authenticates with {label(AuthMethod, proof.method)}, "
@@ -248,7 +248,7 @@ def request_received(
     sa.local, sa.remote = local, remote
     assert sa.suite is not None and sa.suite.prf is not None
     assert sa.keys is not None and sa.authenticating is not None
-    secret = ctx.credentials.psk(connection.psk_name)
+    secret = ctx.credentials.psk(connection.local_auth.name)
     assert secret is not None, "the peer was checked with it"
     sa.local_id = own_id(connection, local)
     shown = sa.authenticating
@@ -354,7 +354,7 @@ def _check_initiator(
     octets = signed_octets(sa.suite.prf, shown.message_i, shown.nonce_r, sa.keys.sk_pi, claimed)
     refusal: NotAuthenticated | None = None
     for connection in fitting:
-        secret = ctx.credentials.psk(connection.psk_name)
+        secret = ctx.credentials.psk(connection.remote_auth.name)
         if secret is None or not accepts(connection.phase1_proposals, shown.chosen):
             continue
         try:
