@@ -5,7 +5,7 @@ from enum import StrEnum
 
 from isthmus.policy.authentication import LocalAuth, RemoteAuth
 from isthmus.values.address import IKE_PORT, Endpoint
-from isthmus.values.identity import Identity
+from isthmus.values.identity import Identity, IdentityPattern
 from isthmus.values.proposal import Proposal
 from isthmus.values.selector import Selectors
 from isthmus.values.time import Seconds
@@ -152,7 +152,7 @@ class Connection:
     """The peer's address in text form; None: any address (listen only)."""
     local_id: Identity | None
     """None: the local address of phase 1, known when a packet leaves."""
-    remote_id: Identity | None
+    remote_id: Identity | IdentityPattern | None
     """None: the peer's address."""
     phase1_proposals: tuple[Proposal, ...]
     rules: tuple[ChildPolicy, ...]
