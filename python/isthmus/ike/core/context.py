@@ -134,6 +134,8 @@ class Context:
     to_resume: list[IkeSa] = field(default_factory=list)
     """IKE SAs with something to ask, beside the one that the event is about."""
     next_ticket: int = 1
+    fragments_held: int = 0
+    """Octets of messages of which pieces are missing yet, of all IKE SAs."""
 
     def emit(self, effect: Effect) -> None:
         """Ask the host for something; order is kept."""

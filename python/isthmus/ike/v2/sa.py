@@ -4,6 +4,7 @@ from collections import deque
 from dataclasses import dataclass, field
 
 from isthmus.ike.core.sa import IkeSa
+from isthmus.ike.v2.fragments import Assembly
 from isthmus.ike.v2.keys import IkeKeys
 from isthmus.ike.v2.protect import Protector
 from isthmus.ike.v2.states import (
@@ -60,6 +61,16 @@ class SaV2(IkeSa):
     """Outbound SPIs that the peer deleted while our request may have been making them."""
     first_hash: bytes = b""
     """Responder: what the IKE_SA_INIT that made this SA is known by."""
+    fragments_agreed: bool = False
+    """Both sides read messages in pieces (RFC 7383 §2.3)."""
+    fragment_size: int = 0
+    """The IP datagram, in octets, from which on messages are cut at present."""
+    assembly: Assembly = field(init=False)
+    """The pieces that have come of messages that are not whole yet."""
+
+    def __post_init__(self) -> None:
+        self.assembly = Assembly(self.owner)
+        self.fragment_size = self.fragment_size or self.connection.fragmentation.size
 
     @property
     def is_open(self) -> bool:

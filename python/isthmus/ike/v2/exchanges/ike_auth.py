@@ -233,7 +233,7 @@ def request_received(
     """A peer says who it is. Nothing is installed before its proof holds."""
     if not isinstance(sa.state, AwaitAuthRequest):
         raise Malformed("IKE_AUTH at a time when nobody authenticates")
-    record_received(ctx, sa, header, payloads, 0)
+    record_received(ctx, sa, header, payloads, sa.window.request)
     try:
         connection = _check_initiator(ctx, sa, payloads, local, remote)
     except NotAuthenticated as failure:

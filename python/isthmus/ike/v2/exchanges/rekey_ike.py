@@ -314,6 +314,8 @@ def _make(
         established_at=ctx.now,
         peer_vendor=old.peer_vendor,
         renews=old.beginning,
+        fragments_agreed=old.fragments_agreed,
+        fragment_size=old.fragment_size,
     )
     new.keys = keys
     new.protector = Protector(suite, keys, initiator=initiator, entropy=ctx.entropy)
