@@ -4,8 +4,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from ipaddress import ip_address
 
+from isthmus.credentials.store import Own, Trust
 from isthmus.crypto import agreement
 from isthmus.crypto.entropy import SeededEntropy
+from isthmus.ike.auth import judging
 from isthmus.ike.core.commands import Command, Configure, Initiate, Rekey, Terminate
 from isthmus.ike.core.effects import (
     Agree,
@@ -14,6 +16,7 @@ from isthmus.ike.core.effects import (
     Effect,
     ExpectSa,
     InstallSa,
+    JudgePeer,
     Keepalive,
     MakeKey,
     MakeKeyAndAgree,
@@ -22,6 +25,7 @@ from isthmus.ike.core.effects import (
     Resolve,
     SendDatagram,
     SetCarrier,
+    Sign,
     UpdateSa,
 )
 from isthmus.ike.core.events import (
@@ -46,6 +50,8 @@ from isthmus.values.selector import TrafficSelector
 from isthmus.values.spi import Spi
 from isthmus.values.time import Instant
 
+DATE = 1_800_000_000
+"""Unix seconds: when certificates are judged, in January 2027."""
 LEFT, RIGHT = "192.0.2.1", "198.51.100.1"
 PSK = Secret(b"a pre-shared key for tests, 32+ octets")
 PHASE1 = ("aes256gcm16-prfsha384-x25519",)
@@ -54,13 +60,23 @@ PHASE2 = ("aes256gcm16-x25519",)
 
 @dataclass
 class Keys:
-    """Credentials that hold one key for everybody."""
+    """Credentials that hold one key for everybody, and certificates by name."""
 
     secret: Secret | None = field(default_factory=lambda: PSK)
+    owns: dict[str, Own] = field(default_factory=dict)
+    trusts: dict[str, Trust] = field(default_factory=dict)
 
     def psk(self, name: str) -> Secret | None:
         """The key, whatever the name."""
         return self.secret
+
+    def own(self, name: str) -> Own | None:
+        """Our certificate or key of that name."""
+        return self.owns.get(name)
+
+    def trust(self, name: str) -> Trust | None:
+        """The anchors or keys of that name."""
+        return self.trusts.get(name)
 
 
 def rule(
@@ -183,6 +199,8 @@ class Side:
                     done = ComputeFinished(job.ticket, (public, shared))
                 except agreement.BadPublicValue as bad:
                     done = ComputeFinished(job.ticket, None, str(bad))
+            case Sign() | JudgePeer():
+                done = judging.answer(job.ticket, job.job, DATE)
         self.feed(done)
 
     @property

@@ -2,6 +2,7 @@
 
 import asyncio
 import socket
+import time
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from ipaddress import ip_address
@@ -9,7 +10,16 @@ from typing import assert_never
 
 from isthmus.crypto import agreement
 from isthmus.crypto.entropy import Entropy
-from isthmus.ike.core.effects import Agree, Compute, Job, MakeKey, MakeKeyAndAgree, Resolve
+from isthmus.ike.auth import judging
+from isthmus.ike.core.effects import (
+    Agree,
+    Compute,
+    JudgePeer,
+    MakeKey,
+    MakeKeyAndAgree,
+    Resolve,
+    Sign,
+)
 from isthmus.ike.core.events import ComputeFinished
 from isthmus.values.errors import IsthmusError
 from isthmus.values.registry.ikev2 import KeMethod
@@ -38,8 +48,11 @@ class Workers:
         entropy: Entropy,
         finished: Callable[[ComputeFinished], None],
         resolve_local: ResolveLocal,
+        date: Callable[[], float] = time.time,
     ) -> None:
+        """`date` is Unix time in seconds, which certificates are judged by."""
         self._entropy = entropy
+        self._date = date
         self._finished = finished
         self._resolve_local = resolve_local
         self._loop = asyncio.get_running_loop()
@@ -72,17 +85,26 @@ class Workers:
 
     async def _run(self, compute: Compute) -> None:
         try:
-            outcome = ComputeFinished(compute.ticket, await self._answer(compute.job))
+            outcome = await self._outcome(compute)
         except (IsthmusError, OSError, TimeoutError) as error:
             outcome = ComputeFinished(compute.ticket, None, str(error) or type(error).__name__)
         self._finished(outcome)
 
-    async def _answer(self, job: Job) -> Answer:
-        if isinstance(job, Resolve):
-            return await self._resolve(job)
-        if job.method in QUICK_METHODS:
-            return agree(job, self._entropy)
-        return await self._loop.run_in_executor(self._pool, agree, job, self._entropy)
+    async def _outcome(self, compute: Compute) -> ComputeFinished:
+        job, run = compute.job, self._loop.run_in_executor
+        match job:
+            case Sign() | JudgePeer():
+                at = int(self._date())
+                return await run(self._pool, judging.answer, compute.ticket, job, at)
+            case Resolve():
+                return ComputeFinished(compute.ticket, await self._resolve(job))
+            case MakeKey() | Agree() | MakeKeyAndAgree():
+                if job.method in QUICK_METHODS:
+                    return ComputeFinished(compute.ticket, agree(job, self._entropy))
+                answer = await run(self._pool, agree, job, self._entropy)
+                return ComputeFinished(compute.ticket, answer)
+            case _:
+                assert_never(job)
 
     async def _resolve(self, job: Resolve) -> Answer:
         """Raises OSError for a name that has no address, or an address that has no route."""

@@ -432,6 +432,8 @@ class IkeEngine:
             sa, continuation = then
             continuation(event)
             self._dialect.resume(ctx, sa)
+            if sa.established_at is not None and isinstance(sa, SaV2):
+                self._no_longer_half_open(sa)  # A worker may have judged the peer's proof.
 
     def _run_due(self, ctx: Context) -> None:
         for _ in range(10_000):

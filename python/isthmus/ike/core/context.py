@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from isthmus.credentials.store import Own, Trust
 from isthmus.crypto.entropy import Entropy
 from isthmus.ike.core.agenda import Agenda
 from isthmus.ike.core.child import ChildSa
@@ -24,6 +25,12 @@ class Credentials(Protocol):
 
     def psk(self, name: str) -> Secret | None:
         """The pre-shared key of that name."""
+
+    def own(self, name: str) -> Own | None:
+        """Our key of that name, with what certifies it."""
+
+    def trust(self, name: str) -> Trust | None:
+        """Whom a peer's proof may go back to, under that name."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
 from collections import deque
 from dataclasses import dataclass, field
 
+from isthmus.ike.auth.signature import SAID_NOTHING, PeerTakes
 from isthmus.ike.core.sa import IkeSa
 from isthmus.ike.v2.fragments import Assembly
 from isthmus.ike.v2.keys import IkeKeys
@@ -14,8 +15,10 @@ from isthmus.ike.v2.states import (
     AwaitInitReply,
     Closed,
     Established,
+    Judging,
     Preparing,
     Replaced,
+    Signing,
     State,
 )
 from isthmus.ike.v2.window import Window
@@ -23,6 +26,16 @@ from isthmus.ike.v2.wishes import Wish
 from isthmus.policy.connection import Connection
 from isthmus.values.proposal import Proposal
 from isthmus.values.spi import Spi
+
+_MAKING = (
+    Preparing
+    | AwaitInitReply
+    | AgreeingInit
+    | Signing
+    | Judging
+    | AwaitAuthReply
+    | AwaitAuthRequest
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +47,8 @@ class Authenticating:
     nonce_i: bytes
     nonce_r: bytes
     chosen: Proposal
+    peer_takes: PeerTakes = SAID_NOTHING
+    """What the peer has said about signatures that it can check."""
 
 
 @dataclass(slots=True, eq=False)
@@ -85,8 +100,7 @@ class SaV2(IkeSa):
     @property
     def is_making(self) -> bool:
         """It may still become authenticated."""
-        making = Preparing | AwaitInitReply | AgreeingInit | AwaitAuthReply | AwaitAuthRequest
-        return isinstance(self.state, making)
+        return isinstance(self.state, _MAKING)
 
     @property
     def is_replaced(self) -> bool:

@@ -6,13 +6,14 @@ HDR, [COOKIE], SAi1, KEi, Ni, NAT-D   -->
                                             or COOKIE, INVALID_KE_PAYLOAD, NO_PROPOSAL_CHOSEN
 """
 
+from isthmus.ike.auth.signature import PeerTakes
 from isthmus.ike.core.agenda import TimerKind
 from isthmus.ike.core.context import Context, Failed
 from isthmus.ike.core.digest import digest
 from isthmus.ike.core.effects import Agree, MakeKey, MakeKeyAndAgree, Resolve
 from isthmus.ike.core.events import ComputeFinished
 from isthmus.ike.v2 import closing, look, nat
-from isthmus.ike.v2.exchanges import ike_auth
+from isthmus.ike.v2.exchanges import auth_terms, ike_auth
 from isthmus.ike.v2.fragments import Arrival
 from isthmus.ike.v2.keys import ike_keys, skeyseed
 from isthmus.ike.v2.protect import Protector
@@ -147,6 +148,7 @@ def _send(ctx: Context, sa: SaV2, state: AwaitInitReply) -> None:
             sa.spi_i, NO_IKE_SPI, sa.local, sa.remote, sa.connection.nat, ctx.entropy
         ),
         *_offered(sa),
+        *auth_terms.hashes((sa.connection,)),
         VendorId(VENDOR_ID),
     ]
     send_request(ctx, sa, ExchangeType.IKE_SA_INIT, tuple(payloads), ForInit())
@@ -195,7 +197,9 @@ def reply_received(
     sa.nat = nat.seen(payloads, sa.spi_i, sa.spi_r, sa.local, sa.remote, sa.connection.nat)
     sa.peer_vendor = _vendor(payloads)
     sa.fragments_agreed = _fragments_agreed(sa, payloads)
-    sa.authenticating = Authenticating(request, octets, state.nonce, nonce.data, chosen)
+    sa.authenticating = Authenticating(
+        request, octets, state.nonce, nonce.data, chosen, auth_terms.read(payloads)
+    )
     sa.state = AgreeingInit(state.nonce, nonce.data)
 
     def agreed(done: ComputeFinished) -> None:
@@ -360,6 +364,7 @@ def answer(
     sa.peer_vendor = _vendor(payloads)
     sa.fragments_agreed = _fragments_agreed(sa, payloads)
     nonce_r = ctx.entropy.octets(NONCE_SIZE)
+    takes = auth_terms.read(payloads)
     sa.state = AgreeingInit(nonce_i, nonce_r)
     ctx.registry.add(sa)
     ctx.agenda.arm(sa.owner, TimerKind.HALF_OPEN, ctx.later(HALF_OPEN_S))
@@ -376,7 +381,7 @@ def answer(
             return
         match done.result:
             case (bytes() as public, Secret() as shared):
-                _reply(ctx, sa, header, chosen, public, shared, nonce_i, nonce_r, octets)
+                _reply(ctx, sa, header, chosen, public, shared, nonce_i, nonce_r, octets, takes)
             case _:
                 ctx.record(
                     "datagram.dropped",
@@ -402,6 +407,7 @@ def _reply(
     nonce_i: bytes,
     nonce_r: bytes,
     request: bytes,
+    takes: PeerTakes,
 ) -> None:
     payloads: tuple[Payload, ...] = (
         SecurityAssociation((chosen.proposal.with_spi(b"", chosen.proposal.number),)),
@@ -411,10 +417,13 @@ def _reply(
             sa.spi_i, sa.spi_r, sa.local, sa.remote, sa.connection.nat, ctx.entropy
         ),
         *(_offered(sa) if sa.fragments_agreed else ()),
+        *(auth_terms.hashes(sa.candidates) if takes.hashes is not None else ()),
+        *auth_terms.announced(sa.candidates),
+        *auth_terms.requests(ctx, sa.candidates),
         VendorId(VENDOR_ID),
     )
     (reply,) = send_reply(ctx, sa, header, payloads, sa.local, sa.remote)
-    sa.authenticating = Authenticating(request, reply, nonce_i, nonce_r, chosen.proposal)
+    sa.authenticating = Authenticating(request, reply, nonce_i, nonce_r, chosen.proposal, takes)
     _derive(ctx, sa, shared)
     _note_nat(ctx, sa)
     sa.state = AwaitAuthRequest()
