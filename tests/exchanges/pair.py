@@ -103,6 +103,8 @@ def connection(
     proposals: tuple[str, ...] = PHASE1,
     local_id: str | None = None,
     remote_id: str | None = None,
+    local_auth: LocalAuth | None = None,
+    remote_auth: RemoteAuth | None = None,
     **more: object,
 ) -> Connection:
     """A tunnel to a peer."""
@@ -113,8 +115,8 @@ def connection(
         remote_id=Identity.parse(remote_id) if remote_id else None,
         phase1_proposals=tuple(parse_proposal(p, SecurityProtocol.IKE) for p in proposals),
         rules=rules,
-        local_auth=LocalAuth(AuthKind.PSK, name),
-        remote_auth=RemoteAuth(AuthKind.PSK, name),
+        local_auth=local_auth or LocalAuth(AuthKind.PSK, name),
+        remote_auth=remote_auth or RemoteAuth(AuthKind.PSK, name),
         **more,  # type: ignore[arg-type]
     )
 
