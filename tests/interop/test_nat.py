@@ -1,9 +1,11 @@
-"""Routers that translate addresses: they forget their mappings in mid-flow and nothing is begun anew.
+"""Routers that translate addresses forget their mappings in mid-flow, and nothing is begun anew.
 
 A router's flush is shown to be one: what the internet sees of the gateway comes from ports of
 another range afterwards.
 """
 
+import json
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,8 +16,8 @@ import pytest
 
 from isthmus.lab import capture, gateways, measure, packets, topology
 from isthmus.lab.daemon import Isthmus
-from isthmus.lab.nat import NatBox
 from isthmus.lab.namespaces import World
+from isthmus.lab.nat import NatBox
 from isthmus.lab.packets import Esp, Ike, Packet
 from isthmus.lab.strongswan import Charon
 from isthmus.lab.topology import INSIDE, INTERNET, SITE_A, SITE_B, Site
@@ -29,6 +31,34 @@ KEEPALIVE_S = 20.0
 BEFORE, AFTER = range(20_000, 20_999), range(30_000, 30_999)
 INTERVAL_S = 0.05
 IKE_SA_INIT = 34
+FORGED = 20_000
+
+# Sends what it reads, as it is and damaged, to the gateway from ports and addresses that are not
+# the peer's; under the peer's own address too, from other ports.
+_FORGE = """
+import json, random, socket, struct, sys
+orders = json.loads(sys.stdin.readline())
+chance = random.Random(33)
+genuine = [bytes.fromhex(text) for text in orders["genuine"]]
+udp = [socket.socket(socket.AF_INET, socket.SOCK_DGRAM) for _ in range(8)]
+raw = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_RAW)
+ends = [socket.inet_aton(orders["peer"]), socket.inet_aton(orders["target"])]
+for n in range(orders["count"]):
+    octets = bytearray(chance.choice(genuine))
+    if n % 8:
+        if n % 2 and octets[:4] != bytes(4):
+            sequence = int.from_bytes(octets[4:8], "big") + chance.randrange(1, 500)
+            octets[4:8] = sequence.to_bytes(4, "big")
+        for _ in range(chance.randrange(1, 4)):
+            octets[chance.randrange(8, len(octets))] ^= chance.randrange(1, 256)
+    if n % 3:
+        udp[n % 8].sendto(octets, (orders["target"], 4500))
+        continue
+    header = struct.pack(">HHHH", chance.randrange(1024, 65536), 4500, 8 + len(octets), 0)
+    start = struct.pack(">BBHHHBBH4s4s", 0x45, 0, 28 + len(octets), n & 0xffff, 0, 64, 17, 0, *ends)
+    raw.sendto(start + header + octets, (orders["target"], 0))
+print("sent", flush=True)
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,3 +210,40 @@ def test_a_router_forgets_and_traffic_resumes(scene: Scene, tmp_path: Path) -> N
     }
     assert begun == before[0], "phase 1 was negotiated once"
     assert packets.inside_in_clear(seen, INSIDE) == []
+
+
+def test_forgers_and_repeaters_move_nobody(tmp_path: Path) -> None:
+    """F-07: captured packets again, and damaged ones, from other ports and addresses. The gateway
+    outside follows the peer, so that it could be led away; it is not, and loses no ping."""
+    with ground(Scene("isthmus", "isthmus"), tmp_path) as found:
+        wire = capture.start(found.world, INTERNET, tmp_path / "wire.pcap")
+        brought_up(found)
+        assert measure.ping(found.world, SITE_A.host, SITE_B.host4, count=5).received == 5
+        genuine = [
+            packet.octets[packet.payload_at + 8 : packet.length].hex()
+            for packet in wire.packets()
+            if packet.source == SITE_A.outer4
+            and packet.destination_port == 4500
+            and isinstance(packet.content, Esp | Ike)
+        ]
+        assert len(genuine) > 5
+        assert isinstance(found.b, Isthmus)
+        before = found.b.tunnel()["phase1"]
+        pinging = measure.start_ping(found.world, SITE_A.host, SITE_B.host4, interval_s=0.01)
+        orders = {"genuine": genuine, "peer": SITE_A.outer4, "target": SITE_B.outer4}
+        found.world.run(
+            INTERNET,
+            [sys.executable, "-I", "-c", _FORGE],
+            input_text=json.dumps(orders | {"count": FORGED}) + "\n",
+            timeout_s=60,
+        )
+        pings = pinging.finish()
+        after = found.b.tunnel()["phase1"]
+        counted = found.b.request("counters")[-1]["counters"]
+        events = {event["event"] for event in found.b.events()}
+    assert (after["remote"], after["spi_i"]) == (before["remote"], before["spi_i"])
+    assert after["remote"].startswith(f"{SITE_A.outer4}:")
+    assert "peer.moved" not in events
+    assert pings.lost == () and pings.sent > 20
+    heard = counted["drop_icv"] + counted["drop_replay_duplicate"] + counted["ike_received"]
+    assert heard > 0.9 * FORGED
