@@ -123,7 +123,7 @@ CATALOGUE: tuple[Code, ...] = (
         "E123",
         "another kind of authentication",
         "The peer authenticates in another way than this tunnel asks for.",
-        "Set authentication by pre-shared key on both sides.",
+        "Set the same kind of authentication for this side of the tunnel at both ends.",
     ),
     Code(
         "E124",
@@ -151,6 +151,14 @@ CATALOGUE: tuple[Code, ...] = (
         "Bring it up with `isthmus up NAME`.",
     ),
     Code(
+        "E129",
+        "our certificate or key is refused",
+        "The peer refused our signature: it does not trust our certificate or key, or knows "
+        "us under another identity, or wants another scheme.",
+        "Look at the peer's log for this time; compare `local_id` with the names in our "
+        "certificate, and have the peer trust its root.",
+    ),
+    Code(
         "E130",
         "identity mismatch",
         "The identity that the peer sent is not the one that we expect of it; a peer behind NAT "
@@ -163,6 +171,61 @@ CATALOGUE: tuple[Code, ...] = (
         "address written as a name",
         "One side sends its address as a domain name, the other expects an IP address.",
         "Write `ip:ADDRESS` on both sides.",
+    ),
+    Code(
+        "E132",
+        "no certificate sent",
+        "The peer signed and sent no X.509 certificate that belongs to the signature.",
+        "Have the peer send its certificate (strongSwan: `send_cert = always`).",
+    ),
+    Code(
+        "E133",
+        "certificate by hash and URL",
+        "The peer sent an address to fetch its certificate from instead of the certificate. "
+        "It is not fetched: who may connect could have us call any address.",
+        "Have the peer send the certificate itself.",
+    ),
+    Code(
+        "E134",
+        "signature does not hold",
+        "The peer's signature does not hold over this exchange under the key that it shows: "
+        "another private key than the certificate's, or somebody between who changed "
+        "messages.",
+        "Have the peer use the private key that belongs to its certificate.",
+    ),
+    Code(
+        "E135",
+        "signature of a kind not taken",
+        "The peer signed by a scheme or with a hash that we have not offered to take: SHA-1, "
+        "most often, or one that the configuration leaves out.",
+        "Have the peer sign by one of the schemes that the message names, or name the peer's here.",
+    ),
+    Code(
+        "E136",
+        "no signature scheme in common",
+        "Our key and the configuration allow no signature scheme that the peer says it can check.",
+        "Use a key of another kind, or change which schemes are named on either side.",
+    ),
+    Code(
+        "E137",
+        "own certificate or trust missing",
+        "A certificate, private key, anchor or public key that this tunnel names is not "
+        "loaded, or our key did not sign.",
+        "See what `isthmus check` says about the files of this tunnel.",
+    ),
+    Code(
+        "E138",
+        "unknown public key",
+        "The peer signed with a bare public key that this tunnel does not know.",
+        "Give the peer's present public key to this tunnel, or have the peer use the key that"
+        " is known.",
+    ),
+    Code(
+        "E139",
+        "signature not judged",
+        "There was too much to do, or the configuration changed meanwhile, so the peer's "
+        "signature was not looked at.",
+        "It is tried again by itself; if it lasts, look at `isthmus counters`.",
     ),
     Code(
         "E140",
