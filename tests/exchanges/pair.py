@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from ipaddress import ip_address
 
-from isthmus.credentials.store import Own, Trust
+from isthmus.credentials.store import NOTHING_KNOWN, Own, Trust
 from isthmus.crypto import agreement
 from isthmus.crypto.entropy import SeededEntropy
 from isthmus.ike.auth import judging
@@ -49,6 +49,7 @@ from isthmus.values.secret import Secret
 from isthmus.values.selector import TrafficSelector
 from isthmus.values.spi import Spi
 from isthmus.values.time import Instant
+from isthmus.x509.revocation import Statuses
 
 DATE = 1_800_000_000
 """Unix seconds: when certificates are judged, in January 2027."""
@@ -65,6 +66,7 @@ class Keys:
     secret: Secret | None = field(default_factory=lambda: PSK)
     owns: dict[str, Own] = field(default_factory=dict)
     trusts: dict[str, Trust] = field(default_factory=dict)
+    statuses: Statuses = NOTHING_KNOWN
 
     def psk(self, name: str) -> Secret | None:
         """The key, whatever the name."""

@@ -7,6 +7,7 @@ from types import MappingProxyType
 from isthmus.crypto.signature import PublicKey, SigningKey
 from isthmus.values.secret import Secret
 from isthmus.x509.certificate import Certificate
+from isthmus.x509.revocation import Statuses
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,20 +30,26 @@ class Trust:
     """Peers' keys that are known beforehand (RFC 7670)."""
 
 
+NOTHING_KNOWN = Statuses()
+
+
 class Credentials:
     """An unchanging set of secrets, held in memory. Its `repr` names them and shows none."""
 
-    __slots__ = ("_owns", "_psks", "_trusts")
+    __slots__ = ("_owns", "_psks", "_trusts", "statuses")
 
     def __init__(
         self,
         psks: Mapping[str, Secret] | None = None,
         owns: Mapping[str, Own] | None = None,
         trusts: Mapping[str, Trust] | None = None,
+        statuses: Statuses = NOTHING_KNOWN,
     ) -> None:
         self._psks = MappingProxyType(dict(psks or {}))
         self._owns = MappingProxyType(dict(owns or {}))
         self._trusts = MappingProxyType(dict(trusts or {}))
+        self.statuses = statuses
+        """Revocation lists and answers that were read from files."""
 
     def psk(self, name: str) -> Secret | None:
         """The pre-shared key that an authentication names; None when there is none."""

@@ -5,6 +5,7 @@ import socket
 import time
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from ipaddress import ip_address
 from typing import assert_never
 
@@ -24,6 +25,7 @@ from isthmus.ike.core.events import ComputeFinished
 from isthmus.values.errors import IsthmusError
 from isthmus.values.registry.ikev2 import KeMethod
 from isthmus.values.secret import Secret
+from isthmus.x509.revocation import Statuses
 
 JOBS_MAX = 64
 """Jobs that wait or run; what strangers ask beyond is refused at once and counted."""
@@ -36,6 +38,7 @@ QUICK_METHODS = frozenset({KeMethod.CURVE25519, KeMethod.ECP_256})
 """Well under a millisecond: a thread would cost more than the job."""
 
 Answer = tuple[Secret | bytes, ...]
+Learn = Callable[[tuple[judging.Question, ...], Statuses], Awaitable[Statuses]]
 ResolveLocal = Callable[[str], Awaitable[str | None]]
 
 
@@ -49,10 +52,13 @@ class Workers:
         finished: Callable[[ComputeFinished], None],
         resolve_local: ResolveLocal,
         date: Callable[[], float] = time.time,
+        learn: Learn | None = None,
     ) -> None:
-        """`date` is Unix time in seconds, which certificates are judged by."""
+        """`date` is Unix time in seconds, which certificates are judged by; `learn` asks those who
+        know what was revoked, within its own bounds, and never raises."""
         self._entropy = entropy
         self._date = date
+        self._learn = learn
         self._finished = finished
         self._resolve_local = resolve_local
         self._loop = asyncio.get_running_loop()
@@ -93,8 +99,14 @@ class Workers:
     async def _outcome(self, compute: Compute) -> ComputeFinished:
         job, run = compute.job, self._loop.run_in_executor
         match job:
-            case Sign() | JudgePeer():
+            case Sign():
+                return await run(self._pool, judging.answer, compute.ticket, job, 0)
+            case JudgePeer():
                 at = int(self._date())
+                if self._learn is not None:
+                    questions = await run(self._pool, judging.questions, job, at)
+                    if questions:
+                        job = replace(job, statuses=await self._learn(questions, job.statuses))
                 return await run(self._pool, judging.answer, compute.ticket, job, at)
             case Resolve():
                 return ComputeFinished(compute.ticket, await self._resolve(job))

@@ -7,6 +7,7 @@ from functools import partial
 from random import Random
 from typing import Protocol, assert_never
 
+from isthmus.credentials.store import NOTHING_KNOWN
 from isthmus.crypto import agreement
 from isthmus.crypto.entropy import SeededEntropy
 from isthmus.ike.auth import judging
@@ -66,6 +67,8 @@ PSK = Secret(b"the one key of every simulated pair of gateways")
 
 class Keys:
     """Everybody shares one key."""
+
+    statuses = NOTHING_KNOWN
 
     def psk(self, name: str) -> Secret | None:
         """The key, whatever its name."""

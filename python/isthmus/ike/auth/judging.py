@@ -17,13 +17,16 @@ from isthmus.ike.core.proofs import Judged, PeerTerms
 from isthmus.policy.authentication import AuthKind
 from isthmus.values.errors import IsthmusError, NotAuthenticated
 from isthmus.values.registry.ikev2 import CertEncoding, NotifyType, label
-from isthmus.values.signature import Scheme
+from isthmus.values.signature import WEAK_SCHEMES, Scheme
+from isthmus.values.trust import RevocationMode
 from isthmus.wire.v2.certificate import Certificate as Sent
 from isthmus.x509.certificate import Certificate
-from isthmus.x509.errors import BadCertificate, Defect, Untrusted
+from isthmus.x509.errors import BadCertificate, BadOcsp, Defect, Untrusted
 from isthmus.x509.identity import describe, matches
+from isthmus.x509.ocsp import OcspAnswer
 from isthmus.x509.path import validate
-from isthmus.x509.rules import PathRules
+from isthmus.x509.revocation import Revocation, Source, Statuses, admit_answer, needed
+from isthmus.x509.rules import Judge, PathRules, VerifiedPath
 
 SENT_MAX = 16
 """CERT payloads that are looked at."""
@@ -53,6 +56,7 @@ class _Shown:
     leaf: Certificate | None
     between: tuple[Certificate, ...]
     raw: PublicKey | None
+    ocsp: tuple[bytes, ...] = ()
 
     @property
     def key(self) -> PublicKey | None:
@@ -74,11 +78,42 @@ def judge(job: JudgePeer, at: int) -> Judged:
     raise refusal or _refusal("E137", "nothing is loaded that the peer could be trusted by")
 
 
+@dataclass(frozen=True, slots=True)
+class Question:
+    """A peer's path that holds, and where to ask whether it was revoked."""
+
+    path: VerifiedPath
+    sources: tuple[Source, ...]
+
+
+def questions(job: JudgePeer, at: int) -> tuple[Question, ...]:
+    """What ought to be fetched before `answer`. Nobody is asked about a certificate whose holder
+    has not signed, or which leads to no anchor: strangers cannot have us fetch anything."""
+    found: list[Question] = []
+    try:
+        shown = _read(job.certificates)
+    except NotAuthenticated:
+        return ()  # `answer` tells the same, and there it counts.
+    for terms in job.terms:
+        if terms.auth.kind is not AuthKind.CERT or terms.auth.revocation is RevocationMode.OFF:
+            continue
+        try:
+            leaf, _ = _signer(job, shown, terms)
+            path = _path(shown, leaf, terms, at, None)
+        except (NotAuthenticated, Untrusted):
+            continue  # As above.
+        sources = needed(path, _with_answers(shown, job.statuses, path, at), at)
+        if sources:
+            found.append(Question(path, sources))
+    return tuple(found)
+
+
 def _read(sent: Sequence[Sent]) -> _Shown:
     """The payloads in their order: the first holds the key that signed, the others may help."""
     leaf: Certificate | None = None
     between: list[Certificate] = []
     raw: PublicKey | None = None
+    ocsp: list[bytes] = []
     for payload in sent[:SENT_MAX]:
         first = leaf is None and raw is None
         if payload.encoding in _BY_URL and first:
@@ -103,7 +138,9 @@ def _read(sent: Sequence[Sent]) -> _Shown:
                 leaf = certificate
             else:
                 between.append(certificate)
-    return _Shown(leaf, tuple(between), raw)
+        elif payload.encoding == CertEncoding.OCSP_CONTENT:
+            ocsp.append(payload.data)
+    return _Shown(leaf, tuple(between), raw, tuple(ocsp))
 
 
 def _by_bare_key(job: JudgePeer, shown: _Shown, terms: PeerTerms) -> Judged:
@@ -127,6 +164,21 @@ def _by_bare_key(job: JudgePeer, shown: _Shown, terms: PeerTerms) -> Judged:
 
 
 def _by_certificate(job: JudgePeer, shown: _Shown, terms: PeerTerms, at: int) -> Judged:
+    leaf, scheme = _signer(job, shown, terms)
+    mode = terms.auth.revocation
+    try:
+        path = _path(shown, leaf, terms, at, None)
+        if mode is not RevocationMode.OFF:
+            # A second walk, because another path may do where this one has been revoked.
+            statuses = _with_answers(shown, job.statuses, path, at)
+            path = _path(shown, leaf, terms, at, Revocation(mode, statuses))
+    except Untrusted as untrusted:
+        raise _refusal(untrusted.code, untrusted.reason, untrusted.hint) from None
+    return Judged(terms.tunnel, scheme, leaf.subject_text, path.not_after)
+
+
+def _signer(job: JudgePeer, shown: _Shown, terms: PeerTerms) -> tuple[Certificate, Scheme]:
+    """The certificate that names the peer and whose key has signed. No path is walked before."""
     leaf = shown.leaf
     if leaf is None:
         kinds = ", ".join(label(CertEncoding, c.encoding) for c in job.certificates[:SENT_MAX])
@@ -141,14 +193,30 @@ def _by_certificate(job: JudgePeer, shown: _Shown, terms: PeerTerms, at: int) ->
             f"the peer says that it is {job.claimed}; its certificate holds {describe(leaf)}",
             "set local_id there to a name that the certificate holds, or issue one with this name",
         )
-    scheme = signature.check(leaf.public_key, job.proof, job.octets, _taken(terms))
-    rules = PathRules(eku=terms.auth.eku)
-    intermediates = (*shown.between, *terms.trust.extra)
-    try:
-        path = validate(leaf, intermediates, terms.trust.anchors, at=at, rules=rules)
-    except Untrusted as untrusted:
-        raise _refusal(untrusted.code, untrusted.reason, untrusted.hint) from None
-    return Judged(terms.tunnel, scheme, leaf.subject_text, path.not_after)
+    return leaf, signature.check(leaf.public_key, job.proof, job.octets, _taken(terms))
+
+
+def _path(
+    shown: _Shown, leaf: Certificate, terms: PeerTerms, at: int, judge: Judge | None
+) -> VerifiedPath:
+    """From the leaf to one of the tunnel's anchors. Raises Untrusted."""
+    rules = PathRules(
+        eku=terms.auth.eku,
+        allow_sha1=not WEAK_SCHEMES.isdisjoint(terms.auth.schemes),
+        revocation=judge,
+    )
+    between = (*shown.between, *terms.trust.extra)
+    return validate(leaf, between, terms.trust.anchors, at=at, rules=rules)
+
+
+def _with_answers(shown: _Shown, statuses: Statuses, path: VerifiedPath, at: int) -> Statuses:
+    """The OCSP answers that the peer sent along (RFC 4806), if they are to be believed."""
+    for octets in shown.ocsp:
+        try:
+            statuses = admit_answer(statuses, OcspAnswer.parse(octets), path, at)
+        except BadOcsp:
+            continue  # As if it had not been sent: what the mode demands is still asked.
+    return statuses
 
 
 def _taken(terms: PeerTerms) -> tuple[Scheme, ...]:

@@ -16,6 +16,7 @@ from isthmus.policy.connection import Configuration, Connection
 from isthmus.values.secret import Secret
 from isthmus.values.spi import Spi
 from isthmus.values.time import Instant, Seconds
+from isthmus.x509.revocation import Statuses
 
 Fact = tuple[str, str | int | float | bool]
 
@@ -31,6 +32,10 @@ class Credentials(Protocol):
 
     def trust(self, name: str) -> Trust | None:
         """Whom a peer's proof may go back to, under that name."""
+
+    @property
+    def statuses(self) -> Statuses:
+        """What is known beforehand of revoked certificates."""
 
 
 @dataclass(frozen=True, slots=True)

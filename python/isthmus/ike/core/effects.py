@@ -16,6 +16,7 @@ from isthmus.values.signature import Scheme
 from isthmus.values.spi import Spi
 from isthmus.wire.v2.authentication import Authentication
 from isthmus.wire.v2.certificate import Certificate
+from isthmus.x509.revocation import Statuses
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,6 +171,7 @@ class JudgePeer:
     """CERT payloads as they came."""
     octets: bytes
     terms: tuple[PeerTerms, ...]
+    statuses: Statuses
 
 
 Job = MakeKey | Agree | MakeKeyAndAgree | Resolve | Sign | JudgePeer

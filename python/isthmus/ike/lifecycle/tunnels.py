@@ -394,6 +394,10 @@ class Tunnels:
         for other in self.sas.of(sa.connection.name):
             if other is sa or other.established_at is None:
                 continue
+            if other.established_at >= sa.created_at:
+                # The peer began `sa` before it had this one, so it does not speak of it: the two
+                # crossed, and the peer, which has it, would keep it for ever.
+                continue
             if other.remote_id is not None and other.remote_id == sa.remote_id:
                 self._dialect.lost(ctx, other, "the peer started anew")
 

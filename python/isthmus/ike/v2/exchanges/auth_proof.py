@@ -245,7 +245,8 @@ def _judge_signature(
 
     sa.state = Judging()
     certificates = tuple(p for p in payloads if isinstance(p, Certificate))
-    job = JudgePeer(claimed, proof, certificates, octets, tuple(terms))
+    statuses = ctx.credentials.statuses
+    job = JudgePeer(claimed, proof, certificates, octets, tuple(terms), statuses)
     ctx.compute(job, judged, sa, sheddable=not sa.initiator)
 
 
