@@ -2,18 +2,26 @@
 
 Each step of a walk is one of those that could come next: a command, the oldest datagram of either
 side, any of the slow jobs under way. Nothing is lost, so ten seconds later one IKE SA and one pair
-are left, and nobody was told that a phase went down.
+are left, and nobody was told that a phase went down. Meanwhile nobody sends on a pair that the
+other end has not: its packets would have to be kept until the other end has agreed the keys.
 """
 
 import random
 
 import pytest
 
+from isthmus.values.spi import Spi
+
 from .pair import Pair, Side
 from .scenes import ike_sas, mirrored
 
 WALKS = 100
 NEVER = ("phase1.down", "phase1.failed", "phase2.down", "phase2.failed")
+
+
+def sends_on(side: Side) -> Spi:
+    """The newest outbound SA that is not on standby, as a plane chooses."""
+    return [spi for spi, inbound in side.sas if not inbound and not side.standby[spi]][-1]
 
 
 def walk(pair: Pair, phases: tuple[int, int], chance: random.Random) -> None:
@@ -39,6 +47,8 @@ def walk(pair: Pair, phases: tuple[int, int], chance: random.Random) -> None:
         else:
             assert side.held_computes
             side.compute(side.held_computes.pop(chance.randrange(len(side.held_computes))))
+        for side in sides:
+            assert (sends_on(side), True) in pair.other(side).sas
     for side in sides:
         side.held_computes = None
 
