@@ -394,7 +394,7 @@ class Tunnels:
         for other in self.sas.of(sa.connection.name):
             if other is sa or other.established_at is None:
                 continue
-            if other.established_at >= sa.created_at:
+            if other.established_at > sa.created_at:
                 # The peer began `sa` before it had this one, so it does not speak of it: the two
                 # crossed, and the peer, which has it, would keep it for ever.
                 continue
