@@ -15,6 +15,7 @@ from cryptography.hazmat.primitives.serialization import (
     PrivateFormat,
     PublicFormat,
 )
+from cryptography.x509 import ocsp
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from isthmus.credentials.store import Own, Trust
@@ -94,12 +95,12 @@ def trust(*anchors: Node) -> Trust:
     return Trust(tuple(anchor.read for anchor in anchors))
 
 
-def name(common: str) -> x509.Name:
+def name(common: str, organization: str = "Isthmus tests") -> x509.Name:
     """A distinguished name."""
     return x509.Name(
         [
             x509.NameAttribute(NameOID.COUNTRY_NAME, "CH"),
-            x509.NameAttribute(NameOID.ORGANIZATION_NAME, "Isthmus tests"),
+            x509.NameAttribute(NameOID.ORGANIZATION_NAME, organization),
             x509.NameAttribute(NameOID.COMMON_NAME, common),
         ]
     )
@@ -131,6 +132,7 @@ def issue(
     not_after: datetime = FAR_AHEAD,
     extensions: Sequence[tuple[x509.ExtensionType, bool]] = (),
     signed_by: Private | None = None,
+    organization: str = "Isthmus tests",
 ) -> Node:
     """A certificate; a CA's when nobody issues it, or `ca` says so.
 
@@ -142,8 +144,8 @@ def issue(
     above = own if issuer is None else issuer.key
     builder = (
         x509.CertificateBuilder()
-        .subject_name(name(common))
-        .issuer_name(name(common) if issuer is None else issuer.certificate.subject)
+        .subject_name(name(common, organization))
+        .issuer_name(name(common, organization) if issuer is None else issuer.certificate.subject)
         .public_key(own.public_key())
         .serial_number(x509.random_serial_number())
         .not_valid_before(not_before)
@@ -181,3 +183,44 @@ def _key_usage(is_ca: bool, signs: bool) -> x509.KeyUsage:
         encipher_only=False,
         decipher_only=False,
     )
+
+
+def revoked(*nodes: Node, at: datetime = LONG_AGO) -> bytes:
+    """The list, in DER, of the issuer of these certificates, with all of them on it."""
+    issuer = nodes[0].issuer
+    assert issuer is not None, "a root is on nobody's list"
+    builder = (
+        x509.CertificateRevocationListBuilder()
+        .issuer_name(issuer.certificate.subject)
+        .last_update(at)
+        .next_update(FAR_AHEAD)
+        .add_extension(x509.CRLNumber(1), False)
+    )
+    for node in nodes:
+        builder = builder.add_revoked_certificate(
+            x509.RevokedCertificateBuilder()
+            .serial_number(node.certificate.serial_number)
+            .revocation_date(at)
+            .build()
+        )
+    assert isinstance(issuer.key, ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey)
+    return builder.sign(issuer.key, hashes.SHA256()).public_bytes(Encoding.DER)
+
+
+def ocsp_answer(node: Node, *, good: bool, at: datetime = LONG_AGO) -> bytes:
+    """What the issuer's responder says of a certificate, in DER."""
+    issuer = node.issuer
+    assert issuer is not None, "nobody is asked about a root"
+    answer = ocsp.OCSPResponseBuilder().add_response(
+        cert=node.certificate,
+        issuer=issuer.certificate,
+        algorithm=hashes.SHA1(),
+        cert_status=ocsp.OCSPCertStatus.GOOD if good else ocsp.OCSPCertStatus.REVOKED,
+        this_update=at,
+        next_update=FAR_AHEAD,
+        revocation_time=None if good else at,
+        revocation_reason=None,
+    )
+    answer = answer.responder_id(ocsp.OCSPResponderEncoding.HASH, issuer.certificate)
+    assert isinstance(issuer.key, ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey)
+    return answer.sign(issuer.key, hashes.SHA256()).public_bytes(Encoding.DER)
