@@ -4,7 +4,7 @@ import pytest
 
 from .source import NATIVE, PACKAGE, Module, imports, modules
 
-FLOORS_0_TO_2 = ("values", "wire", "crypto", "policy", "credentials")
+FLOORS_0_TO_2 = ("values", "wire", "crypto", "policy", "x509", "credentials")
 BELOW_HOSTS = (
     *FLOORS_0_TO_2,
     "config",
@@ -21,8 +21,9 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "wire": ("values",),
     "crypto": ("values", "_dataplane"),
     "policy": ("values",),
-    "credentials": ("values", "crypto"),
-    "config": ("values", "policy", "credentials"),
+    "x509": ("values", "crypto"),
+    "credentials": ("values", "crypto", "x509"),
+    "config": ("values", "policy", "x509", "credentials"),
     "ike.core": FLOORS_0_TO_2,
     "ike.auth": (*FLOORS_0_TO_2, "ike.core"),
     "ike.lifecycle": (*FLOORS_0_TO_2, "ike.core"),

@@ -4,8 +4,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from ipaddress import ip_address
 
+from isthmus.credentials.store import NOTHING_KNOWN, Own, Trust
 from isthmus.crypto import agreement
 from isthmus.crypto.entropy import SeededEntropy
+from isthmus.ike.auth import judging
 from isthmus.ike.core.commands import Command, Configure, Initiate, Rekey, Terminate
 from isthmus.ike.core.effects import (
     Agree,
@@ -14,6 +16,7 @@ from isthmus.ike.core.effects import (
     Effect,
     ExpectSa,
     InstallSa,
+    JudgePeer,
     Keepalive,
     MakeKey,
     MakeKeyAndAgree,
@@ -22,6 +25,7 @@ from isthmus.ike.core.effects import (
     Resolve,
     SendDatagram,
     SetCarrier,
+    Sign,
     UpdateSa,
 )
 from isthmus.ike.core.events import (
@@ -36,6 +40,7 @@ from isthmus.ike.core.events import (
 from isthmus.ike.core.records import Happening
 from isthmus.ike.core.views import TunnelView
 from isthmus.ike.engine import IkeEngine
+from isthmus.policy.authentication import AuthKind, LocalAuth, RemoteAuth
 from isthmus.policy.connection import ChildPolicy, Configuration, Connection
 from isthmus.values.identity import Identity
 from isthmus.values.proposal import parse_proposal
@@ -44,7 +49,10 @@ from isthmus.values.secret import Secret
 from isthmus.values.selector import TrafficSelector
 from isthmus.values.spi import Spi
 from isthmus.values.time import Instant
+from isthmus.x509.revocation import Statuses
 
+DATE = 1_800_000_000
+"""Unix seconds: when certificates are judged, in January 2027."""
 LEFT, RIGHT = "192.0.2.1", "198.51.100.1"
 PSK = Secret(b"a pre-shared key for tests, 32+ octets")
 PHASE1 = ("aes256gcm16-prfsha384-x25519",)
@@ -53,13 +61,24 @@ PHASE2 = ("aes256gcm16-x25519",)
 
 @dataclass
 class Keys:
-    """Credentials that hold one key for everybody."""
+    """Credentials that hold one key for everybody, and certificates by name."""
 
     secret: Secret | None = field(default_factory=lambda: PSK)
+    owns: dict[str, Own] = field(default_factory=dict)
+    trusts: dict[str, Trust] = field(default_factory=dict)
+    statuses: Statuses = NOTHING_KNOWN
 
     def psk(self, name: str) -> Secret | None:
         """The key, whatever the name."""
         return self.secret
+
+    def own(self, name: str) -> Own | None:
+        """Our certificate or key of that name."""
+        return self.owns.get(name)
+
+    def trust(self, name: str) -> Trust | None:
+        """The anchors or keys of that name."""
+        return self.trusts.get(name)
 
 
 def rule(
@@ -86,6 +105,8 @@ def connection(
     proposals: tuple[str, ...] = PHASE1,
     local_id: str | None = None,
     remote_id: str | None = None,
+    local_auth: LocalAuth | None = None,
+    remote_auth: RemoteAuth | None = None,
     **more: object,
 ) -> Connection:
     """A tunnel to a peer."""
@@ -96,7 +117,8 @@ def connection(
         remote_id=Identity.parse(remote_id) if remote_id else None,
         phase1_proposals=tuple(parse_proposal(p, SecurityProtocol.IKE) for p in proposals),
         rules=rules,
-        psk_name=name,
+        local_auth=local_auth or LocalAuth(AuthKind.PSK, name),
+        remote_auth=remote_auth or RemoteAuth(AuthKind.PSK, name),
         **more,  # type: ignore[arg-type]
     )
 
@@ -181,6 +203,8 @@ class Side:
                     done = ComputeFinished(job.ticket, (public, shared))
                 except agreement.BadPublicValue as bad:
                     done = ComputeFinished(job.ticket, None, str(bad))
+            case Sign() | JudgePeer():
+                done = judging.answer(job.ticket, job.job, DATE)
         self.feed(done)
 
     @property

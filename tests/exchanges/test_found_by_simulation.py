@@ -91,3 +91,25 @@ def test_a_renewal_of_phase_1_that_only_we_saw_crossing_keeps_the_children() -> 
         assert len(side.children()) == 1 and len(side.sas) == 2
         assert side.engine.census()["ike_sas"] == 1
     pair.agree()
+
+
+def test_first_contact_said_before_a_crossing_phase_1_stood_does_not_end_it() -> None:
+    """RFC 7296 §2.4: both start at once, and the left one says INITIAL_CONTACT before the right
+    one's phase 1 stands. That comes late, so the right one dropped what both had made meanwhile,
+    without a word, and the left one kept it until DPD found it dead."""
+    pair = Pair()
+    pair.packet(pair.left)
+    pair.packet(pair.right)
+    left, right = pair.left, pair.right
+    pair.deliver(left, left.out.pop(0))  # IKE_SA_INIT -->
+    pair.deliver(right, right.out.pop(1))  # <-- its answer; IKE_AUTH with INITIAL_CONTACT waits
+    first_contact = left.out.pop(0)
+    pair.advance(0.01, deliver=False)
+    pair.deliver(right, right.out.pop(0))  # <-- the right one's own IKE_SA_INIT
+    pair.settle()  # IKE_AUTH: its phase 1 stands on both sides
+    assert left.view().state == right.view().state == "up"
+    pair.deliver(left, first_contact)
+    pair.settle().advance(30)
+    assert left.engine.census()["ike_sas"] == right.engine.census()["ike_sas"] == 1
+    assert not left.events("peer.dead")
+    pair.agree()

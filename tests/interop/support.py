@@ -25,6 +25,7 @@ PATIENCE_S = 10.0
 
 _PROGRAMS = {
     "iproute2": "ip",
+    "conntrack": "conntrack",
     "frr": "vtysh",
     "iperf3": "iperf3",
     "nftables": "nft",

@@ -84,7 +84,7 @@ class Abuser:
             out = sa.window.outstanding
         if out is None:
             return 0
-        inside = hand.open(out.octets)
+        inside = hand.open(out.parcel.datagrams[0])
         local, remote = Endpoint(side.address, sa.local.port), sa.remote
         for n in range(times):
             first, chain = self.mutator.chain(inside.first, inside.chain)

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+from isthmus.policy.authentication import AuthKind, LocalAuth, RemoteAuth
 from isthmus.policy.connection import (
     ChildPolicy,
     Configuration,
@@ -50,7 +51,8 @@ def tunnel(
         remote_id=Identity.parse(f"fqdn:{other}.example"),
         phase1_proposals=proposals(("aes128gcm16-prfsha256-x25519",), SecurityProtocol.IKE),
         rules=(rule,),
-        psk_name="all",
+        local_auth=LocalAuth(AuthKind.PSK, "all"),
+        remote_auth=RemoteAuth(AuthKind.PSK, "all"),
         phase1_lifetimes=Lifetimes(phase1_s, phase1_s / 5),
         liveness=Liveness(every_s, timeout_s),
     )

@@ -15,6 +15,7 @@ import pytest
 
 from isthmus.values.proposal import Transform
 from isthmus.values.registry.ikev2 import Encr, Integ, KeMethod, Prf, TransformType
+from isthmus.values.signature import Scheme
 
 HERE = Path(__file__).parent
 
@@ -25,7 +26,7 @@ class Case:
 
     name: str
     check: Callable[[], None]
-    covers: tuple[Transform, ...] = ()
+    covers: tuple[Transform | Scheme, ...] = ()
     """Algorithms for which this case gives the right answer (cases of refusal cover nothing)."""
 
 

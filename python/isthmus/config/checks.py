@@ -8,7 +8,7 @@ from isthmus.config.errors import Report
 from isthmus.config.syntax import Position
 from isthmus.config.tunnel import CompiledTunnel
 from isthmus.policy.connection import ChildPolicy, Connection, Mode
-from isthmus.values.identity import Identity
+from isthmus.values.identity import Identity, IdentityPattern
 from isthmus.values.selector import Selectors, TrafficSelector, covers, selectors_text
 
 
@@ -130,11 +130,9 @@ def _ends(connection: Connection) -> tuple[object, ...]:
     return connection.peer, connection.local_address, local_id, remote_id
 
 
-def _folded(identity: Identity) -> tuple[int, bytes]:
+def _folded(identity: Identity | IdentityPattern) -> object:
     """Identities that match each other have the same value."""
-    folded = Identity(identity.kind, identity.octets.lower())
-    same = folded.octets if identity.matches(folded) else identity.octets
-    return int(identity.kind), same
+    return identity.key if isinstance(identity, Identity) else identity.text.lower()
 
 
 def _check_twins(tunnels: Sequence[CompiledTunnel], report: Report) -> None:

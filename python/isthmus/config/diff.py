@@ -18,7 +18,8 @@ _WORDS = {
     "phase1_lifetimes": "phase 1 lifetime",
     "phase1_idle_s": "`phase1_idle`",
     "liveness": "`dpd`",
-    "psk_name": "`psk`",
+    "local_auth": "how we authenticate",
+    "remote_auth": "how the peer authenticates",
     "local_address": "`local_address`",
     "peer_port": "`peer_port`",
     "interface": "interface",
@@ -85,16 +86,20 @@ def difference(
         if known is None:
             entries.append(Entry(connection.name, Fate.ADD, ""))
             continue
-        secret_changed = connection.psk_name in changed_secrets
+        secret_changed = not connection.secret_names.isdisjoint(changed_secrets)
         change = tunnel_change(known, connection, secret_changed=secret_changed)
         entries.append(_entry(change, known, connection))
     entries += (
         Entry(name, Fate.REMOVE, "its SAs are deleted at both ends, its traffic is not protected")
         for name in before
     )
-    used = {c.psk_name for c in new.connections} & {c.psk_name for c in old.connections}
+    used = _secret_names(new) & _secret_names(old)
     secrets = tuple(sorted(used.intersection(changed_secrets)))
     return Difference(tuple(entries), secrets, tuple(_others(old, new)))
+
+
+def _secret_names(configuration: Configuration) -> frozenset[str]:
+    return frozenset[str]().union(*(c.secret_names for c in configuration.connections))
 
 
 def _entry(change: TunnelChange, old: Connection, new: Connection) -> Entry:

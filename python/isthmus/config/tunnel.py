@@ -19,6 +19,7 @@ from isthmus.config.rules import RuleDefaults, Weakness, compile_rule
 from isthmus.config.section import Section
 from isthmus.config.syntax import Node, Position
 from isthmus.credentials.reference import Reference
+from isthmus.policy.authentication import AuthKind, LocalAuth, RemoteAuth
 from isthmus.policy.connection import ChildPolicy, Connection, Mode, Nat, Start
 from isthmus.values.address import IKE_PORT, IpAddress
 
@@ -100,7 +101,8 @@ def compile_tunnel(name: str, node: Node, report: Report) -> CompiledTunnel:
         remote_id=remote_id.value if remote_id else None,
         phase1_proposals=phase1_proposals,
         rules=rules,
-        psk_name=name,
+        local_auth=LocalAuth(AuthKind.PSK, name),
+        remote_auth=RemoteAuth(AuthKind.PSK, name),
         mode=mode or Mode.POLICY,
         local_address=None if local_address is None else str(local_address),
         peer_port=peer_port.value if peer_port else IKE_PORT,

@@ -1,22 +1,67 @@
 """The secrets that the protocol core may ask for, by name."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from types import MappingProxyType
 
+from isthmus.crypto.signature import PublicKey, SigningKey
 from isthmus.values.secret import Secret
+from isthmus.x509.certificate import Certificate
+from isthmus.x509.revocation import Statuses
+
+
+@dataclass(frozen=True, slots=True)
+class Own:
+    """What we prove ourselves with: a key, and what certifies it."""
+
+    key: SigningKey
+    chain: tuple[Certificate, ...] = ()
+    """Our certificate, then the CAs above it; empty for a bare key (RFC 7670)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Trust:
+    """Whom a peer's proof may go back to."""
+
+    anchors: tuple[Certificate, ...] = ()
+    extra: tuple[Certificate, ...] = ()
+    """CAs between, for peers that do not send them. They are not trusted by themselves."""
+    raw: tuple[PublicKey, ...] = ()
+    """Peers' keys that are known beforehand (RFC 7670)."""
+
+
+NOTHING_KNOWN = Statuses()
 
 
 class Credentials:
     """An unchanging set of secrets, held in memory. Its `repr` names them and shows none."""
 
-    __slots__ = ("_psks",)
+    __slots__ = ("_owns", "_psks", "_trusts", "statuses")
 
-    def __init__(self, psks: Mapping[str, Secret] | None = None) -> None:
+    def __init__(
+        self,
+        psks: Mapping[str, Secret] | None = None,
+        owns: Mapping[str, Own] | None = None,
+        trusts: Mapping[str, Trust] | None = None,
+        statuses: Statuses = NOTHING_KNOWN,
+    ) -> None:
         self._psks = MappingProxyType(dict(psks or {}))
+        self._owns = MappingProxyType(dict(owns or {}))
+        self._trusts = MappingProxyType(dict(trusts or {}))
+        self.statuses = statuses
+        """Revocation lists and answers that were read from files."""
 
     def psk(self, name: str) -> Secret | None:
-        """The pre-shared key that `Connection.psk_name` names; None when there is none."""
+        """The pre-shared key that an authentication names; None when there is none."""
         return self._psks.get(name)
+
+    def own(self, name: str) -> Own | None:
+        """The key, and its certificates, that our side of an authentication names."""
+        return self._owns.get(name)
+
+    def trust(self, name: str) -> Trust | None:
+        """The anchors or bare keys that the peer's side of an authentication names."""
+        return self._trusts.get(name)
 
     def names(self) -> tuple[str, ...]:
         """The names of all pre-shared keys, in the order they were loaded."""

@@ -2,18 +2,30 @@
 
 import asyncio
 import socket
+import time
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from ipaddress import ip_address
 from typing import assert_never
 
 from isthmus.crypto import agreement
 from isthmus.crypto.entropy import Entropy
-from isthmus.ike.core.effects import Agree, Compute, Job, MakeKey, MakeKeyAndAgree, Resolve
+from isthmus.ike.auth import judging
+from isthmus.ike.core.effects import (
+    Agree,
+    Compute,
+    JudgePeer,
+    MakeKey,
+    MakeKeyAndAgree,
+    Resolve,
+    Sign,
+)
 from isthmus.ike.core.events import ComputeFinished
 from isthmus.values.errors import IsthmusError
 from isthmus.values.registry.ikev2 import KeMethod
 from isthmus.values.secret import Secret
+from isthmus.x509.revocation import Statuses
 
 JOBS_MAX = 64
 """Jobs that wait or run; what strangers ask beyond is refused at once and counted."""
@@ -26,6 +38,7 @@ QUICK_METHODS = frozenset({KeMethod.CURVE25519, KeMethod.ECP_256})
 """Well under a millisecond: a thread would cost more than the job."""
 
 Answer = tuple[Secret | bytes, ...]
+Learn = Callable[[tuple[judging.Question, ...], Statuses], Awaitable[Statuses]]
 ResolveLocal = Callable[[str], Awaitable[str | None]]
 
 
@@ -38,8 +51,14 @@ class Workers:
         entropy: Entropy,
         finished: Callable[[ComputeFinished], None],
         resolve_local: ResolveLocal,
+        date: Callable[[], float] = time.time,
+        learn: Learn | None = None,
     ) -> None:
+        """`date` is Unix time in seconds, which certificates are judged by; `learn` asks those who
+        know what was revoked, within its own bounds, and never raises."""
         self._entropy = entropy
+        self._date = date
+        self._learn = learn
         self._finished = finished
         self._resolve_local = resolve_local
         self._loop = asyncio.get_running_loop()
@@ -72,17 +91,32 @@ class Workers:
 
     async def _run(self, compute: Compute) -> None:
         try:
-            outcome = ComputeFinished(compute.ticket, await self._answer(compute.job))
+            outcome = await self._outcome(compute)
         except (IsthmusError, OSError, TimeoutError) as error:
             outcome = ComputeFinished(compute.ticket, None, str(error) or type(error).__name__)
         self._finished(outcome)
 
-    async def _answer(self, job: Job) -> Answer:
-        if isinstance(job, Resolve):
-            return await self._resolve(job)
-        if job.method in QUICK_METHODS:
-            return agree(job, self._entropy)
-        return await self._loop.run_in_executor(self._pool, agree, job, self._entropy)
+    async def _outcome(self, compute: Compute) -> ComputeFinished:
+        job, run = compute.job, self._loop.run_in_executor
+        match job:
+            case Sign():
+                return await run(self._pool, judging.answer, compute.ticket, job, 0)
+            case JudgePeer():
+                at = int(self._date())
+                if self._learn is not None:
+                    questions = await run(self._pool, judging.questions, job, at)
+                    if questions:
+                        job = replace(job, statuses=await self._learn(questions, job.statuses))
+                return await run(self._pool, judging.answer, compute.ticket, job, at)
+            case Resolve():
+                return ComputeFinished(compute.ticket, await self._resolve(job))
+            case MakeKey() | Agree() | MakeKeyAndAgree():
+                if job.method in QUICK_METHODS:
+                    return ComputeFinished(compute.ticket, agree(job, self._entropy))
+                answer = await run(self._pool, agree, job, self._entropy)
+                return ComputeFinished(compute.ticket, answer)
+            case _:
+                assert_never(job)
 
     async def _resolve(self, job: Resolve) -> Answer:
         """Raises OSError for a name that has no address, or an address that has no route."""

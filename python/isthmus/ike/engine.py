@@ -72,7 +72,7 @@ class IkeEngine:
         """Responder SAs by the hash of the message that began them, to know its repeats."""
         self._half_open: dict[IkeSpi, Endpoint] = {}
         """Sources of responder SAs that are not authenticated, as admission counts them."""
-        self._goodbyes: OrderedDict[bytes, tuple[Instant, bytes]] = OrderedDict()
+        self._goodbyes: OrderedDict[bytes, tuple[Instant, tuple[bytes, ...]]] = OrderedDict()
         """Answers to Deletes of IKE SAs that are forgotten, by hash of the request."""
         self._budget = ReplyBudget()
         self._peers = PeerIndex()
@@ -149,6 +149,7 @@ class IkeEngine:
             "half_open": self._admission.total,
             "first_requests": len(self._half_open),
             "waiting_computes": len(self._ctx.waiting),
+            "fragment_octets": self._ctx.fragments_held,
             "timer_owners": len(self._agenda.owners()),
             "dead_timers": sum(not self._lives(owner) for owner in self._agenda.owners()),
             "oldest_attempt_s": int(max((now - sa.created_at for sa in attempts), default=0.0)),
@@ -280,9 +281,12 @@ class IkeEngine:
         if before is None and sa.established_at is not None:
             self._no_longer_half_open(sa)
         if sa.own_spi not in self._sas and not header.is_response:
-            self._remember_goodbye(ctx, event, sa.window.last_reply)
+            reply = sa.window.last_reply
+            self._remember_goodbye(ctx, event, reply.datagrams if reply is not None else ())
 
-    def _remember_goodbye(self, ctx: Context, event: DatagramReceived, reply: bytes) -> None:
+    def _remember_goodbye(
+        self, ctx: Context, event: DatagramReceived, reply: tuple[bytes, ...]
+    ) -> None:
         """The peer repeats its Delete if our answer is lost; the SA that answered is gone."""
         until = ctx.later(GOODBYE_S)
         self._goodbyes[digest(event.octets, event.remote)] = (until, reply)
@@ -301,8 +305,9 @@ class IkeEngine:
             raise Dropped("stopping")
         known = self._first_requests.get(digest(event.octets, event.remote))
         if known is not None:
-            if known.is_making and known.window.last_reply:
-                ctx.emit(SendDatagram(event.local, event.remote, known.window.last_reply))
+            if known.is_making and known.window.last_reply is not None:
+                for octets in known.window.last_reply.datagrams:
+                    ctx.emit(SendDatagram(event.local, event.remote, octets))
             raise Dropped("repeat")
         try:
             payloads = decode_message(event.octets).payloads
@@ -371,7 +376,8 @@ class IkeEngine:
         """RFC 7296 §2.21.4: a hint for a peer whose SA we have lost; never for responses."""
         goodbye = self._goodbyes.get(digest(event.octets, event.remote))
         if goodbye is not None and goodbye[0] >= ctx.now and goodbye[1]:
-            ctx.emit(SendDatagram(event.local, event.remote, goodbye[1]))
+            for octets in goodbye[1]:
+                ctx.emit(SendDatagram(event.local, event.remote, octets))
             raise Dropped("repeat")
         if not header.is_response and header.exchange in (
             ExchangeType.IKE_AUTH,
@@ -426,6 +432,8 @@ class IkeEngine:
             sa, continuation = then
             continuation(event)
             self._dialect.resume(ctx, sa)
+            if sa.established_at is not None and isinstance(sa, SaV2):
+                self._no_longer_half_open(sa)  # A worker may have judged the peer's proof.
 
     def _run_due(self, ctx: Context) -> None:
         for _ in range(10_000):
@@ -479,7 +487,7 @@ class IkeEngine:
         if found is None or found[1].state is ChildState.GONE:
             return
         sa = found[0]
-        if sa.nat.encap and not sa.nat.local and event.endpoint != sa.remote:
+        if sa.follows_peer and event.endpoint != sa.remote:
             self._dialect.moved(ctx, sa, event.endpoint)
 
     def _first_packet(self, ctx: Context, event: FirstPacket) -> None:
@@ -537,7 +545,7 @@ class IkeEngine:
     def _configure(
         self, ctx: Context, configuration: Configuration, credentials: Credentials
     ) -> None:
-        names = {connection.psk_name for connection in configuration.connections}
+        names = {name for c in configuration.connections for name in c.secret_names}
         changed = {n for n in names if credentials.psk(n) != ctx.credentials.psk(n)}
         ctx.configuration = configuration
         ctx.credentials = credentials

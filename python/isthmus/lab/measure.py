@@ -87,13 +87,18 @@ def ping(
 
 
 def start_ping(
-    world: World, host: str, address: str, *, interval_s: float, size: int = 56, wait_s: float = 2.0
+    world: World,
+    host: str,
+    *addresses: str,
+    interval_s: float,
+    size: int = 56,
+    wait_s: float = 2.0,
 ) -> Pinging:
-    """Echo requests at a steady rate until told to finish."""
+    """Echo requests at a steady rate until told to finish, to several addresses in turn."""
     process = world.start(
         host,
         [
-            *(*_TRAFFIC, "ping", address, f"--interval={interval_s}"),
+            *(*_TRAFFIC, "ping", *addresses, f"--interval={interval_s}"),
             *(f"--size={size}", f"--wait={wait_s}"),
         ],
         stdin=subprocess.PIPE,

@@ -42,18 +42,20 @@ def _echo(family: socket.AddressFamily, identifier: int, sequence: int, payload:
 
 
 def ping(
-    address: str, count: int, interval_s: float, size: int, wait_s: float, text: str
+    addresses: list[str], count: int, interval_s: float, size: int, wait_s: float, text: str
 ) -> dict[str, object]:
     """Echo requests at a steady rate; `count` 0 means until standard input closes.
 
-    Waits up to `wait_s` after the last request for late replies. Every request has its own number
-    in the payload, so a reply counts once and for the right request.
+    Several addresses of one family are asked in turn: request n goes to number n modulo their
+    count. Waits up to `wait_s` after the last request for late replies. Every request has its own
+    number in the payload, so a reply counts once and for the right request.
     """
-    family = socket.AF_INET6 if ":" in address else socket.AF_INET
-    protocol = socket.IPPROTO_ICMPV6 if ":" in address else socket.IPPROTO_ICMP
+    family = socket.AF_INET6 if ":" in addresses[0] else socket.AF_INET
+    protocol = socket.IPPROTO_ICMPV6 if ":" in addresses[0] else socket.IPPROTO_ICMP
     raw = socket.socket(family, socket.SOCK_RAW, protocol)
     raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4 << 20)
-    raw.connect((address, 0))
+    if len(addresses) == 1:
+        raw.connect((addresses[0], 0))  # then ICMP errors show as errors of the socket
     raw.setblocking(False)
     tag, identifier = os.urandom(16), int.from_bytes(os.urandom(2), "big")
     padding = text.encode().ljust(max(0, size - _PAYLOAD.size), b"\0")
@@ -76,7 +78,11 @@ def ping(
             if now >= due:
                 payload = _PAYLOAD.pack(tag, sent, time.monotonic_ns()) + padding
                 try:
-                    raw.send(_echo(family, identifier, sent, payload))
+                    request = _echo(family, identifier, sent, payload)
+                    if len(addresses) == 1:
+                        raw.send(request)
+                    else:
+                        raw.sendto(request, (addresses[sent % len(addresses)], 0))
                 except OSError as error:
                     # An earlier ICMP error or a full queue; the request counts as sent and lost.
                     errors += 1
@@ -162,7 +168,7 @@ def main(argv: list[str]) -> int:
     parser = argparse.ArgumentParser()
     verbs = parser.add_subparsers(dest="verb", required=True)
     verb = verbs.add_parser("ping")
-    verb.add_argument("address")
+    verb.add_argument("addresses", nargs="+", metavar="address")
     verb.add_argument("--count", type=int, default=0)
     verb.add_argument("--interval", type=float, default=0.2)
     verb.add_argument("--size", type=int, default=56)
@@ -179,7 +185,7 @@ def main(argv: list[str]) -> int:
     asked = parser.parse_args(argv)
     if asked.verb == "ping":
         result = ping(
-            asked.address, asked.count, asked.interval, asked.size, asked.wait, asked.text
+            asked.addresses, asked.count, asked.interval, asked.size, asked.wait, asked.text
         )
     elif asked.verb == "serve":
         result = serve(asked.address, asked.port)

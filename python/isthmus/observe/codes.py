@@ -123,7 +123,7 @@ CATALOGUE: tuple[Code, ...] = (
         "E123",
         "another kind of authentication",
         "The peer authenticates in another way than this tunnel asks for.",
-        "Set authentication by pre-shared key on both sides.",
+        "Set the same kind of authentication for this side of the tunnel at both ends.",
     ),
     Code(
         "E124",
@@ -151,6 +151,14 @@ CATALOGUE: tuple[Code, ...] = (
         "Bring it up with `isthmus up NAME`.",
     ),
     Code(
+        "E129",
+        "our certificate or key is refused",
+        "The peer refused our signature: it does not trust our certificate or key, or knows "
+        "us under another identity, or wants another scheme.",
+        "Look at the peer's log for this time; compare `local_id` with the names in our "
+        "certificate, and have the peer trust its root.",
+    ),
+    Code(
         "E130",
         "identity mismatch",
         "The identity that the peer sent is not the one that we expect of it; a peer behind NAT "
@@ -163,6 +171,228 @@ CATALOGUE: tuple[Code, ...] = (
         "address written as a name",
         "One side sends its address as a domain name, the other expects an IP address.",
         "Write `ip:ADDRESS` on both sides.",
+    ),
+    Code(
+        "E132",
+        "no certificate sent",
+        "The peer signed and sent no X.509 certificate that belongs to the signature.",
+        "Have the peer send its certificate (strongSwan: `send_cert = always`).",
+    ),
+    Code(
+        "E133",
+        "certificate by hash and URL",
+        "The peer sent an address to fetch its certificate from instead of the certificate. "
+        "It is not fetched: who may connect could have us call any address.",
+        "Have the peer send the certificate itself.",
+    ),
+    Code(
+        "E134",
+        "signature does not hold",
+        "The peer's signature does not hold over this exchange under the key that it shows: "
+        "another private key than the certificate's, or somebody between who changed "
+        "messages.",
+        "Have the peer use the private key that belongs to its certificate.",
+    ),
+    Code(
+        "E135",
+        "signature of a kind not taken",
+        "The peer signed by a scheme or with a hash that we have not offered to take: SHA-1, "
+        "most often, or one that the configuration leaves out.",
+        "Have the peer sign by one of the schemes that the message names, or name the peer's here.",
+    ),
+    Code(
+        "E136",
+        "no signature scheme in common",
+        "Our key and the configuration allow no signature scheme that the peer says it can check.",
+        "Use a key of another kind, or change which schemes are named on either side.",
+    ),
+    Code(
+        "E137",
+        "own certificate or trust missing",
+        "A certificate, private key, anchor or public key that this tunnel names is not "
+        "loaded, or our key did not sign.",
+        "See what `isthmus check` says about the files of this tunnel.",
+    ),
+    Code(
+        "E138",
+        "unknown public key",
+        "The peer signed with a bare public key that this tunnel does not know.",
+        "Give the peer's present public key to this tunnel, or have the peer use the key that"
+        " is known.",
+    ),
+    Code(
+        "E139",
+        "signature not judged",
+        "There was too much to do, or the configuration changed meanwhile, so the peer's "
+        "signature was not looked at.",
+        "It is tried again by itself; if it lasts, look at `isthmus counters`.",
+    ),
+    Code(
+        "E140",
+        "certificate untrusted",
+        "The peer's certificates lead to an authority that this tunnel does not trust.",
+        "Name the peer's root in the tunnel's trust, or have the peer use a certificate of a root "
+        "that is named there; if an intermediate certificate is missing, install it at the peer.",
+    ),
+    Code(
+        "E141",
+        "certificate expired",
+        "A certificate on the way from the peer to the root has expired, or this machine's clock "
+        "is ahead.",
+        "Compare `date` with the date that the message names, then renew that certificate.",
+    ),
+    Code(
+        "E142",
+        "identity not in the certificate",
+        "The peer's certificate is good but does not hold the identity that the peer claims; the "
+        "common name does not count for domain names.",
+        "Issue the certificate again with the identity as subjectAltName, or set `remote_id` to "
+        "one that it holds; the message lists them.",
+    ),
+    Code(
+        "E143",
+        "extended key usage unfit",
+        "The certificate is meant for something else than IPsec or TLS: its extended key usage "
+        "allows neither.",
+        "Issue it again with serverAuth (a gateway) or clientAuth, or set the tunnel's rule for "
+        "extended key usage.",
+    ),
+    Code(
+        "E144",
+        "certificate not yet valid",
+        "A certificate on the way from the peer to the root becomes valid only later, or this "
+        "machine's clock is behind.",
+        "Set this machine's clock, or wait until the date that the message names.",
+    ),
+    Code(
+        "E145",
+        "issuer's certificate missing",
+        "The peer sent a certificate without the one of its issuer, which is not known here "
+        "either.",
+        "Install the intermediate certificate at the peer, so that it is sent along, or name it in"
+        " the tunnel's trust.",
+    ),
+    Code(
+        "E146",
+        "issuer is no authority",
+        "A certificate was issued by one that is not marked as an authority (basicConstraints).",
+        "Have the certificate issued by a real authority; `isthmus ca` makes one.",
+    ),
+    Code(
+        "E147",
+        "path too long for its authority",
+        "An authority issued a further authority though its path length forbids that.",
+        "Issue the certificate from an authority that may, or make the upper one with a larger "
+        "path length.",
+    ),
+    Code(
+        "E148",
+        "key usage unfit",
+        "A key is used for what its certificate's key usage leaves out: signing certificates "
+        "(keyCertSign), revocation lists (cRLSign) or IKE (digitalSignature).",
+        "Issue the certificate that the message names again with the missing usage.",
+    ),
+    Code(
+        "E149",
+        "revoked (CRL)",
+        "The issuer's revocation list names a certificate on the way from the peer to the root.",
+        "Give the peer a new certificate; if the list is in error, have the issuer correct it.",
+    ),
+    Code(
+        "E151",
+        "revoked (OCSP)",
+        "The issuer's OCSP responder says that a certificate is revoked.",
+        "Give the peer a new certificate; if the answer is in error, have the issuer correct it.",
+    ),
+    Code(
+        "E152",
+        "unknown critical extension",
+        "A certificate holds an extension that must be understood and that Isthmus does not know.",
+        "Issue the certificate again without that extension, or not critical.",
+    ),
+    Code(
+        "E153",
+        "name constraints violated",
+        "A certificate holds a name that an authority above it may not give out.",
+        "Issue the certificate from an authority that may use the name that the message shows.",
+    ),
+    Code(
+        "E154",
+        "signature of a certificate wrong",
+        "A certificate is not signed by the key of its issuer: it was damaged or forged, or the "
+        "issuer has a new key.",
+        "Compare the issuer's certificates on both sides; a forged one is worth an alarm.",
+    ),
+    Code(
+        "E155",
+        "signature algorithm not accepted",
+        "A certificate is signed by an algorithm that is weak (SHA-1, MD5) or that Isthmus does "
+        "not have.",
+        "Issue the certificate again, signed with SHA-256 or better.",
+    ),
+    Code(
+        "E156",
+        "key not accepted",
+        "A certificate's key is too short, of a kind that Isthmus does not have, or no real key.",
+        "Make a new key: RSA of at least 2048 bits, ECDSA P-256, P-384 or P-521, Ed25519 or Ed448.",
+    ),
+    Code(
+        "E157",
+        "certificate unreadable",
+        "What should be a certificate cannot be read: it is damaged, too large, or breaks the "
+        "format.",
+        "Look at it with `openssl x509 -text`, and issue it again.",
+    ),
+    Code(
+        "E158",
+        "certificate policies violated",
+        "The authorities on the way demand a certificate policy that the certificates do not "
+        "share.",
+        "Issue the certificate under a policy that the authorities' policy constraints allow.",
+    ),
+    Code(
+        "E159",
+        "too many certificates",
+        "The peer sent more certificates, or certificates that need more work, than any real path "
+        "does.",
+        "Have the peer send its own certificate and the intermediate ones, nothing else.",
+    ),
+    Code(
+        "E160",
+        "revocation status unknown",
+        "Revocation is `strict`, and neither a revocation list nor an OCSP answer speaks of a "
+        "certificate.",
+        "Make the issuer's revocation server reachable from here, load its list from a file, or "
+        "use `soft`.",
+    ),
+    Code(
+        "E161",
+        "revocation status too old",
+        "Revocation is `strict`, and the only revocation list or OCSP answer at hand has passed "
+        "its date.",
+        "Make the issuer's revocation server reachable from here and its lists current, or look at"
+        " this machine's clock.",
+    ),
+    Code(
+        "E162",
+        "revocation list not believed",
+        "A revocation list cannot be read, is not signed by its issuer, or is about something "
+        "else.",
+        "Look at the list with `openssl crl -text`, and have the issuer publish a good one.",
+    ),
+    Code(
+        "E163",
+        "OCSP answer not believed",
+        "An OCSP answer cannot be read, is not signed by who may, or does not know the "
+        "certificate.",
+        "Check the issuer's OCSP responder with `openssl ocsp`.",
+    ),
+    Code(
+        "E164",
+        "certificate contradicts itself",
+        "A certificate names two signature algorithms, or has fields that its version does not "
+        "have.",
+        "Issue the certificate again with a tool that follows RFC 5280; `isthmus ca` does.",
     ),
     Code(
         "E201",

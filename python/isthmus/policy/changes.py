@@ -63,7 +63,7 @@ class TunnelChange:
 def tunnel_change(old: Connection, new: Connection, *, secret_changed: bool) -> TunnelChange:
     """What `new` changes about `old`, a tunnel of the same name.
 
-    `secret_changed`: the secret behind its `psk_name` is another one.
+    `secret_changed`: what the store holds under one of its `secret_names` is another.
     """
     changed = _different(old, new, _NO_CHANGE)
     rules = tuple(_rule_changes(old, new))

@@ -3,8 +3,9 @@
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from isthmus.policy.authentication import LocalAuth, RemoteAuth
 from isthmus.values.address import IKE_PORT, Endpoint
-from isthmus.values.identity import Identity
+from isthmus.values.identity import Identity, IdentityPattern
 from isthmus.values.proposal import Proposal
 from isthmus.values.selector import Selectors
 from isthmus.values.time import Seconds
@@ -76,6 +77,16 @@ class Liveness:
 
 
 @dataclass(frozen=True, slots=True)
+class Fragmentation:
+    """Sending large IKE messages in pieces (RFC 7383)."""
+
+    enabled: bool = True
+    size: int = 1280
+    """Octets of an IP datagram that a message may fill before it is cut. Every road carries the
+    usual value without IP fragments; where it does not, smaller pieces are tried by themselves."""
+
+
+@dataclass(frozen=True, slots=True)
 class Hold:
     """Bounds of the packets that wait for phase 2, for one rule."""
 
@@ -141,12 +152,12 @@ class Connection:
     """The peer's address in text form; None: any address (listen only)."""
     local_id: Identity | None
     """None: the local address of phase 1, known when a packet leaves."""
-    remote_id: Identity | None
+    remote_id: Identity | IdentityPattern | None
     """None: the peer's address."""
     phase1_proposals: tuple[Proposal, ...]
     rules: tuple[ChildPolicy, ...]
-    psk_name: str
-    """The name that the credentials store knows the pre-shared key under."""
+    local_auth: LocalAuth
+    remote_auth: RemoteAuth
     mode: Mode = Mode.POLICY
     local_address: str | None = None
     """None: the kernel chooses."""
@@ -160,6 +171,12 @@ class Connection:
     origin: str = ""
     phase1_idle_s: Seconds | None = None
     """Phase 1 is closed when it has had no phase 2 for this long; None: never."""
+    fragmentation: Fragmentation = Fragmentation()
+
+    @property
+    def secret_names(self) -> frozenset[str]:
+        """What the credentials store is asked for on behalf of this tunnel."""
+        return frozenset({self.local_auth.name, self.remote_auth.name})
 
     def rule(self, name: str) -> ChildPolicy | None:
         """The rule of that name."""

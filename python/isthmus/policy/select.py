@@ -5,7 +5,7 @@ from ipaddress import ip_address
 
 from isthmus.policy.connection import Connection
 from isthmus.values.address import Endpoint, IpAddress
-from isthmus.values.identity import Identity
+from isthmus.values.identity import Identity, IdentityPattern
 
 
 class PeerIndex:
@@ -58,8 +58,10 @@ def own_id(connection: Connection, local: Endpoint) -> Identity:
     return connection.local_id or Identity.of_address(local.ip)
 
 
-def expected_remote_id(connection: Connection, remote: Endpoint) -> Identity:
-    """The identity that the peer must prove: the configured one, else its address."""
+def expected_remote_id(
+    connection: Connection, remote: Endpoint
+) -> Identity | IdentityPattern:
+    """The identity that the peer must prove: as configured, else its address."""
     if connection.remote_id is not None:
         return connection.remote_id
     if connection.peer is not None and _is_address(connection.peer):

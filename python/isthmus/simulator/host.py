@@ -7,8 +7,10 @@ from functools import partial
 from random import Random
 from typing import Protocol, assert_never
 
+from isthmus.credentials.store import NOTHING_KNOWN
 from isthmus.crypto import agreement
 from isthmus.crypto.entropy import SeededEntropy
+from isthmus.ike.auth import judging
 from isthmus.ike.core.commands import Command, Configure
 from isthmus.ike.core.effects import (
     Agree,
@@ -18,6 +20,7 @@ from isthmus.ike.core.effects import (
     ExpectSa,
     InstallSa,
     Job,
+    JudgePeer,
     Keepalive,
     MakeKey,
     MakeKeyAndAgree,
@@ -26,6 +29,7 @@ from isthmus.ike.core.effects import (
     Resolve,
     SendDatagram,
     SetCarrier,
+    Sign,
     UpdateSa,
 )
 from isthmus.ike.core.events import (
@@ -54,6 +58,8 @@ from isthmus.values.spi import Spi
 NOTICE_S = 0.0003
 """A notice on its way from the plane's process to IKE's."""
 JOB_MIN_S = 0.0002
+EPOCH_S = 1_800_000_000
+"""The date when a world begins, in Unix seconds."""
 KEPT_NOTICES_MAX = 256
 """What the plane keeps while there is no IKE process."""
 PSK = Secret(b"the one key of every simulated pair of gateways")
@@ -62,9 +68,17 @@ PSK = Secret(b"the one key of every simulated pair of gateways")
 class Keys:
     """Everybody shares one key."""
 
+    statuses = NOTHING_KNOWN
+
     def psk(self, name: str) -> Secret | None:
         """The key, whatever its name."""
         return PSK
+
+    def own(self, name: str) -> None:
+        """Nobody has a certificate here."""
+
+    def trust(self, name: str) -> None:
+        """Nobody is asked for one."""
 
 
 class Watcher(Protocol):
@@ -365,6 +379,8 @@ class Host:
                     private, public = agreement.generate(method, self._entropy)
                     shared = agreement.agree(method, private, peer_value)
                     return ComputeFinished(ticket, (public, shared))
+                case Sign() | JudgePeer():
+                    return judging.answer(ticket, job, int(EPOCH_S + self._clock.now))
                 case _:
                     assert_never(job)
         except agreement.BadPublicValue as bad:

@@ -4,6 +4,7 @@ from dataclasses import replace
 from random import Random
 
 from isthmus.ike.core.commands import Command, Configure, Initiate, Rekey, Terminate
+from isthmus.policy.authentication import AuthKind, LocalAuth, RemoteAuth
 from isthmus.policy.connection import (
     ChildPolicy,
     Configuration,
@@ -167,7 +168,8 @@ class _Draw:
             remote_id=spoke_id,
             phase1_proposals=proposals(hub_words, SecurityProtocol.IKE),
             rules=self._rules(number, rules, words, hub=True, listens=listens),
-            psk_name="all",
+            local_auth=LocalAuth(AuthKind.PSK, "all"),
+            remote_auth=RemoteAuth(AuthKind.PSK, "all"),
             phase1_lifetimes=self._phase1_lifetimes(),
             liveness=self._liveness(),
             nat=forced,
@@ -179,7 +181,8 @@ class _Draw:
             remote_id=hub_id,
             phase1_proposals=proposals(spoke_words, SecurityProtocol.IKE),
             rules=self._rules(number, rules, words, hub=False, listens=False),
-            psk_name="all",
+            local_auth=LocalAuth(AuthKind.PSK, "all"),
+            remote_auth=RemoteAuth(AuthKind.PSK, "all"),
             phase1_lifetimes=self._phase1_lifetimes(),
             liveness=self._liveness(),
             nat=forced,

@@ -30,17 +30,25 @@ class UnsupportedCritical(Malformed):
 class ProtocolError(IsthmusError):
     """An exchange cannot go on; `notify` is what may be said to an authenticated peer.
 
-    `code` is the stable finding code of the product (E110 and so on) and `data` the notify's data.
+    `code` is the stable finding code of the product (E110 and so on), `data` the notify's data, and
+    `hint` what a user may do about it, where the code's own remedy is not enough.
     """
 
     def __init__(
-        self, reason: str, *, notify: NotifyType | None, code: str = "E000", data: bytes = b""
+        self,
+        reason: str,
+        *,
+        notify: NotifyType | None,
+        code: str = "E000",
+        data: bytes = b"",
+        hint: str = "",
     ) -> None:
         super().__init__(reason)
         self.reason = reason
         self.notify = notify
         self.code = code
         self.data = data
+        self.hint = hint
 
 
 class PeerMisbehaved(ProtocolError):

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from isthmus.config.suites import SUITES
+from isthmus.policy.authentication import AuthKind, LocalAuth, RemoteAuth
 from isthmus.policy.connection import (
     PHASE1_LIFETIMES,
     PHASE2_LIFETIMES,
@@ -52,7 +53,8 @@ def test_the_smallest_file_has_every_default_of_policy(tmp_path: Path) -> None:
             parse_proposal("aes256gcm16-prfsha384-ecp256-ecp384-x25519", SecurityProtocol.IKE),
         ),
         rules=(rule,),
-        psk_name="office",
+        local_auth=LocalAuth(AuthKind.PSK, "office"),
+        remote_auth=RemoteAuth(AuthKind.PSK, "office"),
         mode=Mode.ROUTE,
         interface=Interface("office"),
     )

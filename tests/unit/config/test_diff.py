@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 
 from isthmus.config.diff import RESTART_GAP_S, Difference, Entry, difference
+from isthmus.policy.authentication import AuthKind, LocalAuth, RemoteAuth
 from isthmus.policy.changes import Fate
 from isthmus.policy.connection import (
     ChildPolicy,
@@ -32,13 +33,18 @@ def network(text: str) -> tuple[TrafficSelector, ...]:
     return (TrafficSelector.of_network(text),)
 
 
+def psk(name: str) -> tuple[LocalAuth, RemoteAuth]:
+    return LocalAuth(AuthKind.PSK, name), RemoteAuth(AuthKind.PSK, name)
+
+
 PAYROLL = ChildPolicy("payroll", network("10.1.0.0/24"), network("10.2.0.0/24"), ESP)
 VOICE = replace(PAYROLL, name="voice", remote=network("10.3.0.0/24"))
-OFFICE = Connection("office", "203.0.113.10", None, None, IKE, (PAYROLL, VOICE), "office")
+OFFICE = Connection("office", "203.0.113.10", None, None, IKE, (PAYROLL, VOICE), *psk("office"))
 CLOUD = replace(
     OFFICE,
     name="cloud",
-    psk_name="cloud",
+    local_auth=psk("cloud")[0],
+    remote_auth=psk("cloud")[1],
     mode=Mode.ROUTE,
     interface=Interface("cloud", ("169.254.10.1/30",), ("10.9.0.0/16",)),
 )

@@ -6,6 +6,7 @@ from isthmus.ike.core.effects import Effect, InstallSa
 from isthmus.ike.core.events import Event
 from isthmus.ike.core.records import Happening
 from isthmus.ike.core.views import TunnelView
+from isthmus.policy.authentication import AuthKind, LocalAuth, RemoteAuth
 from isthmus.policy.connection import (
     ChildPolicy,
     Configuration,
@@ -45,9 +46,14 @@ def rule(
     return ChildPolicy(name, (ends[0],), (ends[1],), proposals)
 
 
+def by_psk(name: str) -> tuple[LocalAuth, RemoteAuth]:
+    """One pre-shared key for both sides."""
+    return LocalAuth(AuthKind.PSK, name), RemoteAuth(AuthKind.PSK, name)
+
+
 def tunnel(name: str, *rules: ChildPolicy, peer: str | None = "192.0.2.2") -> Connection:
     """A policy-based tunnel."""
-    return Connection(name, peer, None, None, (PHASE1,), rules, f"{name}.psk")
+    return Connection(name, peer, None, None, (PHASE1,), rules, *by_psk(f"{name}.psk"))
 
 
 def routed(name: str, *routes: str | Route, peer: str | None = "192.0.2.2") -> Connection:
@@ -56,7 +62,15 @@ def routed(name: str, *routes: str | Route, peer: str | None = "192.0.2.2") -> C
     made = tuple(Route(r) if isinstance(r, str) else r for r in routes)
     inside = Interface(name, ("169.254.10.1/30",), made)
     return Connection(
-        name, peer, None, None, (PHASE1,), rules, f"{name}.psk", Mode.ROUTE, interface=inside
+        name,
+        peer,
+        None,
+        None,
+        (PHASE1,),
+        rules,
+        *by_psk(f"{name}.psk"),
+        Mode.ROUTE,
+        interface=inside,
     )
 
 

@@ -83,7 +83,7 @@ def test_a_reload_changes_what_runs() -> None:
 
 def test_secrets_that_changed_are_named() -> None:
     async def scene(at: Scene) -> None:
-        name = CONFIGURATION.connections[0].psk_name
+        name = CONFIGURATION.connections[0].local_auth.name
         at.reloader.running = Terms(CONFIGURATION, Credentials({name: Secret(b"old" * 12)}))
         at.file = Terms(CONFIGURATION, Credentials({name: Secret(b"new" * 12)}))
         found = await at.reloader.reload()

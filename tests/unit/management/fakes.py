@@ -25,6 +25,7 @@ from isthmus.management.service import Service
 from isthmus.observe.codes import advice
 from isthmus.observe.journal import Entry as JournalEntry
 from isthmus.observe.journal import Journal
+from isthmus.policy.authentication import AuthKind, LocalAuth, RemoteAuth
 from isthmus.policy.changes import Fate
 from isthmus.policy.connection import (
     ChildPolicy,
@@ -185,7 +186,8 @@ CONFIGURATION = Configuration(
             local_id=None,
             remote_id=None,
             phase1_proposals=(),
-            psk_name="partner",
+            local_auth=LocalAuth(AuthKind.PSK, "partner"),
+            remote_auth=RemoteAuth(AuthKind.PSK, "partner"),
             rules=(
                 ChildPolicy(
                     "payroll",
@@ -203,7 +205,8 @@ CONFIGURATION = Configuration(
             local_id=None,
             remote_id=None,
             phase1_proposals=(),
-            psk_name="branch",
+            local_auth=LocalAuth(AuthKind.PSK, "branch"),
+            remote_auth=RemoteAuth(AuthKind.PSK, "branch"),
             mode=Mode.ROUTE,
             interface=Interface("branch", ("169.254.10.1/30",), (Route("10.20.0.0/16"),)),
             rules=(ChildPolicy("branch", selectors("0.0.0.0/0"), selectors("0.0.0.0/0"), ()),),

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from isthmus.values.identity import Identity, printable
+from isthmus.values.identity import Identity, IdentityPattern, printable
 from isthmus.values.registry.ikev2 import IdType
 
 
@@ -21,6 +21,16 @@ from isthmus.values.registry.ikev2 import IdType
         ("email:a@b", IdType.RFC822_ADDR, b"a@b", "email:a@b"),
         ("keyid:office", IdType.KEY_ID, b"office", "keyid:0x6f6666696365"),
         ("keyid:0x00ff", IdType.KEY_ID, b"\x00\xff", "keyid:0x00ff"),
+        (
+            "dn:C=DE,O=Ex\\, Inc, CN=gw",
+            IdType.DER_ASN1_DN,
+            bytes.fromhex(
+                "302c310b300906035504061302444531"
+                "10300e060355040a0c0745782c20496e63"
+                "310b300906035504030c026777"
+            ),
+            "dn:C=DE, O=Ex\\, Inc, CN=gw",
+        ),
     ],
 )
 def test_an_identity_is_read_and_shown(text: str, kind: IdType, octets: bytes, shown: str) -> None:
@@ -42,7 +52,10 @@ def test_an_identity_is_read_and_shown(text: str, kind: IdType, octets: bytes, s
         ("keyid:0xzz", "not hexadecimal"),
         ("fqdn:hq example", "without blanks"),
         ("fqdn:hq.exämple", "ASCII"),
-        ("dn:CN=a", "certificates"),
+        ("dn:CN", "is written as"),
+        ("dn:/C=DE/CN=a", "is written as"),
+        ("dn:X=a", "no attribute"),
+        ("dn:C=ä", "ASCII only"),
     ],
 )
 def test_a_text_that_is_no_identity_is_refused_with_a_sentence(text: str, reason: str) -> None:
@@ -77,3 +90,89 @@ def test_printable_text_is_safe_and_bounded(octets: bytes) -> None:
     assert text.isprintable() and text.isascii() and len(text) <= 4 * 256
     if octets.isascii() and octets.decode().isprintable() and len(octets) <= 256:
         assert text == octets.decode()
+
+
+def test_distinguished_names_match_whichever_string_types_hold_them() -> None:
+    """RFC 5280 §7.1: string types, case and blanks do not tell two names apart."""
+    ours = Identity.parse("dn:C=DE, O=Example  Works, CN=gw")
+    theirs = Identity(IdType.DER_ASN1_DN, ours.octets.replace(b"\x0c\x02gw", b"\x13\x02GW"))
+    assert theirs.octets != ours.octets and ours.matches(theirs) and theirs.matches(ours)
+    assert ours.matches(Identity.parse("dn:c=de,o=example works,cn=GW"))
+    for other in ("CN=gw, O=Example Works, C=DE", "C=DE, O=Example Works", "C=DE+O=x, CN=gw"):
+        assert not ours.matches(Identity.parse(f"dn:{other}"))
+
+
+def test_attributes_of_one_relative_name_are_in_no_order() -> None:
+    one, other = Identity.parse("dn:CN=a+UID=b, O=c"), Identity.parse("dn:UID=b+CN=a, O=c")
+    assert one == other and str(one) in ("dn:CN=a+UID=b, O=c", "dn:UID=b+CN=a, O=c")
+
+
+@given(st.binary(max_size=200))
+def test_octets_that_are_no_name_match_themselves_alone(octets: bytes) -> None:
+    stranger = Identity(IdType.DER_ASN1_DN, octets)
+    assert str(stranger).isprintable() and stranger.matches(stranger)
+    assert not stranger.matches(Identity.parse("dn:CN=gw"))
+    assert not IdentityPattern.parse("dn:CN=*").matches(stranger)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "fits", "fits_not"),
+    [
+        (
+            "fqdn:*.Example.net",
+            ("fqdn:a.example.net", "fqdn:B.EXAMPLE.NET"),
+            (
+                "fqdn:example.net",
+                "fqdn:.example.net",
+                "fqdn:a.b.example.net",
+                "fqdn:aexample.net",
+                "email:a@a.example.net",
+                "keyid:a.example.net",
+            ),
+        ),
+        (
+            "email:*@example.net",
+            ("email:a@example.net",),
+            ("email:@example.net", "email:a@b@example.net", "fqdn:example.net"),
+        ),
+        (
+            "dn:O=Example, CN=*",
+            ("dn:O=example, CN=anybody",),
+            (
+                "dn:O=Other, CN=a",
+                "dn:CN=a",
+                "dn:O=Example, CN=a, OU=b",
+                "dn:O=Example, OU=a",
+                "dn:CN=a, O=Example",
+            ),
+        ),
+    ],
+)
+def test_an_asterisk_stands_for_one_label_mailbox_or_value(
+    pattern: str, fits: tuple[str, ...], fits_not: tuple[str, ...]
+) -> None:
+    wanted = IdentityPattern.parse(pattern)
+    assert str(wanted) == pattern
+    assert all(wanted.matches(Identity.parse(text)) for text in fits)
+    assert not any(wanted.matches(Identity.parse(text)) for text in fits_not)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "*.example.net",
+        "ip:10.*",
+        "fqdn:*",
+        "fqdn:*.",
+        "fqdn:a.*.net",
+        "fqdn:*.*.net",
+        "keyid:*",
+        "email:*",
+        "email:a*@example.net",
+        "dn:CN=gw",
+        "fqdn:*.a b",
+    ],
+)
+def test_an_asterisk_anywhere_else_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match=r"."):
+        IdentityPattern.parse(text)

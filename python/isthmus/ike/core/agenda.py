@@ -29,6 +29,7 @@ class TimerKind(Enum):
     PHASE1_IDLE = auto()
     CHILDLESS = auto()
     ADOPT = auto()
+    FRAGMENTS = auto()
 
 
 Owner = tuple[str, bytes | str | int]

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from isthmus.credentials.store import Own, Trust
 from isthmus.crypto.entropy import Entropy
 from isthmus.ike.core.agenda import Agenda
 from isthmus.ike.core.child import ChildSa
@@ -15,6 +16,7 @@ from isthmus.policy.connection import Configuration, Connection
 from isthmus.values.secret import Secret
 from isthmus.values.spi import Spi
 from isthmus.values.time import Instant, Seconds
+from isthmus.x509.revocation import Statuses
 
 Fact = tuple[str, str | int | float | bool]
 
@@ -24,6 +26,16 @@ class Credentials(Protocol):
 
     def psk(self, name: str) -> Secret | None:
         """The pre-shared key of that name."""
+
+    def own(self, name: str) -> Own | None:
+        """Our key of that name, with what certifies it."""
+
+    def trust(self, name: str) -> Trust | None:
+        """Whom a peer's proof may go back to, under that name."""
+
+    @property
+    def statuses(self) -> Statuses:
+        """What is known beforehand of revoked certificates."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +146,8 @@ class Context:
     to_resume: list[IkeSa] = field(default_factory=list)
     """IKE SAs with something to ask, beside the one that the event is about."""
     next_ticket: int = 1
+    fragments_held: int = 0
+    """Octets of messages of which pieces are missing yet, of all IKE SAs."""
 
     def emit(self, effect: Effect) -> None:
         """Ask the host for something; order is kept."""

@@ -2,14 +2,21 @@
 
 from dataclasses import dataclass
 
+from isthmus.crypto.signature import SigningKey
+from isthmus.ike.core.proofs import PeerTerms
 from isthmus.ike.core.records import Happening
 from isthmus.policy.connection import Lifetimes
 from isthmus.values.address import Endpoint
+from isthmus.values.identity import Identity
 from isthmus.values.proposal import Suite
 from isthmus.values.registry.ikev2 import KeMethod
 from isthmus.values.secret import Secret
 from isthmus.values.selector import Selectors
+from isthmus.values.signature import Scheme
 from isthmus.values.spi import Spi
+from isthmus.wire.v2.authentication import Authentication
+from isthmus.wire.v2.certificate import Certificate
+from isthmus.x509.revocation import Statuses
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +149,32 @@ class Resolve:
     local: str | None
 
 
-Job = MakeKey | Agree | MakeKeyAndAgree | Resolve
+@dataclass(frozen=True, slots=True)
+class Sign:
+    """Job: a signature by our own key, which may live elsewhere. Result: (bytes signature,)."""
+
+    key: SigningKey
+    scheme: Scheme
+    octets: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class JudgePeer:
+    """Job: does a peer's signature hold, by a key that one of the tunnels trusts for this identity?
+
+    Result: (Judged,), for the first of `terms` under which it does. The worker knows the date.
+    """
+
+    claimed: Identity
+    proof: Authentication
+    certificates: tuple[Certificate, ...]
+    """CERT payloads as they came."""
+    octets: bytes
+    terms: tuple[PeerTerms, ...]
+    statuses: Statuses
+
+
+Job = MakeKey | Agree | MakeKeyAndAgree | Resolve | Sign | JudgePeer
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from isthmus.ike.core.commands import Command
+from isthmus.ike.core.proofs import Judged
 from isthmus.values.address import Endpoint
 from isthmus.values.secret import Secret
 from isthmus.values.spi import Spi
@@ -97,8 +98,11 @@ class ComputeFinished:
     """A `Compute` has ended; `result` None: the job refused its input, and `failure` says why."""
 
     ticket: int
-    result: "tuple[Secret | bytes, ...] | None"
+    result: "tuple[Secret | bytes | Judged, ...] | None"
     failure: str = ""
+    code: str = ""
+    """The finding of a job that judged and refused; empty where it could not be done at all."""
+    hint: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -102,6 +102,17 @@ class IkeSa(ABC):
         return self.renews or own
 
     @property
+    def follows_peer(self) -> bool:
+        """Does an authentic packet from elsewhere move the peer (RFC 7296 §2.23)?
+
+        Not where we are behind a translator ourselves, unless the peer is too and reached us: then
+        ports are forwarded to us, and only the peer's translator can have changed its mind.
+        """
+        if not self.nat.local:
+            return self.nat.encap
+        return self.nat.peer and not self.beginning.initiator
+
+    @property
     def owner(self) -> tuple[str, bytes]:
         """The name that its timers stand under."""
         return ("sa", self.own_spi)

@@ -42,7 +42,7 @@ def configure(
             tunnels.runs[connection.name] = new_run(connection, ctx.now)
             continue
         tunnels.runs[connection.name] = run
-        secret_changed = connection.psk_name in changed_secrets
+        secret_changed = not connection.secret_names.isdisjoint(changed_secrets)
         change = tunnel_change(run.connection, connection, secret_changed=secret_changed)
         changes.append((run, connection, change))
     for run in old.values():

@@ -316,18 +316,18 @@ class Tunnels:
 
     def phase2_failed(self, ctx: Context, sa: IkeSa, rule: str, failed: Failed) -> None:
         """An attempt to make a Child SA was refused, by the peer or by us."""
+        run = self.runs.get(sa.connection.name)
+        found = run.rules.get(rule) if run is not None else None
         ctx.record(
-            "phase2.failed",
+            "phase2.rekey_failed" if found is not None and found.child else "phase2.failed",
             failed.reason,
             connection=sa.connection,
             rule=rule,
             code=failed.code,
             facts=(("fix", failed.fix),),
         )
-        run = self.runs.get(sa.connection.name)
         if run is None:
             return
-        found = run.rules.get(rule)
         if found is not None and found.child is None:
             self._rule_failed(ctx, run, found, failed)
         elif not rule:
@@ -354,9 +354,11 @@ class Tunnels:
         """A Child SA that nothing replaced is no more."""
         run = self.runs.get(sa.connection.name)
         rule = run.rules.get(child.rule.name) if run is not None else None
+        stands = rule is not None and rule.child is not None
         ctx.record(
-            "phase2.down",
-            f"phase 2 of rule {child.rule.name} is closed: {reason}",
+            "phase2.surplus_closed" if stands else "phase2.down",
+            f"{'a surplus pair' if stands else 'phase 2'} of rule {child.rule.name} is closed: "
+            + reason,
             connection=sa.connection,
             rule=child.rule.name,
             facts=(("spi_in", spi_text(child.spi_in)), ("reason", reason)),
@@ -364,7 +366,7 @@ class Tunnels:
         if run is None or rule is None:
             return
         rule.children = [c for c in rule.children if c.state is not ChildState.GONE]
-        if rule.child is not None:
+        if stands:
             return
         rule.since = ctx.now
         rule.closing = False
@@ -391,6 +393,10 @@ class Tunnels:
         """The peer knows of no other SA with us: drop what we still hold (RFC 7296 §2.4)."""
         for other in self.sas.of(sa.connection.name):
             if other is sa or other.established_at is None:
+                continue
+            if other.established_at > sa.created_at:
+                # The peer began `sa` before it had this one, so it does not speak of it: the two
+                # crossed, and the peer, which has it, would keep it for ever.
                 continue
             if other.remote_id is not None and other.remote_id == sa.remote_id:
                 self._dialect.lost(ctx, other, "the peer started anew")

@@ -36,6 +36,7 @@ def forget(ctx: Context, sa: SaV2) -> None:
     sa.state = Closed()
     sa.window.outstanding = None
     sa.wishes.clear()
+    sa.assembly.clear(ctx)
     sa.keys = None
     sa.protector = None
     sa.authenticating = None

@@ -5,7 +5,7 @@ from typing import assert_never
 from isthmus.ike.core.agenda import TimerKind
 from isthmus.ike.core.child import ChildSa, ChildState
 from isthmus.ike.core.context import Context, Failed
-from isthmus.ike.core.effects import Keepalive, SendDatagram, UpdateSa
+from isthmus.ike.core.effects import Keepalive, UpdateSa
 from isthmus.ike.v2 import closing, look
 from isthmus.ike.v2.exchanges import (
     create_child_sa,
@@ -14,6 +14,7 @@ from isthmus.ike.v2.exchanges import (
     informational,
     rekey_ike,
 )
+from isthmus.ike.v2.fragments import Arrival, Assembled, NotKept
 from isthmus.ike.v2.purposes import (
     ForAuth,
     ForChild,
@@ -36,6 +37,7 @@ from isthmus.ike.v2.states import (
 from isthmus.ike.v2.transport import (
     notify,
     record_received,
+    repeat_reply,
     repeat_request,
     send_reply,
     settle,
@@ -54,7 +56,8 @@ from isthmus.values.address import Endpoint
 from isthmus.values.errors import IntegrityFailed, Malformed, UnsupportedCritical
 from isthmus.values.registry.ikev2 import ExchangeType, NotifyType, SecurityProtocol
 from isthmus.wire.header import Header
-from isthmus.wire.v2.message import Message, Payload, decode_message
+from isthmus.wire.v2.encrypted import EncryptedFragment
+from isthmus.wire.v2.message import Message, Payload, decode_chain, decode_message
 from isthmus.wire.v2.rules import check
 from isthmus.wire.v2.security_association import SecurityAssociation
 
@@ -83,8 +86,17 @@ def receive(
         raise Dropped("unsupported_critical") from unsupported
     except Malformed as malformed:
         raise Dropped("malformed") from malformed
+    arrival, assembled = Arrival(len(octets)), None
+    if message.payloads and isinstance(message.payloads[-1], EncryptedFragment):
+        assembled = _gather(ctx, sa, message, message.payloads[-1], octets, local, remote)
+        if assembled is None:
+            return
+        arrival = assembled.arrival
     try:
-        payloads = sa.protector.open(octets, message)
+        if assembled is not None:
+            payloads = decode_chain(assembled.first, assembled.plain)
+        else:
+            payloads = sa.protector.open(octets, message)
     except IntegrityFailed as failure:
         raise Dropped("integrity") from failure
     except UnsupportedCritical as unsupported:
@@ -94,10 +106,66 @@ def receive(
         _syntax_error(ctx, sa, header, malformed, local, remote)
         return
     if header.is_response:
-        _response(ctx, sa, header, payloads, octets)
+        _response(ctx, sa, header, payloads, arrival)
     else:
-        _request(ctx, sa, header, payloads, octets, local, remote)
+        _request(ctx, sa, header, payloads, arrival, local, remote)
     pump(ctx, sa)
+
+
+def _gather(
+    ctx: Context,
+    sa: SaV2,
+    message: Message,
+    piece: EncryptedFragment,
+    octets: bytes,
+    local: Endpoint,
+    remote: Endpoint,
+) -> Assembled | None:
+    """A piece of a message (RFC 7383 §2.6): the message, when this was the last one missing.
+
+    Nothing is kept that is not authentic, nor anything that no exchange waits for.
+    """
+    header = message.header
+    if not sa.fragments_agreed:
+        raise Dropped("fragments_not_agreed")
+    is_repeat = _is_due(sa, header) is Verdict.REPEAT
+    if is_repeat and piece.number != 1:
+        raise Dropped("repeat")
+    try:
+        if not is_repeat:
+            sa.assembly.judge(header, piece)
+        assert sa.protector is not None, "the caller has looked"
+        plain = sa.protector.open_fragment(octets, message)
+        if is_repeat:
+            # One piece of them asks for the answer again, not each (RFC 7383 §2.6.1).
+            raise Dropped("repeat" if repeat_reply(ctx, sa, local, remote) else "repeat_at_once")
+        return sa.assembly.keep(
+            ctx, header, piece, plain, is_authenticated=sa.established_at is not None
+        )
+    except NotKept as why:
+        raise Dropped(str(why)) from why
+    except IntegrityFailed as failure:
+        raise Dropped("integrity") from failure
+    except Malformed as malformed:
+        raise Dropped("malformed") from malformed
+
+
+def _is_due(sa: SaV2, header: Header) -> Verdict:
+    """Does the window wait for this message, or for repeats of it? Raises Dropped if neither."""
+    if header.is_response:
+        if not sa.window.matches(header.message_id, header.exchange):
+            raise Dropped("not_asked")
+        return Verdict.NEW
+    verdict = sa.window.verdict(header.message_id, header.exchange)
+    match verdict:
+        case Verdict.OUTSIDE:
+            raise Dropped("message_id")
+        case Verdict.BUSY:
+            raise Dropped("busy")
+        case Verdict.NEW if not _in_order(sa, header.exchange):
+            raise Dropped("exchange_out_of_order")
+        case _:
+            return verdict
 
 
 def _receive_init(ctx: Context, sa: SaV2, header: Header, octets: bytes) -> None:
@@ -116,14 +184,15 @@ def _receive_init(ctx: Context, sa: SaV2, header: Header, octets: bytes) -> None
 
 
 def _response(
-    ctx: Context, sa: SaV2, header: Header, payloads: tuple[Payload, ...], octets: bytes
+    ctx: Context, sa: SaV2, header: Header, payloads: tuple[Payload, ...], arrival: Arrival
 ) -> None:
     if not sa.window.matches(header.message_id, header.exchange):
         raise Dropped("not_asked")
+    sa.assembly.discard(ctx, is_response=True)
     out = sa.window.outstanding
     assert out is not None, "it matched"
     sa.heard_at = ctx.now
-    record_received(ctx, sa, header, payloads, len(octets))
+    record_received(ctx, sa, header, payloads, arrival)
     try:
         check(header.exchange, True, payloads)
         match out.purpose:
@@ -159,7 +228,7 @@ def _request(
     sa: SaV2,
     header: Header,
     payloads: tuple[Payload, ...],
-    octets: bytes,
+    arrival: Arrival,
     local: Endpoint,
     remote: Endpoint,
 ) -> None:
@@ -169,10 +238,11 @@ def _request(
         case Verdict.BUSY:
             raise Dropped("busy")
         case Verdict.REPEAT:
-            ctx.emit(SendDatagram(local, remote, sa.window.last_reply))
-            raise Dropped("repeat")
+            raise Dropped("repeat" if repeat_reply(ctx, sa, local, remote) else "repeat_at_once")
         case Verdict.NEW:
             sa.heard_at = ctx.now
+            sa.assembly.discard(ctx, is_response=False)
+            sa.window.request = arrival
     if not _in_order(sa, header.exchange):
         # Before authentication nothing but IKE_AUTH is heard, and nothing else is answered.
         raise Dropped("exchange_out_of_order")
@@ -181,7 +251,7 @@ def _request(
     try:
         check(header.exchange, False, payloads)
         if header.exchange != ExchangeType.IKE_AUTH:
-            record_received(ctx, sa, header, payloads, len(octets))
+            record_received(ctx, sa, header, payloads, arrival)
         if sa.undecided_for is not None and not look.closes_ike(payloads):
             rekey_ike.peer_has_decided(ctx, sa)
         _dispatch(ctx, sa, header, payloads, local, remote)
@@ -280,11 +350,8 @@ def _unsupported(
 
 
 def follow(ctx: Context, sa: SaV2, local: Endpoint, remote: Endpoint) -> None:
-    """An authentic request came from elsewhere: a NAT has changed its mind (RFC 7296 §2.23).
-
-    The side that is behind the NAT does not follow, the other one does.
-    """
-    if (local, remote) == (sa.local, sa.remote) or not sa.nat.encap or sa.nat.local:
+    """An authentic request came from elsewhere: a NAT has changed its mind (RFC 7296 §2.23)."""
+    if (local, remote) == (sa.local, sa.remote) or not sa.follows_peer:
         return
     ctx.record(
         "peer.moved",
@@ -375,6 +442,8 @@ def timer(ctx: Context, sa: SaV2, kind: TimerKind) -> None:
         case TimerKind.CHILDLESS:
             if not sa.children:
                 wish(ctx, sa, WantDeleteIke("phase 2 was refused"))
+        case TimerKind.FRAGMENTS:
+            _pieces_too_old(ctx, sa)
         case TimerKind.PHASE1_IDLE:
             if not sa.children:
                 wish(ctx, sa, WantDeleteIke("phase 1 was idle"))
@@ -411,6 +480,17 @@ def _never_authenticated(ctx: Context, sa: SaV2) -> None:
         facts=(("remote", str(sa.remote)),),
     )
     closing.forget(ctx, sa)
+
+
+def _pieces_too_old(ctx: Context, sa: SaV2) -> None:
+    """The rest of a message has not come in time: its sender may begin again."""
+    for came, total in sa.assembly.expire(ctx):
+        ctx.record(
+            "datagram.dropped",
+            f"{sa.remote}: only {came} of {total} pieces of a message came",
+            connection=sa.connection,
+            facts=(("reason", "fragments_missing"), ("remote", str(sa.remote))),
+        )
 
 
 def _liveness(ctx: Context, sa: SaV2) -> None:

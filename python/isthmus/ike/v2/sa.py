@@ -3,7 +3,9 @@
 from collections import deque
 from dataclasses import dataclass, field
 
+from isthmus.ike.auth.signature import SAID_NOTHING, PeerTakes
 from isthmus.ike.core.sa import IkeSa
+from isthmus.ike.v2.fragments import Assembly
 from isthmus.ike.v2.keys import IkeKeys
 from isthmus.ike.v2.protect import Protector
 from isthmus.ike.v2.states import (
@@ -13,8 +15,10 @@ from isthmus.ike.v2.states import (
     AwaitInitReply,
     Closed,
     Established,
+    Judging,
     Preparing,
     Replaced,
+    Signing,
     State,
 )
 from isthmus.ike.v2.window import Window
@@ -22,6 +26,16 @@ from isthmus.ike.v2.wishes import Wish
 from isthmus.policy.connection import Connection
 from isthmus.values.proposal import Proposal
 from isthmus.values.spi import Spi
+
+_MAKING = (
+    Preparing
+    | AwaitInitReply
+    | AgreeingInit
+    | Signing
+    | Judging
+    | AwaitAuthReply
+    | AwaitAuthRequest
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +47,8 @@ class Authenticating:
     nonce_i: bytes
     nonce_r: bytes
     chosen: Proposal
+    peer_takes: PeerTakes = SAID_NOTHING
+    """What the peer has said about signatures that it can check."""
 
 
 @dataclass(slots=True, eq=False)
@@ -60,6 +76,16 @@ class SaV2(IkeSa):
     """Outbound SPIs that the peer deleted while our request may have been making them."""
     first_hash: bytes = b""
     """Responder: what the IKE_SA_INIT that made this SA is known by."""
+    fragments_agreed: bool = False
+    """Both sides read messages in pieces (RFC 7383 §2.3)."""
+    fragment_size: int = 0
+    """The IP datagram, in octets, from which on messages are cut at present."""
+    assembly: Assembly = field(init=False)
+    """The pieces that have come of messages that are not whole yet."""
+
+    def __post_init__(self) -> None:
+        self.assembly = Assembly(self.owner)
+        self.fragment_size = self.fragment_size or self.connection.fragmentation.size
 
     @property
     def is_open(self) -> bool:
@@ -74,8 +100,7 @@ class SaV2(IkeSa):
     @property
     def is_making(self) -> bool:
         """It may still become authenticated."""
-        making = Preparing | AwaitInitReply | AgreeingInit | AwaitAuthReply | AwaitAuthRequest
-        return isinstance(self.state, making)
+        return isinstance(self.state, _MAKING)
 
     @property
     def is_replaced(self) -> bool:

@@ -52,6 +52,16 @@ class ChildOffer:
 
 
 @dataclass(frozen=True, slots=True)
+class Signing:
+    """Either role: our own signature is being made; nobody is heard meanwhile."""
+
+
+@dataclass(frozen=True, slots=True)
+class Judging:
+    """Either role: the peer's signature and certificates are being judged; nobody is heard."""
+
+
+@dataclass(frozen=True, slots=True)
 class AwaitAuthReply:
     """Initiator: IKE_AUTH is on its way."""
 
@@ -94,6 +104,8 @@ State = (
     Preparing
     | AwaitInitReply
     | AgreeingInit
+    | Signing
+    | Judging
     | AwaitAuthReply
     | AwaitAuthRequest
     | Established

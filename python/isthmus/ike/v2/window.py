@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from enum import Enum, auto
 
 from isthmus.ike.core.retransmit import HANDSHAKE, Backoff
+from isthmus.ike.v2.fragments import Arrival, Parcel
 from isthmus.ike.v2.purposes import Purpose
 from isthmus.values.time import Instant
 
@@ -14,12 +15,14 @@ class Outstanding:
 
     message_id: int
     exchange: int
-    octets: bytes
+    parcel: Parcel
     purpose: Purpose
 
     schedule: Backoff
     first_sent_at: Instant
     tries: int = 1
+    tries_of_cut: int = 1
+    """How often it went out in pieces of the present size."""
 
 
 class Verdict(Enum):
@@ -40,9 +43,12 @@ class Window:
     expected_id: int = 0
     outstanding: Outstanding | None = None
     answering: bool = False
-    last_reply: bytes = b""
-    last_exchange: int = 0
-    """The exchange that `last_reply` belongs to."""
+    last_reply: Parcel | None = None
+    reply_sent_at: Instant | None = None
+    """When `last_reply` went out last, and how often it did in pieces of the present size."""
+    reply_tries_of_cut: int = 0
+    request: Arrival = field(default=Arrival(0))
+    """How the request at hand, or the one answered last, came."""
     schedule: Backoff = field(default=HANDSHAKE)
 
     def verdict(self, message_id: int, exchange: int) -> Verdict:
@@ -53,14 +59,16 @@ class Window:
         """
         if message_id == self.expected_id:
             return Verdict.BUSY if self.answering else Verdict.NEW
-        if message_id == self.expected_id - 1 and self.last_reply:
-            return Verdict.REPEAT if exchange == self.last_exchange else Verdict.OUTSIDE
+        if message_id == self.expected_id - 1 and self.last_reply is not None:
+            same = exchange == self.last_reply.header.exchange
+            return Verdict.REPEAT if same else Verdict.OUTSIDE
         return Verdict.OUTSIDE
 
-    def answered(self, reply: bytes, exchange: int) -> None:
+    def answered(self, reply: Parcel, now: Instant) -> None:
         """Our reply to the expected request is out; keep it for repeats."""
         self.last_reply = reply
-        self.last_exchange = exchange
+        self.reply_sent_at = now
+        self.reply_tries_of_cut = 1
         self.expected_id += 1
         self.answering = False
 

@@ -202,6 +202,16 @@ class AuthMethod(IntEnum):
     DIGITAL_SIGNATURE = 14
 
 
+class HashAlgorithm(IntEnum):
+    """RFC 7427 §7, RFC 8420 §4."""
+
+    SHA1 = 1
+    SHA2_256 = 2
+    SHA2_384 = 3
+    SHA2_512 = 4
+    IDENTITY = 5
+
+
 class TsType(IntEnum):
     """RFC 7296 §3.13.1."""
 
@@ -265,6 +275,7 @@ class NotifyType(IntEnum):
     REDIRECT = 16407
     IKEV2_FRAGMENTATION_SUPPORTED = 16430
     SIGNATURE_HASH_ALGORITHMS = 16431
+    SUPPORTED_AUTH_METHODS = 16443
 
     @property
     def is_error(self) -> bool:

@@ -19,6 +19,7 @@ from isthmus.values.registry.ikev2 import (
     label,
 )
 from isthmus.values.spi import ESP_SPI_SIZE, IKE_SPI_SIZE
+from isthmus.wire.v2.authentication import decode_announcements, decode_hashes
 from isthmus.wire.v2.message import Payload, payload_type
 from isthmus.wire.v2.notify import Notify
 from isthmus.wire.v2.security_association import SecurityAssociation
@@ -35,6 +36,7 @@ NOTIFY_ONCE = frozenset(
         NotifyType.INVALID_KE_PAYLOAD,
         NotifyType.REKEY_SA,
         NotifyType.SIGNATURE_HASH_ALGORITHMS,
+        NotifyType.SUPPORTED_AUTH_METHODS,
     }
 )
 """Notifies that mean nothing when they stand twice."""
@@ -179,6 +181,10 @@ def _check_notifies(notifies: Sequence[Notify]) -> None:
         fewest, most = NOTIFY_SIZES.get(kind, _ANY_SIZE)
         if not fewest <= len(notify.data) <= most:
             raise Malformed(f"notify {label(NotifyType, kind)} of {len(notify.data)} octets")
+        if kind == NotifyType.SIGNATURE_HASH_ALGORITHMS:
+            decode_hashes(notify.data)
+        if kind == NotifyType.SUPPORTED_AUTH_METHODS:
+            decode_announcements(notify.data)
         if kind == NotifyType.REKEY_SA and (
             notify.protocol not in (SecurityProtocol.ESP, SecurityProtocol.AH)
             or len(notify.spi) != ESP_SPI_SIZE

@@ -278,7 +278,9 @@ def _answered_no(ctx: Context, sa: SaV2, purpose: ForChild, error: Notify | None
     if error.kind == NotifyType.CHILD_SA_NOT_FOUND and purpose.replaces is not None:
         # The peer has lost it: forget it here too, and let traffic make a fresh one (§2.25).
         gone = purpose.replaces
-        if gone.state is not ChildState.GONE and not crossing.yield_to_peer(ctx, sa, gone):
+        if gone.rekeyed_by_peer is not None and crossing.yield_to_peer(ctx, sa, gone):
+            closing.promote(ctx, gone.rekeyed_by_peer.successor)
+        elif gone.state is not ChildState.GONE:
             closing.drop_child(ctx, sa, gone)
             ctx.lifecycle.phase2_gone(ctx, sa, gone, "the peer no longer knows it")
         return

@@ -55,15 +55,17 @@ def withdraw(ctx: Context, sa: SaV2, ours: ChildSa) -> None:
 
 
 def yield_to_peer(ctx: Context, sa: SaV2, old: ChildSa) -> bool:
-    """Our half of a simultaneous renewal came to nothing: the peer's pair, if any, is the one."""
+    """Our half of a simultaneous renewal came to nothing: the peer's pair, if any, is the one.
+
+    It stays on standby: the peer may not have agreed its keys yet, and knows the old pair until it
+    deletes it.
+    """
     crossing = old.rekeyed_by_peer
     if crossing is None or not crossing.successor.is_usable:
         return False
-    if crossing.announced:
-        return True
-    crossing.announced = True
-    closing.promote(ctx, crossing.successor)
-    ctx.lifecycle.phase2_up(ctx, sa, crossing.successor)
+    if not crossing.announced:
+        crossing.announced = True
+        ctx.lifecycle.phase2_up(ctx, sa, crossing.successor)
     return True
 
 

@@ -6,13 +6,15 @@ HDR, [COOKIE], SAi1, KEi, Ni, NAT-D   -->
                                             or COOKIE, INVALID_KE_PAYLOAD, NO_PROPOSAL_CHOSEN
 """
 
+from isthmus.ike.auth.signature import PeerTakes
 from isthmus.ike.core.agenda import TimerKind
 from isthmus.ike.core.context import Context, Failed
 from isthmus.ike.core.digest import digest
 from isthmus.ike.core.effects import Agree, MakeKey, MakeKeyAndAgree, Resolve
 from isthmus.ike.core.events import ComputeFinished
 from isthmus.ike.v2 import closing, look, nat
-from isthmus.ike.v2.exchanges import ike_auth
+from isthmus.ike.v2.exchanges import auth_terms, ike_auth
+from isthmus.ike.v2.fragments import Arrival
 from isthmus.ike.v2.keys import ike_keys, skeyseed
 from isthmus.ike.v2.protect import Protector
 from isthmus.ike.v2.purposes import ForInit
@@ -145,6 +147,8 @@ def _send(ctx: Context, sa: SaV2, state: AwaitInitReply) -> None:
         *nat.detection_notifies(
             sa.spi_i, NO_IKE_SPI, sa.local, sa.remote, sa.connection.nat, ctx.entropy
         ),
+        *_offered(sa),
+        *auth_terms.hashes((sa.connection,)),
         VendorId(VENDOR_ID),
     ]
     send_request(ctx, sa, ExchangeType.IKE_SA_INIT, tuple(payloads), ForInit())
@@ -157,7 +161,7 @@ def reply_received(
     state = sa.state
     if not isinstance(state, AwaitInitReply) or sa.window.outstanding is None:
         return
-    record_received(ctx, sa, header, payloads, len(octets))
+    record_received(ctx, sa, header, payloads, Arrival(len(octets)))
     cookie = look.notified(payloads, NotifyType.COOKIE)
     if cookie is not None:
         _obey_cookie(ctx, sa, state, cookie)
@@ -184,7 +188,7 @@ def reply_received(
     suite = suite_from(chosen)
     if suite.ke != state.method or key_exchange.method != state.method:
         raise Malformed("the responder's KE payload is of another group than ours")
-    request = sa.window.outstanding.octets
+    (request,) = sa.window.outstanding.parcel.datagrams
     _end_grace(ctx, sa)
     ctx.agenda.disarm(sa.owner, TimerKind.RETRANSMIT)
     sa.window.settled()
@@ -192,7 +196,10 @@ def reply_received(
     sa.suite = suite
     sa.nat = nat.seen(payloads, sa.spi_i, sa.spi_r, sa.local, sa.remote, sa.connection.nat)
     sa.peer_vendor = _vendor(payloads)
-    sa.authenticating = Authenticating(request, octets, state.nonce, nonce.data, chosen)
+    sa.fragments_agreed = _fragments_agreed(sa, payloads)
+    sa.authenticating = Authenticating(
+        request, octets, state.nonce, nonce.data, chosen, auth_terms.read(payloads)
+    )
     sa.state = AgreeingInit(state.nonce, nonce.data)
 
     def agreed(done: ComputeFinished) -> None:
@@ -355,11 +362,13 @@ def answer(
     sa.window.answering = True
     sa.nat = nat.seen(payloads, sa.spi_i, NO_IKE_SPI, local, remote, connection.nat)
     sa.peer_vendor = _vendor(payloads)
+    sa.fragments_agreed = _fragments_agreed(sa, payloads)
     nonce_r = ctx.entropy.octets(NONCE_SIZE)
+    takes = auth_terms.read(payloads)
     sa.state = AgreeingInit(nonce_i, nonce_r)
     ctx.registry.add(sa)
     ctx.agenda.arm(sa.owner, TimerKind.HALF_OPEN, ctx.later(HALF_OPEN_S))
-    record_received(ctx, sa, header, payloads, len(octets))
+    record_received(ctx, sa, header, payloads, Arrival(len(octets)))
     ctx.record(
         "proposal.chosen",
         f"phase 1: {chosen.suite}: {chosen.why}",
@@ -372,7 +381,7 @@ def answer(
             return
         match done.result:
             case (bytes() as public, Secret() as shared):
-                _reply(ctx, sa, header, chosen, public, shared, nonce_i, nonce_r, octets)
+                _reply(ctx, sa, header, chosen, public, shared, nonce_i, nonce_r, octets, takes)
             case _:
                 ctx.record(
                     "datagram.dropped",
@@ -398,6 +407,7 @@ def _reply(
     nonce_i: bytes,
     nonce_r: bytes,
     request: bytes,
+    takes: PeerTakes,
 ) -> None:
     payloads: tuple[Payload, ...] = (
         SecurityAssociation((chosen.proposal.with_spi(b"", chosen.proposal.number),)),
@@ -406,10 +416,14 @@ def _reply(
         *nat.detection_notifies(
             sa.spi_i, sa.spi_r, sa.local, sa.remote, sa.connection.nat, ctx.entropy
         ),
+        *(_offered(sa) if sa.fragments_agreed else ()),
+        *(auth_terms.hashes(sa.candidates) if takes.hashes is not None else ()),
+        *auth_terms.announced(sa.candidates),
+        *auth_terms.requests(ctx, sa.candidates),
         VendorId(VENDOR_ID),
     )
-    reply = send_reply(ctx, sa, header, payloads, sa.local, sa.remote)
-    sa.authenticating = Authenticating(request, reply, nonce_i, nonce_r, chosen.proposal)
+    (reply,) = send_reply(ctx, sa, header, payloads, sa.local, sa.remote)
+    sa.authenticating = Authenticating(request, reply, nonce_i, nonce_r, chosen.proposal, takes)
     _derive(ctx, sa, shared)
     _note_nat(ctx, sa)
     sa.state = AwaitAuthRequest()
@@ -424,6 +438,18 @@ def _derive(ctx: Context, sa: SaV2, shared: Secret) -> None:
     seed = skeyseed(sa.suite.prf, nonce_i, nonce_r, shared)
     sa.keys = ike_keys(sa.suite, seed, nonce_i, nonce_r, sa.spi_i, sa.spi_r)
     sa.protector = Protector(sa.suite, sa.keys, initiator=sa.initiator, entropy=ctx.entropy)
+
+
+def _offered(sa: SaV2) -> tuple[Notify, ...]:
+    """That we read messages in pieces (RFC 7383 §2.3)."""
+    if not sa.connection.fragmentation.enabled:
+        return ()
+    return (Notify(kind=NotifyType.IKEV2_FRAGMENTATION_SUPPORTED),)
+
+
+def _fragments_agreed(sa: SaV2, payloads: tuple[Payload, ...]) -> bool:
+    heard = look.notified(payloads, NotifyType.IKEV2_FRAGMENTATION_SUPPORTED)
+    return heard is not None and sa.connection.fragmentation.enabled
 
 
 def _note_nat(ctx: Context, sa: SaV2) -> None:

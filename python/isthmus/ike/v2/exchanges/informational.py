@@ -101,7 +101,9 @@ def request_received(
     if refused is not None or any(d.protocol == SecurityProtocol.IKE for d in deletes):
         send_reply(ctx, sa, header, (), local, remote)
         # Both sides renewed at once and our half came to nothing: the peer's successor inherits.
-        if sa.is_replaced or rekey_ike.yield_to_peer(ctx, sa):
+        # Or the peer deletes the successor that it made in vain, before we have decided.
+        undecided = sa.undecided_for is not None
+        if sa.is_replaced or undecided or rekey_ike.yield_to_peer(ctx, sa):
             closing.forget(ctx, sa)
             return
         if refused is not None:

@@ -105,15 +105,18 @@ def reply_received(
         sa.wishes.append(WantDeleteIke("the peer's answer to our rekey cannot be used"))
         return
     sa.preparing_request = True
+    sk_d = _sk_d(sa)
 
     def agreed(done: ComputeFinished) -> None:
         sa.preparing_request = False
-        if not sa.is_authenticated:
+        if not sa.is_authenticated and not _heir_stands(sa):
             return
         match done.result:
             case (Secret() as shared,):
+                # Where the peer's successor has inherited and the peer has deleted the old one
+                # meanwhile, ours is made all the same: nobody else could delete it at the peer.
                 new = _make(
-                    ctx, sa, suite, purpose.spi, spi_r, purpose.nonce, nonce_r, shared, True
+                    ctx, sa, sk_d, suite, purpose.spi, spi_r, purpose.nonce, nonce_r, shared, True
                 )
                 _decide(ctx, sa, new, min(purpose.nonce, nonce_r))
             case _:
@@ -261,7 +264,9 @@ def request_received(
                     Nonce(nonce_r),
                     KeyExchange(chosen.suite.ke, public),
                 )
-                new = _make(ctx, sa, chosen.suite, spi_i, spi_r, nonce_i, nonce_r, shared, False)
+                new = _make(
+                    ctx, sa, _sk_d(sa), chosen.suite, spi_i, spi_r, nonce_i, nonce_r, shared, False
+                )
                 send_reply(ctx, sa, header, reply, local, remote)
                 if sa.rekeying:
                     sa.ike_rekey_by_peer = (new, min(nonce_i, nonce_r))
@@ -284,9 +289,20 @@ def _ike_spi(proposal: Proposal) -> IkeSpi:
     return IkeSpi(proposal.spi)
 
 
+def _sk_d(sa: SaV2) -> Secret:
+    assert sa.keys is not None
+    return sa.keys.sk_d
+
+
+def _heir_stands(old: SaV2) -> bool:
+    """The peer's successor has taken the place of an IKE SA."""
+    return old.ike_rekey_by_peer is not None and old.ike_rekey_by_peer[0].is_open
+
+
 def _make(
     ctx: Context,
     old: SaV2,
+    sk_d: Secret,
     suite: Suite,
     spi_i: IkeSpi,
     spi_r: IkeSpi,
@@ -295,8 +311,8 @@ def _make(
     shared: Secret,
     initiator: bool,
 ) -> SaV2:
-    assert old.suite is not None and old.suite.prf is not None and old.keys is not None
-    seed = rekey_skeyseed(old.suite.prf, old.keys.sk_d, shared, nonce_i, nonce_r)
+    assert old.suite is not None and old.suite.prf is not None
+    seed = rekey_skeyseed(old.suite.prf, sk_d, shared, nonce_i, nonce_r)
     keys = ike_keys(suite, seed, nonce_i, nonce_r, spi_i, spi_r)
     new = SaV2(
         connection=old.connection,
@@ -314,6 +330,8 @@ def _make(
         established_at=ctx.now,
         peer_vendor=old.peer_vendor,
         renews=old.beginning,
+        fragments_agreed=old.fragments_agreed,
+        fragment_size=old.fragment_size,
     )
     new.keys = keys
     new.protector = Protector(suite, keys, initiator=initiator, entropy=ctx.entropy)

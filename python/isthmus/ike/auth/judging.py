@@ -1,0 +1,229 @@
+"""What workers do with signatures: make ours, and judge a peer's with the certificates it sent.
+
+Pure functions of the job and of the date. Order: the certificate is read, its names are held
+against what the peer says it is, its key against the signature, and only then the path to an anchor
+is walked. One refusal is told, of the first tunnel that the peer might have belonged to.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import assert_never
+
+from isthmus.crypto.signature import BadKey, PublicKey
+from isthmus.ike.auth import signature
+from isthmus.ike.core.effects import JudgePeer, Sign
+from isthmus.ike.core.events import ComputeFinished
+from isthmus.ike.core.proofs import Judged, PeerTerms
+from isthmus.policy.authentication import AuthKind
+from isthmus.values.errors import IsthmusError, NotAuthenticated
+from isthmus.values.registry.ikev2 import CertEncoding, NotifyType, label
+from isthmus.values.signature import WEAK_SCHEMES, Scheme
+from isthmus.values.trust import RevocationMode
+from isthmus.wire.v2.certificate import Certificate as Sent
+from isthmus.x509.certificate import Certificate
+from isthmus.x509.errors import BadCertificate, BadOcsp, Defect, Untrusted
+from isthmus.x509.identity import describe, matches
+from isthmus.x509.ocsp import OcspAnswer
+from isthmus.x509.path import validate
+from isthmus.x509.revocation import Revocation, Source, Statuses, admit_answer, needed
+from isthmus.x509.rules import Judge, PathRules, VerifiedPath
+
+SENT_MAX = 16
+"""CERT payloads that are looked at."""
+_BY_URL = frozenset({CertEncoding.HASH_AND_URL_X509, CertEncoding.HASH_AND_URL_BUNDLE})
+
+
+def answer(ticket: int, job: Sign | JudgePeer, at: int) -> ComputeFinished:
+    """Carry a job out; `at` is the date in Unix seconds. Never raises for what a peer has sent."""
+    try:
+        match job:
+            case Sign(key, scheme, octets):
+                return ComputeFinished(ticket, (key.sign(scheme, octets),))
+            case JudgePeer():
+                return ComputeFinished(ticket, (judge(job, at),))
+            case _:
+                assert_never(job)
+    except NotAuthenticated as refusal:
+        return ComputeFinished(ticket, None, refusal.reason, refusal.code, refusal.hint)
+    except IsthmusError as error:
+        return ComputeFinished(ticket, None, str(error))
+
+
+@dataclass(frozen=True, slots=True)
+class _Shown:
+    """What the peer's CERT payloads hold."""
+
+    leaf: Certificate | None
+    between: tuple[Certificate, ...]
+    raw: PublicKey | None
+    ocsp: tuple[bytes, ...] = ()
+
+    @property
+    def key(self) -> PublicKey | None:
+        """The key of the first payload, which AUTH must have been made with (RFC 7296 §3.6)."""
+        return self.leaf.public_key if self.leaf is not None else self.raw
+
+
+def judge(job: JudgePeer, at: int) -> Judged:
+    """Under the first of the job's terms that holds. Raises NotAuthenticated, and nothing else."""
+    shown = _read(job.certificates)
+    refusal: NotAuthenticated | None = None
+    for terms in job.terms:
+        try:
+            if terms.auth.kind is AuthKind.PUBKEY:
+                return _by_bare_key(job, shown, terms)
+            return _by_certificate(job, shown, terms, at)
+        except NotAuthenticated as failure:
+            refusal = refusal or failure
+    raise refusal or _refusal("E137", "nothing is loaded that the peer could be trusted by")
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """A peer's path that holds, and where to ask whether it was revoked."""
+
+    path: VerifiedPath
+    sources: tuple[Source, ...]
+
+
+def questions(job: JudgePeer, at: int) -> tuple[Question, ...]:
+    """What ought to be fetched before `answer`. Nobody is asked about a certificate whose holder
+    has not signed, or which leads to no anchor: strangers cannot have us fetch anything."""
+    found: list[Question] = []
+    try:
+        shown = _read(job.certificates)
+    except NotAuthenticated:
+        return ()  # `answer` tells the same, and there it counts.
+    for terms in job.terms:
+        if terms.auth.kind is not AuthKind.CERT or terms.auth.revocation is RevocationMode.OFF:
+            continue
+        try:
+            leaf, _ = _signer(job, shown, terms)
+            path = _path(shown, leaf, terms, at, None)
+        except (NotAuthenticated, Untrusted):
+            continue  # As above.
+        sources = needed(path, _with_answers(shown, job.statuses, path, at), at)
+        if sources:
+            found.append(Question(path, sources))
+    return tuple(found)
+
+
+def _read(sent: Sequence[Sent]) -> _Shown:
+    """The payloads in their order: the first holds the key that signed, the others may help."""
+    leaf: Certificate | None = None
+    between: list[Certificate] = []
+    raw: PublicKey | None = None
+    ocsp: list[bytes] = []
+    for payload in sent[:SENT_MAX]:
+        first = leaf is None and raw is None
+        if payload.encoding in _BY_URL and first:
+            raise _refusal(
+                "E133",
+                "the peer sent its certificate by hash and URL, which is not fetched here",
+                "have the peer send the certificate itself",
+            )
+        if payload.encoding == CertEncoding.RAW_PUBLIC_KEY and first:
+            try:
+                raw = PublicKey.from_spki(payload.data)
+            except BadKey as bad:
+                raise _refusal(Defect.KEY, f"the peer's bare public key: {bad}") from None
+        elif payload.encoding == CertEncoding.X509_SIGNATURE:
+            try:
+                certificate = Certificate.parse(payload.data)
+            except BadCertificate as bad:
+                if first:
+                    raise _refusal(bad.code, f"the peer's certificate: {bad.reason}") from None
+                continue  # One that cannot be read is missing on the path, if it is needed at all.
+            if first:
+                leaf = certificate
+            else:
+                between.append(certificate)
+        elif payload.encoding == CertEncoding.OCSP_CONTENT:
+            ocsp.append(payload.data)
+    return _Shown(leaf, tuple(between), raw, tuple(ocsp))
+
+
+def _by_bare_key(job: JudgePeer, shown: _Shown, terms: PeerTerms) -> Judged:
+    """RFC 7670: the key itself is known here. A certificate around it is worth no more."""
+    known = terms.trust.raw
+    if shown.key is not None:
+        if shown.key not in known:
+            raise _refusal(
+                "E138", f"the {shown.key} key of {job.claimed} is none that is known here"
+            )
+        known = (shown.key,)
+    refusal = _refusal("E138", f"no key is known here for {job.claimed}")
+    for key in known:
+        try:
+            scheme = signature.check(key, job.proof, job.octets, _taken(terms))
+        except NotAuthenticated as failure:
+            refusal = failure
+            continue
+        return Judged(terms.tunnel, scheme, str(key))
+    raise refusal
+
+
+def _by_certificate(job: JudgePeer, shown: _Shown, terms: PeerTerms, at: int) -> Judged:
+    leaf, scheme = _signer(job, shown, terms)
+    mode = terms.auth.revocation
+    try:
+        path = _path(shown, leaf, terms, at, None)
+        if mode is not RevocationMode.OFF:
+            # A second walk, because another path may do where this one has been revoked.
+            statuses = _with_answers(shown, job.statuses, path, at)
+            path = _path(shown, leaf, terms, at, Revocation(mode, statuses))
+    except Untrusted as untrusted:
+        raise _refusal(untrusted.code, untrusted.reason, untrusted.hint) from None
+    return Judged(terms.tunnel, scheme, leaf.subject_text, path.not_after)
+
+
+def _signer(job: JudgePeer, shown: _Shown, terms: PeerTerms) -> tuple[Certificate, Scheme]:
+    """The certificate that names the peer and whose key has signed. No path is walked before."""
+    leaf = shown.leaf
+    if leaf is None:
+        kinds = ", ".join(label(CertEncoding, c.encoding) for c in job.certificates[:SENT_MAX])
+        raise _refusal(
+            "E132",
+            f"{job.claimed} sent no X.509 certificate" + (f", only {kinds}" if kinds else ""),
+            "have the peer send its certificate (strongSwan: send_cert = always)",
+        )
+    if not matches(leaf, job.claimed):
+        raise _refusal(
+            Defect.IDENTITY,
+            f"the peer says that it is {job.claimed}; its certificate holds {describe(leaf)}",
+            "set local_id there to a name that the certificate holds, or issue one with this name",
+        )
+    return leaf, signature.check(leaf.public_key, job.proof, job.octets, _taken(terms))
+
+
+def _path(
+    shown: _Shown, leaf: Certificate, terms: PeerTerms, at: int, judge: Judge | None
+) -> VerifiedPath:
+    """From the leaf to one of the tunnel's anchors. Raises Untrusted."""
+    rules = PathRules(
+        eku=terms.auth.eku,
+        allow_sha1=not WEAK_SCHEMES.isdisjoint(terms.auth.schemes),
+        revocation=judge,
+    )
+    between = (*shown.between, *terms.trust.extra)
+    return validate(leaf, between, terms.trust.anchors, at=at, rules=rules)
+
+
+def _with_answers(shown: _Shown, statuses: Statuses, path: VerifiedPath, at: int) -> Statuses:
+    """The OCSP answers that the peer sent along (RFC 4806), if they are to be believed."""
+    for octets in shown.ocsp:
+        try:
+            statuses = admit_answer(statuses, OcspAnswer.parse(octets), path, at)
+        except BadOcsp:
+            continue  # As if it had not been sent: what the mode demands is still asked.
+    return statuses
+
+
+def _taken(terms: PeerTerms) -> tuple[Scheme, ...]:
+    return signature.accepted(terms.auth.schemes)
+
+
+def _refusal(code: str, reason: str, hint: str = "") -> NotAuthenticated:
+    return NotAuthenticated(
+        reason, notify=NotifyType.AUTHENTICATION_FAILED, code=str(code), hint=hint
+    )

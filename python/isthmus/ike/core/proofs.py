@@ -1,0 +1,28 @@
+"""Signatures between the core and its workers: what is to be judged, and what came of it."""
+
+from dataclasses import dataclass
+
+from isthmus.credentials.store import Trust
+from isthmus.policy.authentication import RemoteAuth
+from isthmus.values.signature import Scheme
+
+
+@dataclass(frozen=True, slots=True)
+class PeerTerms:
+    """What one tunnel asks of a peer's signature."""
+
+    tunnel: str
+    auth: RemoteAuth
+    trust: Trust
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """A peer's signature holds, by a key that this tunnel trusts. Nothing else makes one."""
+
+    tunnel: str
+    scheme: Scheme
+    key: str
+    """The certificate's subject, or the kind of the bare key, for people."""
+    not_after: int | None = None
+    """Unix seconds: the first end of validity on the path; None for a bare key."""

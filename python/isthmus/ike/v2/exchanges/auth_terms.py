@@ -1,0 +1,89 @@
+"""What both sides say about signatures before anybody signs (RFC 7296 §3.7, RFC 7427, RFC 9593).
+
+Tunnels with pre-shared keys on both sides say nothing of it.
+"""
+
+from collections.abc import Iterable
+
+from isthmus.ike.auth import signature
+from isthmus.ike.auth.signature import SAID_NOTHING, PeerTakes
+from isthmus.ike.core.context import Context
+from isthmus.ike.v2 import look
+from isthmus.policy.authentication import AuthKind
+from isthmus.policy.connection import Connection
+from isthmus.values.registry.ikev2 import CertEncoding, NotifyType
+from isthmus.values.signature import Scheme
+from isthmus.wire.v2.authentication import (
+    decode_announcements,
+    decode_hashes,
+    encode_announcements,
+    encode_hashes,
+)
+from isthmus.wire.v2.certificate import CertificateRequest
+from isthmus.wire.v2.message import Payload
+from isthmus.wire.v2.notify import Notify
+
+KEYS_NAMED_MAX = 8
+"""Anchors that a CERTREQ names in the answer to a stranger's first message: what goes out stays
+about as long as what came in. With more of them it asks for any certificate."""
+KEYS_NAMED_TO_PEER_MAX = 64
+
+
+def uses_signatures(connections: Iterable[Connection]) -> bool:
+    """One side of one of them proves itself by a signature."""
+    return any(
+        auth.kind is not AuthKind.PSK for c in connections for auth in (c.local_auth, c.remote_auth)
+    )
+
+
+def hashes(connections: tuple[Connection, ...]) -> tuple[Payload, ...]:
+    """SIGNATURE_HASH_ALGORITHMS: what the peer may sign with. It goes to peers with a pre-shared
+    key too, if we sign: they tell theirs only to those who have told."""
+    if not uses_signatures(connections):
+        return ()
+    data = encode_hashes(signature.hashes(_taken(connections)))
+    return (Notify(kind=NotifyType.SIGNATURE_HASH_ALGORITHMS, data=data),)
+
+
+def requests(
+    ctx: Context, connections: tuple[Connection, ...], keys_max: int = KEYS_NAMED_MAX
+) -> tuple[Payload, ...]:
+    """CERTREQ payloads: whose certificates, or that a bare key, would be welcome."""
+    keys: dict[bytes, None] = {}
+    kinds = {connection.remote_auth.kind for connection in connections}
+    for connection in connections:
+        trust = ctx.credentials.trust(connection.remote_auth.name)
+        if connection.remote_auth.kind is AuthKind.CERT and trust is not None:
+            keys.update(dict.fromkeys(anchor.spki_sha1 for anchor in trust.anchors))
+    found: list[Payload] = []
+    if AuthKind.CERT in kinds:
+        found.append(CertificateRequest.for_keys(tuple(keys) if len(keys) <= keys_max else ()))
+    if AuthKind.PUBKEY in kinds:
+        found.append(CertificateRequest(CertEncoding.RAW_PUBLIC_KEY, b""))
+    return tuple(found)
+
+
+def announced(connections: tuple[Connection, ...]) -> tuple[Payload, ...]:
+    """SUPPORTED_AUTH_METHODS, where the configuration names schemes: else the hashes say as much,
+    in a tenth of the octets."""
+    named = dict.fromkeys(s for c in connections for s in c.remote_auth.schemes)
+    if not named:
+        return ()
+    data = encode_announcements(signature.announcements(named))
+    return (Notify(kind=NotifyType.SUPPORTED_AUTH_METHODS, data=data),)
+
+
+def read(payloads: Iterable[Payload], known: PeerTakes = SAID_NOTHING) -> PeerTakes:
+    """What the peer says that it takes. The rules of the message have judged the notifies' form."""
+    told = look.notified(payloads, NotifyType.SIGNATURE_HASH_ALGORITHMS)
+    methods = look.notified(payloads, NotifyType.SUPPORTED_AUTH_METHODS)
+    return PeerTakes(
+        decode_hashes(told.data) if told is not None else known.hashes,
+        decode_announcements(methods.data) if methods is not None else known.announced,
+    )
+
+
+def _taken(connections: tuple[Connection, ...]) -> dict[Scheme, None]:
+    return dict.fromkeys(
+        scheme for c in connections for scheme in signature.accepted(c.remote_auth.schemes)
+    )

@@ -1,0 +1,156 @@
+"""Many tunnels between two Isthmus gateways, as 200 peers would make them: each has addresses of
+its own at both ends, a network apart from the others', and leads to one address of the far host.
+"""
+
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from ipaddress import IPv4Address
+from pathlib import Path
+
+from isthmus.lab import measure, topology
+from isthmus.lab.daemon import Isthmus, Rule, Tunnel
+from isthmus.lab.namespaces import World
+from isthmus.lab.topology import INTERNET, Site
+
+from .support import SITE_A, SITE_B, eventually
+
+PSK = "survival-tests-pre-shared-key-0123456789abcdef"
+_OUTER = {"a": IPv4Address("198.18.0.1"), "b": IPv4Address("198.19.0.1")}
+"""RFC 2544's range for tests: one /24 for each tunnel."""
+PROCESSES = {"ike": b"isthmus.daemon.ike", "plane": b"isthmus.daemon.plane"}
+
+
+def name(number: int) -> str:
+    """A tunnel's name, the same at both ends."""
+    return f"t{number:03d}"
+
+
+def target(number: int) -> str:
+    """The address of the far host that a tunnel leads to."""
+    return str(SITE_B.inside4[10 + number])
+
+
+def outer(site: Site, number: int) -> str:
+    """A tunnel's address at one end."""
+    return str(_OUTER[site.letter] + 256 * number)
+
+
+def tunnel(site: Site, number: int, settings: dict[str, str]) -> Tunnel:
+    """One end of a tunnel."""
+    far = SITE_B if site is SITE_A else SITE_A
+    here, there = (SITE_A.network(4),), (f"{target(number)}/32",)
+    local, remote = (here, there) if site is SITE_A else (there, here)
+    return Tunnel(
+        name=name(number),
+        peer=outer(far, number),
+        psk=PSK,
+        rules=(Rule("lan", local, remote, ("aes256gcm16-x25519",)),),
+        proposals=("aes256gcm16-prfsha384-x25519",),
+        settings={"local_address": f'"{outer(site, number)}"'} | settings,
+    )
+
+
+def processes(daemon: Isthmus) -> dict[str, int]:
+    """The pids, as seen from here, of a gateway's IKE process and plane: those that run."""
+    found: dict[str, int] = {}
+    for entry in Path("/proc").iterdir():
+        if not entry.name.isdigit():
+            continue
+        try:
+            group = os.getpgid(int(entry.name))
+            words = (entry / "cmdline").read_bytes().split(b"\0")
+            parent = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
+        except (OSError, ValueError):
+            continue
+        for kind, word in PROCESSES.items():
+            if word in words and daemon.pid in (group, _group_of(parent)):
+                found[kind] = int(entry.name)
+    return found
+
+
+def _group_of(pid: int) -> int:
+    try:
+        return os.getpgid(pid)
+    except OSError:
+        return -1
+
+
+@dataclass
+class Fleet:
+    """Both gateways."""
+
+    world: World
+    near: Isthmus
+    far: Isthmus
+    count: int
+    directory: Path
+    settings: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def targets(self) -> Sequence[str]:
+        """Where each tunnel leads to."""
+        return [target(n) for n in range(self.count)]
+
+    def daemon(self, site: Site) -> Isthmus:
+        """The gateway of a site."""
+        return self.near if site is SITE_A else self.far
+
+    def bring_up(self) -> None:
+        """One packet for each tunnel, until all stand."""
+        pinging = measure.start_ping(self.world, SITE_A.host, *self.targets, interval_s=0.005)
+        try:
+            eventually(
+                "every tunnel is up",
+                lambda: self.controlled(self.near) == self.count,
+                timeout_s=60.0,
+                every_s=0.1,
+            )
+            assert pinging.finish().lost == ()
+        finally:
+            pinging.abandon()
+
+    @staticmethod
+    def controlled(daemon: Isthmus) -> int:
+        """How many of a gateway's tunnels have a phase 1 and a pair of phase 2 of its own; 0 while
+        it does not answer."""
+        return daemon.answers() and sum(
+            found["phase1"]["state"] in ("up", "rekeying")
+            and any(c["state"] in ("installed", "rekeying") for c in found["rules"][0]["children"])
+            for found in daemon.status()["tunnels"]
+        )
+
+
+@contextmanager
+def fleet(directory: Path, count: int, settings: dict[str, str]) -> Iterator[Fleet]:
+    """A world of its own with so many tunnels between two gateways that run."""
+    world = World.create(directory, attached=True)
+    try:
+        topology.build(world)
+        _addresses(world, count)
+        gateways = [Isthmus(world, s.gateway, directory / s.letter) for s in (SITE_A, SITE_B)]
+        for gateway, site in zip(gateways, (SITE_A, SITE_B), strict=True):
+            gateway.write(*(tunnel(site, n, settings) for n in range(count)))
+        try:
+            for gateway in gateways:
+                gateway.start()
+            yield Fleet(world, gateways[0], gateways[1], count, directory, settings)
+        finally:
+            for gateway in gateways:
+                gateway.stop()
+    finally:
+        world.close()
+
+
+def _addresses(world: World, count: int) -> None:
+    batches = {SITE_B.host: [f"address add {target(n)}/24 dev eth0" for n in range(1, count)]}
+    for site in (SITE_A, SITE_B):
+        batches[site.gateway] = [f"address add {outer(site, n)}/32 dev wan" for n in range(count)]
+    batches[INTERNET] = [
+        f"route add {outer(site, 0).rsplit('.', 2)[0]}.0.0/16 via {site.outer4}"
+        for site in (SITE_A, SITE_B)
+    ]
+    for namespace, lines in batches.items():
+        text = "\n".join(lines) + "\n"
+        world.run(None, ["ip", "-netns", namespace, "-batch", "-"], input_text=text)
