@@ -246,7 +246,8 @@ NAT: Key[Nat] = Key(
     fields.choice(Nat, _NAT_WORDS),
     "word",
     '"auto"',
-    'ESP inside UDP: `"auto"` (when a NAT is seen), `"force"`, `"off"`.',
+    'ESP inside UDP: `"auto"` (when a NAT is seen, and between two Isthmus, which are faster that '
+    'way), `"needed"` (only when a NAT is seen), `"force"`, `"off"`.',
 )
 REPLAY_WINDOW: Key[int] = Key(
     "replay_window",

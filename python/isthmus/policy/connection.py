@@ -27,9 +27,11 @@ class Mode(StrEnum):
 
 
 class Nat(StrEnum):
-    """UDP encapsulation of ESP: when a NAT is seen, always, or never."""
+    """UDP encapsulation of ESP: when a NAT is seen or both ends are faster that way, only when a
+    NAT is seen, always, or never."""
 
     AUTO = "auto"
+    NEEDED = "needed"
     FORCE = "force"
     OFF = "off"
 

@@ -43,7 +43,7 @@ def test_numbers_that_the_plane_knows_are_kept() -> None:
     """Its SAs refer to them, and they outlive an IKE process."""
     configuration = Configuration((tunnel("office", WIDE, NARROW),))
     known = (present(1, "office/narrow"), present(2, "gone/rule"))
-    interfaces = (InterfaceState(4, "isthmus0", 1400, 1400, 0, 0),)
+    interfaces = (InterfaceState(4, "isthmus0", 1400, 1400, "none", 0, 0),)
     book = RuleBook(configuration, known, interfaces)
     assert book.number("office", "narrow") == 1
     assert book.number("office", "wide") == 3

@@ -22,11 +22,13 @@ class NatSeen:
     """The peer is."""
     forced: bool = False
     """Configuration asks for UDP encapsulation whatever is seen."""
+    preferred: bool = False
+    """Both ends carry ESP faster in UDP, where a kernel cuts and joins datagrams for them."""
 
     @property
     def encap(self) -> bool:
         """ESP travels in UDP and IKE on port 4500."""
-        return self.local or self.peer or self.forced
+        return self.local or self.peer or self.forced or self.preferred
 
     def __str__(self) -> str:
         if self.local and self.peer:
@@ -35,7 +37,9 @@ class NatSeen:
             return "local"
         if self.peer:
             return "peer"
-        return "forced" if self.forced else "none"
+        if self.forced:
+            return "forced"
+        return "preferred" if self.preferred else "none"
 
 
 @dataclass(frozen=True, slots=True)

@@ -150,6 +150,7 @@ def _send(ctx: Context, sa: SaV2, state: AwaitInitReply) -> None:
         *_offered(sa),
         *auth_terms.hashes((sa.connection,)),
         VendorId(VENDOR_ID),
+        *nat.preference(sa.connection.nat),
     ]
     send_request(ctx, sa, ExchangeType.IKE_SA_INIT, tuple(payloads), ForInit())
 
@@ -421,6 +422,7 @@ def _reply(
         *auth_terms.announced(sa.candidates),
         *auth_terms.requests(ctx, sa.candidates),
         VendorId(VENDOR_ID),
+        *nat.preference(sa.connection.nat),
     )
     (reply,) = send_reply(ctx, sa, header, payloads, sa.local, sa.remote)
     sa.authenticating = Authenticating(request, reply, nonce_i, nonce_r, chosen.proposal, takes)
@@ -453,6 +455,8 @@ def _fragments_agreed(sa: SaV2, payloads: tuple[Payload, ...]) -> bool:
 
 
 def _note_nat(ctx: Context, sa: SaV2) -> None:
+    if sa.nat.preferred and not (sa.nat.local or sa.nat.peer):
+        return
     if sa.nat.encap:
         ctx.record(
             "nat.detected",
