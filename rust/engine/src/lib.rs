@@ -15,6 +15,7 @@ mod early;
 pub mod frames;
 mod hold;
 mod inbound;
+mod ledger;
 mod notice;
 mod outbound;
 mod pipeline;
