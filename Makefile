@@ -7,7 +7,7 @@ RUST := $(wildcard rust/*/Cargo.toml rust/*/src/*.rs rust/*/src/*/*.rs) Cargo.to
 export VIRTUAL_ENV := $(abspath $(VENV))
 unexport PYTHONPATH
 
-.PHONY: help demo test setup build lint format rust-test py-test sim bench mutate clean
+.PHONY: help demo test setup build lint format rust-test py-test sim bench mutate soak-rekey clean
 
 help:
 	@echo "make demo    two networks joined by an encrypted tunnel, on this machine, in one story"
@@ -16,6 +16,7 @@ help:
 	@echo "make sim     500 simulated worlds of an hour each; SEED=7 TRACE=1 replays one"
 	@echo "make bench   throughput: no VPN, strongSwan kernel-libipsec, Isthmus, in one run"
 	@echo "make mutate  200,000 mutated datagrams against a running daemon"
+	@echo "make soak-rekey  1,000 renewals of phase 2 and 100 of phase 1, by both ends, under traffic"
 	@echo "make clean   remove the virtual environment and what was built"
 
 demo: setup
@@ -77,6 +78,10 @@ bench: setup
 mutate: setup
 	@tools/packages test
 	$(BIN)/python tools/mutate.py
+
+soak-rekey: setup
+	@tools/packages test
+	$(BIN)/python tools/soak_rekey.py
 
 clean:
 	rm -rf $(VENV) target build dist python/isthmus/_dataplane*.so

@@ -48,8 +48,11 @@ def inner_mtu(
     Raises `ValueError`.
     """
 
-def serve(path: str, *, workers: int = 0) -> None:
+def serve(path: str, *, workers: int = 0, tallies: int | None = None) -> None:
     """Run a plane on the control socket `path` until SIGTERM or SIGINT; then end it cleanly.
+
+    `tallies` is the number of an open memfd that cannot shrink: how far each SA has counted lies
+    there, for the process that takes over if this one is killed.
 
     Call it from the main thread: both signals are blocked and taken there while it runs. `workers`
     0 means one outbound worker for each CPU, at most four. Makes the process non-dumpable. Raises

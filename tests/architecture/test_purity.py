@@ -27,6 +27,10 @@ EXCEPTIONS: dict[str, frozenset[str]] = {
     "crypto.entropy": frozenset({"secrets"}),
     # Reads key files and asks the commands that a user names for a secret, within a time limit.
     "credentials.load": READS_FILES | {"selectors", "signal", "subprocess", "time"},
+    # Has a program that holds a private key sign, within a time limit.
+    "credentials.key_process": frozenset(
+        {"os", "selectors", "signal", "subprocess", "threading", "time"}
+    ),
     # Reads the configuration file.
     "config.load": READS_FILES,
 }

@@ -238,3 +238,23 @@ def test_a_peer_that_renews_one_pair_again_and_again_makes_one_successor() -> No
     held = {spi for spi, inbound in pair.right.sas if inbound}
     shown = {spi_in for spi_in, _ in pair.right.children()}
     assert len(held) == 2 and len(held - shown) == 1
+
+
+def test_the_redundant_pair_of_a_peer_that_never_heard_of_it_does_not_stay() -> None:
+    """Our answer to the peer's half of a simultaneous renewal is lost, and the peer gives that half
+    up (charon 5.9.8 drops an answer that comes while it reads a request of the same number)."""
+    plain = ("aes256gcm16",)
+    pair = Pair(
+        connection("b", RIGHT, (rule(proposals=plain),)),
+        far_side(rules=(rule("lan", "10.2.0.0/24", "10.1.0.0/24", plain),)),
+    ).establish()
+    pair.rekey(pair.right)
+    octets = renewal_request(pair, 0)
+    pair.right.feed(DatagramReceived(Endpoint(RIGHT, 500), Endpoint(LEFT, 500), octets))
+    pair.right.out.pop()
+    pair.settle()
+    assert len(pair.right.events("phase2.collision")) == 1
+    pair.advance(10)
+    assert mirrored(pair)
+    assert len(pair.left.sas) == len(pair.right.sas) == 2
+    pair.agree()

@@ -45,6 +45,8 @@ class Site:
     inner_v4: str
     inner_v6: str
     workers: int
+    tallies: int | None = None
+    """Descriptor of memory that outlives the plane."""
     plane: "subprocess.Popen[bytes]" = field(init=False)
     client: PlaneClient = field(init=False)
 
@@ -52,10 +54,14 @@ class Site:
         """Start the plane and connect."""
         code = (
             "import sys; from isthmus._dataplane import serve; "
-            "serve(sys.argv[1], workers=int(sys.argv[2]))"
+            "serve(sys.argv[1], workers=int(sys.argv[2]), tallies=int(sys.argv[3]) or None)"
         )
         command = [sys.executable, "-c", code, self.socket_path, str(self.workers)]
-        self.plane = subprocess.Popen(["ip", "netns", "exec", self.namespace, *command])
+        command.append(str(self.tallies or 0))
+        self.plane = subprocess.Popen(
+            ["ip", "netns", "exec", self.namespace, *command],
+            pass_fds=[] if self.tallies is None else [self.tallies],
+        )
         self.client = self.connect()
 
     def connect(self) -> PlaneClient:

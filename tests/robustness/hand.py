@@ -48,14 +48,28 @@ class Hand:
         padded = self._cipher.open(sealed.body[:cut], aad, sealed.body[cut:])
         return Opened(sealed.first, padded[: len(padded) - padded[-1] - 1])
 
-    def seal(self, header: Header, first: int, chain: bytes, *, pad: int | None = None) -> bytes:
-        """A message whose ICV is right, whatever is inside; `pad`: what the pad length says."""
+    def seal(
+        self,
+        header: Header,
+        first: int,
+        chain: bytes,
+        *,
+        pad: int | None = None,
+        piece: tuple[int, int] | None = None,
+    ) -> bytes:
+        """A message whose ICV is right, whatever is inside; `pad`: what the pad length says.
+
+        `piece`: under SKF, with this number and this total, possible or not.
+        """
         cipher = self._cipher
         pad_length = -(len(chain) + 1) % cipher.block_size
         told = pad_length if pad is None else pad
         padded = chain + bytes(pad_length) + bytes((told,))
         iv = self._chance.randbytes(cipher.iv_size)
-        start = prefix(header, first, len(iv) + len(padded) + cipher.icv_size)
+        size = len(iv) + len(padded) + cipher.icv_size
+        start = prefix(header, first, size, (1, 1) if piece is not None else None)
+        if piece is not None:
+            start = start[:-4] + b"".join(number.to_bytes(2, "big") for number in piece)
         return start + iv + cipher.seal(iv, start, padded)
 
 

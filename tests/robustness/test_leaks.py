@@ -88,7 +88,7 @@ class Abuser:
         local, remote = Endpoint(side.address, sa.local.port), sa.remote
         for n in range(times):
             first, chain = self.mutator.chain(inside.first, inside.chain)
-            header = Header.decode(out.octets)
+            header = Header.decode(out.parcel.datagrams[0])
             octets = hand.seal(header, first, chain)
             if receiver_sa(self.victim.engine, octets) is None:
                 return n

@@ -60,7 +60,8 @@ class DataPlane(Protocol):
         """Change how one policy treats packets without an SA, as `set_policies` would."""
 
     def install_sa(self, sa: SaSpec) -> Awaitable[None]:
-        """Install one direction of a Child SA; refused when the SPI is taken."""
+        """Install one direction of a Child SA; refused when the SPI is taken, or when it is to be
+        resumed and nobody knows how far it has counted."""
 
     def expect_sa(self, spi: int) -> Awaitable[None]:
         """Keep ESP for an inbound SPI, bounded, until its SA is installed or removed, or time

@@ -52,6 +52,8 @@ class SimulatedPlane:
         self.sent: list[tuple[EndpointSpec, EndpointSpec, bytes]] = []
         self.released: list[bytes] = []
         self.expected: set[int] = set()
+        self.resumable: set[int] = set()
+        """Numbers of SAs whose counts an earlier plane left."""
         self.carriers: dict[int, bool] = {}
         self.kept_alive: dict[tuple[EndpointSpec, EndpointSpec], int] = {}
         self.routes: dict[str, str] = {}
@@ -103,6 +105,8 @@ class SimulatedPlane:
     def install_sa(self, sa: SaSpec) -> Awaitable[None]:
         if self._find(sa.direction, sa.spi, sa.policy if sa.direction == "out" else None):
             return _refused(f"SPI 0x{sa.spi:08x} is taken")
+        if sa.resume and sa.count_as not in self.resumable:
+            return _refused("how far it has counted is not known")
         self._sas.append(sa)
         if sa.direction == "in":
             self.expected.discard(sa.spi)

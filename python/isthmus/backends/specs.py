@@ -84,6 +84,8 @@ class SaSpec(msgspec.Struct, frozen=True):
     df: DfRule = "copy"
     standby: bool = False
     tag: bytes = b""
+    count_as: int = 0
+    resume: bool = False
 
     def __repr__(self) -> str:
         return f"SaSpec({self.direction} {self.name} spi=0x{self.spi:08x}, keys not shown)"

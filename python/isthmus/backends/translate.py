@@ -76,8 +76,9 @@ def limits_spec(lifetimes: Lifetimes) -> LimitsSpec:
     )
 
 
-def sa_spec(sa: InstallSa, policy: int) -> SaSpec:
-    """What the plane installs. The keys pass through here and are kept by nobody on the way."""
+def sa_spec(sa: InstallSa, policy: int, count_as: int = 0) -> SaSpec:
+    """What the plane installs, keys and all. `count_as`: the number under which its counts outlive
+    the plane; 0: they do not."""
     return SaSpec(
         direction=direction(sa.inbound),
         spi=sa.spi,
@@ -98,6 +99,7 @@ def sa_spec(sa: InstallSa, policy: int) -> SaSpec:
         df=_df(sa.df),
         standby=sa.standby,
         tag=msgspec.json.encode(Tag(sa.tunnel, sa.rule, sa.inbound)),
+        count_as=count_as,
     )
 
 

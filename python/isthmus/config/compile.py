@@ -10,9 +10,10 @@ from isthmus.config.errors import Report
 from isthmus.config.fields import shown
 from isthmus.config.groups import compile_groups
 from isthmus.config.plain import check_plain, compile_plain
+from isthmus.config.proofs import Wanted
 from isthmus.config.section import Section
 from isthmus.config.syntax import Node, Position, SyntaxFault, parse
-from isthmus.config.tunnel import CompiledTunnel, WantedSecret, compile_tunnel
+from isthmus.config.tunnel import CompiledTunnel, compile_tunnel
 from isthmus.policy.connection import Configuration
 
 _SYNTAX_HINTS = (
@@ -57,7 +58,8 @@ class Compiled:
     """A configuration whose secrets are still to be fetched."""
 
     configuration: Configuration
-    secrets: tuple[WantedSecret, ...]
+    wanted: tuple[Wanted, ...]
+    """What each tunnel takes to prove anything."""
     given: Mapping[str, Written]
     """What was set, by its dotted name."""
 
@@ -84,8 +86,8 @@ def compile_sources(sources: Sequence[Source], report: Report) -> Compiled:
         groups=groups,
         plain=tuple(placed.rule for placed in plain),
     )
-    secrets = tuple(tunnel.secret for tunnel in tunnels if tunnel.secret is not None)
-    return Compiled(configuration, secrets, dict(_given(root)))
+    wanted = tuple(tunnel.wanted for tunnel in tunnels)
+    return Compiled(configuration, wanted, dict(_given(root)))
 
 
 def report_syntax(fault: SyntaxFault, report: Report) -> None:

@@ -7,14 +7,17 @@ from pathlib import Path
 
 from isthmus.config.compile import Compiled, Source, Written, compile_sources, report_syntax
 from isthmus.config.errors import ConfigErrors, Report
+from isthmus.config.proofs import Wanted, WantedOwn, WantedSecret
 from isthmus.config.syntax import Position, SyntaxFault, decode
-from isthmus.config.tunnel import WantedSecret
-from isthmus.credentials.load import FileContent, Unavailable, fetch, files_in, read_file
+from isthmus.config.trusting import Reader, may_start, starts_program
+from isthmus.credentials.load import FileContent, Unavailable, beside, fetch, files_in, read_file
 from isthmus.credentials.psk import RefusedPsk, aws_warnings, examine
 from isthmus.credentials.reference import SecretCommand, SecretFile, SecretLiteral
-from isthmus.credentials.store import Credentials
-from isthmus.policy.connection import Configuration
+from isthmus.credentials.store import Credentials, Own, Trust
+from isthmus.policy.connection import Configuration, Connection
 from isthmus.values.secret import Secret
+from isthmus.x509.crl import Crl
+from isthmus.x509.revocation import Statuses
 
 FILE_OCTETS_MAX = 4 * 1_048_576
 """More than the characters that `syntax` takes can need in UTF-8."""
@@ -34,11 +37,12 @@ class Loaded:
     """What was set and where, by its dotted name (`tunnel.office.peer`); no secrets."""
 
 
-def load(path: Path, environ: Mapping[str, str] | None = None) -> Loaded:
+def load(path: Path, environ: Mapping[str, str] | None = None, at: int | None = None) -> Loaded:
     """Load a file, the `conf.d/*.toml` beside it, and the secrets that they name.
 
-    `environ` stands for the process's environment when secrets are fetched. Raises ConfigErrors
-    with everything that is wrong; nothing is loaded by halves.
+    `environ` stands for the process's environment when secrets are fetched. Certificates that have
+    expired at `at` (Unix seconds), or soon will have, are warned of; None: nobody asks. Raises
+    ConfigErrors with everything that is wrong; nothing is loaded by halves.
     """
     report = Report()
     contents = _contents(path, report)
@@ -46,14 +50,14 @@ def load(path: Path, environ: Mapping[str, str] | None = None) -> Loaded:
     if not sources:
         raise ConfigErrors(report.errors)
     compiled = compile_sources(sources, report)
-    fetcher = _Fetcher(contents, os.environ if environ is None else environ, report)
-    credentials = fetcher.credentials(compiled)
+    fetcher = _Fetcher(contents, os.environ if environ is None else environ, at, report)
+    credentials, connections = fetcher.credentials(compiled)
     if report.errors:
         raise ConfigErrors(report.errors)
     if not compiled.configuration.connections:
         report.warn(Position(str(path), 1, 1), "there is no tunnel yet")
     warnings = tuple(dict.fromkeys(report.warnings))
-    configuration = replace(compiled.configuration, warnings=warnings)
+    configuration = replace(compiled.configuration, connections=connections, warnings=warnings)
     return Loaded(configuration, credentials, warnings, compiled.given)
 
 
@@ -108,22 +112,59 @@ class _Fetcher:
 
     contents: Mapping[str, FileContent]
     environ: Mapping[str, str]
+    at: int | None
     report: Report
 
-    def credentials(self, compiled: Compiled) -> Credentials:
-        """The secrets of all tunnels; those that cannot be had are reported and left out."""
+    def credentials(self, compiled: Compiled) -> tuple[Credentials, tuple[Connection, ...]]:
+        """The secrets of all tunnels, and the tunnels with who our certificates say we are.
+
+        What cannot be had is reported and left out. A command may ask a vault or write its log: it
+        runs only for a configuration that holds.
+        """
+        quiet = [w for w in compiled.wanted if not self._starts_program(w)]
+        loud = [w for w in compiled.wanted if self._starts_program(w)]
+        connections = {c.name: c for c in compiled.configuration.connections}
         psks: dict[str, Secret] = {}
-        # A command may ask a vault or write its log: it runs only for a configuration that holds.
-        commands_last = sorted(
-            compiled.secrets, key=lambda wanted: isinstance(wanted.reference, SecretCommand)
-        )
-        for wanted in commands_last:
-            if isinstance(wanted.reference, SecretCommand) and self.report.errors:
+        owns: dict[str, Own] = {}
+        trusts: dict[str, Trust] = {}
+        lists: list[Crl] = []
+        reader = Reader(self.contents, self.environ, self.at, self.report)
+        for wanted in (*quiet, *loud):
+            if wanted in loud and self.report.errors:
                 break
-            secret = self._psk(wanted)
-            if secret is not None:
-                psks[wanted.name] = secret
-        return Credentials(psks)
+            if wanted.secret is not None:
+                secret = self._psk(wanted.secret)
+                if secret is not None:
+                    psks[wanted.secret.name] = secret
+            trust = None
+            if wanted.trust is not None:
+                trust, revoked = reader.trust(wanted.trust)
+                trusts[wanted.trust.name] = trust
+                lists += revoked
+            if wanted.own is None or not self._may_start(wanted.own):
+                continue
+            own = reader.own(wanted.own, trust)
+            connection = connections.get(wanted.own.name)
+            if own is None or connection is None:
+                continue
+            owns[wanted.own.name] = own
+            local_id = reader.identity(connection, own, wanted.own)
+            connections[connection.name] = replace(connection, local_id=local_id)
+            reader.doubt(own, trust, wanted.own)
+        credentials = Credentials(psks, owns, trusts, Statuses.of(lists))
+        return credentials, tuple(connections.values())
+
+    def _starts_program(self, wanted: Wanted) -> bool:
+        secret, own = wanted.secret, wanted.own
+        return (secret is not None and isinstance(secret.reference, SecretCommand)) or (
+            own is not None and starts_program(own)
+        )
+
+    def _may_start(self, own: WantedOwn) -> bool:
+        what = f"key in [tunnel.{own.name}]"
+        return not starts_program(own) or may_start(
+            self.contents[own.at.file], own.at, what, self.report
+        )
 
     def _psk(self, wanted: WantedSecret) -> Secret | None:
         if not self._is_safe(wanted):
@@ -131,7 +172,7 @@ class _Fetcher:
         reference = wanted.reference
         if isinstance(reference, SecretFile):
             # A relative path starts where the configuration file is, not where the daemon runs.
-            reference = SecretFile(str(Path(wanted.at.file).parent / reference.path))
+            reference = SecretFile(beside(wanted.at.file, reference.path))
         try:
             examined = examine(fetch(reference, self.environ), allow_weak=wanted.allow_weak)
         except (Unavailable, RefusedPsk) as error:
@@ -165,15 +206,9 @@ class _Fetcher:
                     f"[tunnel.{wanted.name}] holds its pre-shared key itself; it is safer in a"
                     " file of its own: psk = { file = ... }",
                 )
-            case SecretCommand() if not content.is_trusted:
-                self.report.error(
-                    wanted.at,
-                    f"psk.command in [tunnel.{wanted.name}] stands in a file that others may"
-                    f" change (mode {content.mode:04o}, owner {content.owner})",
-                    "whoever changes the file could make the daemon run any program",
-                    f"run: chmod go-w {file} (and let root or the daemon's user own it)",
-                )
-                return False
+            case SecretCommand():
+                what = f"psk.command in [tunnel.{wanted.name}]"
+                return may_start(content, wanted.at, what, self.report)
             case _:
                 pass
         return True

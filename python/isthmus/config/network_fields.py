@@ -266,8 +266,6 @@ def identity(cell: Cell) -> Identity:
     value = cell.node.value
     if not isinstance(value, str):
         raise cell.wrong_type("an identity", '"fqdn:gw.example.net"')
-    if value.startswith("dn:"):
-        raise cell.not_yet("a dn: identity", "use ip:, fqdn:, email: or keyid:")
     try:
         return Identity.parse(value)
     except ValueError as error:
@@ -275,7 +273,7 @@ def identity(cell: Cell) -> Identity:
             "is no identity",
             str(error) if value.isprintable() and len(value) < 200 else "it cannot be printed",
             'write it with its type: "ip:192.0.2.1", "fqdn:gw.example.net",'
-            ' "email:a@example.net" or "keyid:text"',
+            ' "email:a@example.net", "dn:O=Example, CN=gw" or "keyid:text"',
         ) from None
 
 

@@ -15,6 +15,7 @@ from isthmus.config.suites import DEFAULT_SUITE
 from isthmus.policy.connection import (
     PHASE1_LIFETIMES,
     PHASE2_LIFETIMES,
+    Fragmentation,
     Lifetimes,
     Liveness,
     Start,
@@ -74,6 +75,27 @@ def phase1(
     keys = (schema.PHASE1_PROPOSALS, schema.PHASE1_SUITE)
     proposals = chosen_proposals(own, keys, SecurityProtocol.IKE, weakness)
     return proposals or default, lifetimes(PHASE1_LIFETIMES, own.get(schema.PHASE1_LIFETIME))
+
+
+def fragmentation(section: Section, report: Report) -> Fragmentation:
+    """How large messages of phase 1 may be before they are cut."""
+    usual = Fragmentation()
+    node = section.get(schema.PHASE1)
+    if node is None:
+        return usual
+    own = Section(node.value, "phase1", f"{section.title[:-1]}.phase1]", schema.PHASE1_KEYS, report)
+    enabled, size = own.get(schema.FRAGMENTATION), own.get(schema.FRAGMENT_SIZE)
+    if enabled is not None and not enabled.value and size is not None:
+        report.error(
+            size.key_at,
+            f"fragment_size in {own.title} stands beside fragmentation = false",
+            "nothing is cut then, whatever its size",
+            "take one of the two out",
+        )
+    return Fragmentation(
+        enabled=enabled.value if enabled else usual.enabled,
+        size=size.value if size else usual.size,
+    )
 
 
 def liveness(section: Section, report: Report) -> Liveness:

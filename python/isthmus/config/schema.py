@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Generic, TypeVar
 
-from isthmus.config import fields, network_fields
-from isthmus.config.fields import Cell, Limit, Read, Span, shown
+from isthmus.config import fields, network_fields, proof_fields
+from isthmus.config.fields import Cell, Limit, Read, Span
 from isthmus.config.network_fields import (
     Peer,
     PlacedNetwork,
@@ -14,10 +14,14 @@ from isthmus.config.network_fields import (
     PlacedRoute,
     Ports,
 )
-from isthmus.config.secret_fields import PskReference, psk_reference
+from isthmus.config.proof_fields import Placed, PlacedScheme, Sides
+from isthmus.config.secret_fields import PskReference, key_reference, psk_reference
 from isthmus.config.syntax import Node
+from isthmus.credentials.reference import KeyReference
 from isthmus.policy.connection import DpdAction, Mode, Nat, Prefer, Start
+from isthmus.values.identity import Identity, IdentityPattern
 from isthmus.values.registry.ikev2 import SecurityProtocol
+from isthmus.values.trust import EkuRule, RevocationMode
 
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
@@ -26,6 +30,7 @@ DAY_S = 86_400.0
 LIFETIME_MIN_S = 10.0
 LIFETIME_MAX_S = 30 * DAY_S
 MTU_RANGE = (576, 9000)
+FRAGMENT_SIZES = (576, 9000)
 REPLAY_WINDOW_DEFAULT = 1024
 REPLAY_WINDOWS = (64, 128, 256, 512, 1024, 2048, 4096)
 NAME_MAX = 64
@@ -79,13 +84,6 @@ def _ike(cell: Cell) -> int:
     raise cell.wrong_type("2", "2")
 
 
-def _auth(cell: Cell) -> str:
-    value = fields.text('"psk"')(cell)
-    if value != "psk":
-        raise cell.not_yet(f"{shown(value)}", 'write auth = "psk" and give the tunnel a psk')
-    return value
-
-
 _START_WORDS = {
     "trap": Start.TRAFFIC,
     "route": Start.TRAFFIC,
@@ -107,7 +105,21 @@ _DPD_WORDS = {
 }
 _MODE_WORDS = {"tunnel": Mode.POLICY, "vti": Mode.ROUTE, "xfrm": Mode.ROUTE, "routed": Mode.ROUTE}
 _NAT_WORDS = {"yes": Nat.FORCE, "on": Nat.FORCE, "always": Nat.FORCE, "no": Nat.OFF}
+_EKU_WORDS = {
+    "serverauth": EkuRule.SERVER,
+    "clientauth": EkuRule.CLIENT,
+    "ipsec": EkuRule.IKE,
+    "none": EkuRule.ANY,
+    "off": EkuRule.ANY,
+}
+_REVOCATION_WORDS = {
+    "no": RevocationMode.OFF,
+    "none": RevocationMode.OFF,
+    "relaxed": RevocationMode.SOFT,
+    "yes": RevocationMode.STRICT,
+}
 _NET = "list of networks"
+_FILES = "list of files and folders"
 _LIFETIME = fields.duration(LIFETIME_MIN_S, LIFETIME_MAX_S, "1h")
 _IDLE = fields.duration_or_never(1.0, 30 * DAY_S, "10m")
 _START = fields.choice(Start, _START_WORDS)
@@ -133,13 +145,78 @@ LOCAL_ADDRESS = Key(
     "(the kernel chooses)",
     "Our address towards the peer.",
 )
-AUTH: Key[str] = Key("auth", _auth, "word", '"psk"', "How the two sides prove who they are.")
+AUTH: Key[Sides] = Key(
+    "auth",
+    proof_fields.sides,
+    "word",
+    '"psk"',
+    'How the two sides prove who they are: `"psk"`, `"cert"`, `"pubkey"` (bare public keys); each'
+    ' in its own way with `{ local = "cert", remote = "psk" }`.',
+)
 PSK: Key[PskReference] = Key(
     "psk",
     psk_reference,
     "secret",
-    "(required)",
+    "(required where a side has `psk`)",
     "The pre-shared key; see *Secrets*.",
+)
+CERT: Key[Placed] = Key(
+    "cert",
+    proof_fields.path("/etc/isthmus/certs/gw.pem"),
+    "file",
+    "(required for `cert`, unless `key` is a PKCS#12 file)",
+    "Our certificate, PEM or DER, and the CAs between it and the root.",
+)
+KEY: Key[KeyReference] = Key(
+    "key",
+    key_reference,
+    "secret",
+    "(required for `cert` and `pubkey`)",
+    "Our private key; see *Certificates*.",
+)
+CA: Key[tuple[Placed, ...]] = Key(
+    "ca",
+    proof_fields.paths("/etc/isthmus/certs/root.pem"),
+    _FILES,
+    "(required where the peer has `cert`)",
+    "Root certificates that the peer's may go back to.",
+)
+INTERMEDIATES: Key[tuple[Placed, ...]] = Key(
+    "intermediates",
+    proof_fields.paths("/etc/isthmus/certs/issuing.pem"),
+    _FILES,
+    "(none)",
+    "CAs between, for peers that do not send them. They are not trusted by themselves.",
+)
+REMOTE_KEY: Key[tuple[Placed, ...]] = Key(
+    "remote_key",
+    proof_fields.paths("/etc/isthmus/certs/branch.pub"),
+    _FILES,
+    "(required where the peer has `pubkey`)",
+    "The peer's public key, PEM or DER; several while it changes.",
+)
+REVOCATION: Key[RevocationMode] = Key(
+    "revocation",
+    fields.choice(RevocationMode, _REVOCATION_WORDS),
+    "word",
+    "(`soft` where the peer has `cert`)",
+    'Is the peer\'s certificate revoked? `"soft"` (refused if it is known to be), `"strict"`'
+    ' (refused unless it is known not to be), `"off"`.',
+)
+CRL: Key[tuple[Placed, ...]] = Key(
+    "crl",
+    proof_fields.paths("/etc/isthmus/crls"),
+    _FILES,
+    "(none)",
+    "Revocation lists, PEM or DER, beside those that are fetched.",
+)
+REMOTE_EKU: Key[EkuRule] = Key(
+    "remote_eku",
+    fields.choice(EkuRule, _EKU_WORDS),
+    "word",
+    "(`ike` where the peer has `cert`)",
+    "Extended key usage of the peer's certificate: `\"ike\"` (none, any, IPsec's or TLS's),"
+    ' `"server"`, `"client"`, `"any"` (not looked at).',
 )
 MODE: Key[Mode] = Key(
     "mode",
@@ -189,17 +266,17 @@ START: Key[Start] = Key(
 )
 LOCAL_ID = Key(
     "local_id",
-    network_fields.identity,
+    proof_fields.own_identity,
     "identity",
-    "(the local address)",
-    "Who we say we are: `ip:`, `fqdn:`, `email:` or `keyid:`.",
+    "(the certificate's first name, else the local address)",
+    "Who we say we are: `ip:`, `fqdn:`, `email:`, `dn:` or `keyid:`.",
 )
-REMOTE_ID = Key(
+REMOTE_ID: Key[Identity | IdentityPattern] = Key(
     "remote_id",
-    network_fields.identity,
+    proof_fields.remote_identity,
     "identity",
     "(the peer's address)",
-    "Who the peer must prove to be.",
+    'Who the peer must prove to be; `{ match = "fqdn:*.example.net" }` for any of many.',
 )
 SUITE: Key[str] = Key(
     "suite",
@@ -300,8 +377,16 @@ RULE: Key[Node] = Key(
 
 TUNNEL_KEYS: tuple[Key[object], ...] = (
     PEER,
-    PSK,
     AUTH,
+    PSK,
+    CERT,
+    KEY,
+    CA,
+    INTERMEDIATES,
+    REMOTE_KEY,
+    REVOCATION,
+    CRL,
+    REMOTE_EKU,
     IKE,
     MODE,
     INSIDE,
@@ -347,7 +432,37 @@ PHASE1_PROPOSALS: Key[tuple[PlacedProposal, ...]] = Key(
 PHASE1_LIFETIME: Key[float] = Key(
     "lifetime", _LIFETIME, "duration", '"8h"', "How long phase 1 lasts before new keys are made."
 )
-PHASE1_KEYS: tuple[Key[object], ...] = (PHASE1_SUITE, PHASE1_PROPOSALS, PHASE1_LIFETIME)
+SIGNATURE: Key[tuple[PlacedScheme, ...]] = Key(
+    "signature",
+    proof_fields.schemes,
+    "list of signatures",
+    "(every strong one that the key can make)",
+    "Signatures that we make, best first, and take from the peer: `ecdsa-sha384`,"
+    " `rsa-pss-sha256`, `ed25519` and so on.",
+)
+FRAGMENTATION: Key[bool] = Key(
+    "fragmentation",
+    fields.boolean,
+    "true/false",
+    "true",
+    "Send large messages in pieces, if the peer reads them too (RFC 7383).",
+)
+FRAGMENT_SIZE: Key[int] = Key(
+    "fragment_size",
+    fields.integer(*FRAGMENT_SIZES, FRAGMENT_SIZES[0]),
+    "octets",
+    "1280",
+    "The largest IP datagram of phase 1, before a message is cut. Without an answer, smaller pieces"
+    " are tried by themselves.",
+)
+PHASE1_KEYS: tuple[Key[object], ...] = (
+    PHASE1_SUITE,
+    PHASE1_PROPOSALS,
+    PHASE1_LIFETIME,
+    FRAGMENTATION,
+    FRAGMENT_SIZE,
+    SIGNATURE,
+)
 
 # [tunnel.NAME.dpd]
 DPD_EVERY: Key[float] = Key(
@@ -540,13 +655,9 @@ NOT_YET: Mapping[str, Mapping[str, str]] = {
         "hooks": "leave it out",
         "metrics": "leave it out",
         "web": "leave it out",
-        "ca": 'use auth = "psk"',
+        "ca": "name the root certificates in each tunnel",
     },
     "tunnel": {
-        "cert": "use psk",
-        "key": "use psk",
-        "ca": "use psk",
-        "revocation": "use psk",
         "unique": "leave it out",
         "template": "write the settings into the tunnel",
         "bgp": "use routes",
@@ -561,7 +672,6 @@ NOT_YET: Mapping[str, Mapping[str, str]] = {
         "rekey_fuzz": "leave it out: it is 100 %",
     },
     "phase1": {
-        "signature": "use psk",
         "rekey_margin": "leave it out: it follows lifetime",
         "rekey_fuzz": "leave it out: it is 100 %",
         "mode": "leave it out: IKEv2 has one mode",

@@ -1,4 +1,4 @@
-"""Reader of secret references: `{ file = ... }`, `{ env = ... }` and so on. Shows no value."""
+"""Readers of secret references: `{ file = ... }`, `{ env = ... }` and so on. They show no value."""
 
 import re
 from collections.abc import Mapping
@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from isthmus.config.fields import Cell, kind_of, nearest, shown
 from isthmus.config.syntax import Node
 from isthmus.credentials.reference import (
+    KeyProcess,
+    KeyReference,
     Reference,
     SecretCommand,
     SecretCredential,
@@ -17,8 +19,11 @@ from isthmus.credentials.reference import (
 from isthmus.values.secret import Secret
 
 KINDS = ("file", "env", "credential", "command")
+KEY_KINDS = (*KINDS, "process")
+PASSPHRASE = "passphrase"
 WORDS_MAX = 32
 _EXAMPLE = '{ file = "/etc/isthmus/secrets/NAME.psk" }'
+_KEY_EXAMPLE = '{ file = "/etc/isthmus/secrets/NAME.key" }'
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}", re.ASCII)
 
 
@@ -36,34 +41,76 @@ def psk_reference(cell: Cell) -> PskReference:
         return PskReference(SecretLiteral(Secret(value.encode("utf-8"))))
     if not isinstance(value, Mapping):
         raise cell.wrong_type("a reference to a secret", _EXAMPLE)
-    if len(value) != 1:
+    return PskReference(_source(cell, value, _EXAMPLE))
+
+
+def key_reference(cell: Cell) -> KeyReference:
+    """A private key: one source, and for an encrypted one its passphrase."""
+    value = cell.node.value
+    if isinstance(value, str):
         raise cell.refuse(
-            f"has {'no' if not value else 'more than one'} source",
-            f"a secret comes from one of {', '.join(KINDS)}",
-            f"write {cell.key} = {_EXAMPLE}",
+            "is text, and a private key is named by where it is",
+            "a key in the configuration would be read by whoever reads that",
+            f"write {cell.key} = {_KEY_EXAMPLE}",
         )
-    (kind, node), *_ = value.items()
+    if not isinstance(value, Mapping):
+        raise cell.wrong_type("where the private key is", _KEY_EXAMPLE)
+    rest = {kind: node for kind, node in value.items() if kind != PASSPHRASE}
+    passphrase = None
+    node = value.get(PASSPHRASE)
+    if node is not None:
+        inner = Cell(node, f"{cell.key}.{PASSPHRASE}", cell.section, cell.report)
+        if not isinstance(node.value, Mapping):
+            raise inner.refuse(
+                "is not a reference to a secret",
+                "a passphrase beside its key protects nothing",
+                f'write {PASSPHRASE} = {{ credential = "NAME" }}',
+            )
+        passphrase = _source(inner, node.value, '{ credential = "NAME" }')
+    if tuple(rest) == ("process",):
+        if passphrase is not None:
+            raise cell.refuse(
+                f"has both process and {PASSPHRASE}",
+                "whoever holds the key opens it",
+                f"take {PASSPHRASE} out",
+            )
+        inner = Cell(rest["process"], f"{cell.key}.process", cell.section, cell.report)
+        return KeyReference(KeyProcess(_argv(inner)))
+    return KeyReference(_source(cell, rest, _KEY_EXAMPLE, KEY_KINDS), passphrase)
+
+
+def _source(
+    cell: Cell, table: Mapping[str, Node], example: str, kinds: tuple[str, ...] = KINDS
+) -> Reference:
+    """The one source of a table; `kinds` are those that an error names."""
+    if len(table) != 1:
+        raise cell.refuse(
+            f"has {'no' if not table else 'more than one'} source",
+            f"a secret comes from one of {', '.join(kinds)}",
+            f"write {cell.key} = {example}",
+        )
+    (kind, node), *_ = table.items()
     source = Cell(node, f"{cell.key}.{kind}", cell.section, cell.report)
     match kind:
         case "file":
-            return PskReference(SecretFile(_word(source, '"/etc/isthmus/secrets/NAME.psk"')))
+            return SecretFile(_word(source, f'"/etc/isthmus/secrets/NAME{_suffix(example)}"'))
         case "env":
-            return PskReference(SecretEnv(_name(source, "ISTHMUS_PSK")))
+            return SecretEnv(_name(source, "ISTHMUS_SECRET"))
         case "credential":
-            return PskReference(SecretCredential(_name(source, "office-psk")))
+            return SecretCredential(_name(source, "office-secret"))
         case "command":
-            return PskReference(SecretCommand(_argv(source)))
+            return SecretCommand(_argv(source))
         case _:
-            raise _unknown(cell, kind, node)
+            meant = nearest(kind.lower(), list(kinds))
+            raise cell.beside(Node(node.value, node.key_at, node.key_at)).refuse(
+                f"has the unknown source {shown(kind)}",
+                f"a secret comes from one of {', '.join(kinds)}",
+                f"did you mean {meant}?" if meant else f"write {cell.key} = {example}",
+            )
 
 
-def _unknown(cell: Cell, kind: str, node: Node) -> Exception:
-    meant = nearest(kind.lower(), list(KINDS))
-    return cell.beside(Node(node.value, node.key_at, node.key_at)).refuse(
-        f"has the unknown source {shown(kind)}",
-        f"a secret comes from one of {', '.join(KINDS)}",
-        f"did you mean {meant}?" if meant else f"write {cell.key} = {_EXAMPLE}",
-    )
+def _suffix(example: str) -> str:
+    return ".key" if example == _KEY_EXAMPLE else ".psk"
 
 
 def _word(cell: Cell, example: str) -> str:

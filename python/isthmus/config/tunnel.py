@@ -14,28 +14,16 @@ from isthmus.config.modes import (
     warn_recursion,
 )
 from isthmus.config.pairs import one_for_each_pair
-from isthmus.config.phases import liveness, phase1, rule_defaults
+from isthmus.config.phases import fragmentation, liveness, phase1, rule_defaults
+from isthmus.config.proofs import Wanted, compile_proofs
 from isthmus.config.rules import RuleDefaults, Weakness, compile_rule
 from isthmus.config.section import Section
 from isthmus.config.syntax import Node, Position
-from isthmus.credentials.reference import Reference
-from isthmus.policy.authentication import AuthKind, LocalAuth, RemoteAuth
 from isthmus.policy.connection import ChildPolicy, Connection, Mode, Nat, Start
 from isthmus.values.address import IKE_PORT, IpAddress
 
 _NAME = re.compile(rf"[A-Za-z0-9][A-Za-z0-9_-]{{0,{schema.NAME_MAX - 1}}}", re.ASCII)
 _AWS_LIFETIME_MAX_S = 3600.0
-
-
-@dataclass(frozen=True, slots=True)
-class WantedSecret:
-    """A secret that a tunnel needs, and where its reference stands."""
-
-    name: str
-    reference: Reference
-    at: Position
-    allow_weak: bool
-    is_for_aws: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +35,7 @@ class CompiledTunnel:
     """False: its name or peer was refused, so that it is not to be compared with others."""
     at: Position
     rules_at: dict[str, Position]
-    secret: WantedSecret | None
+    wanted: Wanted
 
 
 def compile_tunnel(name: str, node: Node, report: Report) -> CompiledTunnel:
@@ -55,7 +43,7 @@ def compile_tunnel(name: str, node: Node, report: Report) -> CompiledTunnel:
     section = Section(node, "tunnel", f"[tunnel.{_printed(name)}]", schema.TUNNEL_KEYS, report)
     section.refuse_others()
     is_named = check_name(name, "tunnel", node.key_at, report)
-    for key in (schema.AUTH, schema.IKE, schema.ON_NO_SA):
+    for key in (schema.IKE, schema.ON_NO_SA):
         section.get(key)
     allow_weak = section.get(schema.ALLOW_WEAK)
     # A misspelt permission is reported once and not again for everything that it would permit.
@@ -87,7 +75,7 @@ def compile_tunnel(name: str, node: Node, report: Report) -> CompiledTunnel:
                 rules_at.get(rule.name, section.at),
                 f"{section.title}: phase 2 may live longer than phase 1",
             )
-    secret = _secret(name, section, is_weak_allowed, report)
+    proofs = compile_proofs(name, section, allow_weak=is_weak_allowed, report=report)
     if _is_aws(section):
         _warn_aws(section, rules, report)
     local_address = _local_address(section, remote.address, report)
@@ -101,8 +89,8 @@ def compile_tunnel(name: str, node: Node, report: Report) -> CompiledTunnel:
         remote_id=remote_id.value if remote_id else None,
         phase1_proposals=phase1_proposals,
         rules=rules,
-        local_auth=LocalAuth(AuthKind.PSK, name),
-        remote_auth=RemoteAuth(AuthKind.PSK, name),
+        local_auth=proofs.local,
+        remote_auth=proofs.remote,
         mode=mode or Mode.POLICY,
         local_address=None if local_address is None else str(local_address),
         peer_port=peer_port.value if peer_port else IKE_PORT,
@@ -113,9 +101,10 @@ def compile_tunnel(name: str, node: Node, report: Report) -> CompiledTunnel:
         allow_weak=is_weak_allowed,
         origin=str(section.at),
         phase1_idle_s=phase1_idle.value.seconds if phase1_idle else None,
+        fragmentation=fragmentation(section, report),
     )
     is_whole = is_named and remote.is_known
-    return CompiledTunnel(connection, is_whole, section.at, rules_at, secret)
+    return CompiledTunnel(connection, is_whole, section.at, rules_at, proofs.wanted)
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,24 +207,6 @@ def _in_pairs(
         places.update((part.name, places[rule.name]) for part in parts)
         found += parts
     return tuple(found)
-
-
-def _secret(name: str, section: Section, allow_weak: bool, report: Report) -> WantedSecret | None:
-    psk = section.get(schema.PSK)
-    if psk is not None:
-        return WantedSecret(name, psk.value.reference, psk.at, allow_weak, _is_aws(section))
-    # Whoever asked for certificates was told that they are not there yet.
-    if not section.has(schema.PSK) and (
-        not section.has(schema.AUTH) or section.get(schema.AUTH) is not None
-    ):
-        report.error(
-            section.at,
-            f"{section.title} has no psk",
-            "the two gateways prove who they are with a pre-shared key",
-            "make one with `isthmus psk new` into a file of mode 0600, and add"
-            f' psk = {{ file = "/etc/isthmus/secrets/{_printed(name)}.psk" }}',
-        )
-    return None
 
 
 def _local_address(section: Section, peer: IpAddress | None, report: Report) -> IpAddress | None:

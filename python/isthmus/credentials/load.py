@@ -29,6 +29,23 @@ from isthmus.values.time import Seconds
 COMMAND_TIMEOUT_S: Seconds = 10.0
 SECRET_OCTETS_MAX = OCTETS_MAX + 2
 """A secret and its newline."""
+KEY_OCTETS_MAX = 262_144
+"""A PKCS#12 file holds the chain too."""
+
+
+@dataclass(frozen=True, slots=True)
+class Purpose:
+    """What a secret is wanted for, and so how long it may be; the words are for errors."""
+
+    name: str
+    key: str
+    """Of the configuration."""
+    octets_max: int = SECRET_OCTETS_MAX
+
+
+PSK = Purpose("the pre-shared key", "psk")
+PRIVATE_KEY = Purpose("the private key", "key", KEY_OCTETS_MAX)
+PASSPHRASE = Purpose("the passphrase", "passphrase")
 
 
 class Unavailable(LocalFault):
@@ -100,8 +117,8 @@ def read_file(path: str, octets_max: int) -> FileContent:
     return FileContent(octets, stat.S_IMODE(facts.st_mode), facts.st_uid)
 
 
-def files_in(directory: str, suffix: str) -> tuple[str, ...]:
-    """Paths of the files of a directory by suffix, sorted; hidden ones are left out.
+def files_in(directory: str, *suffixes: str) -> tuple[str, ...]:
+    """Paths of the files of a directory by their suffixes, sorted; hidden ones are left out.
 
     A directory that does not exist has none. Raises Unavailable when it cannot be listed.
     """
@@ -111,29 +128,39 @@ def files_in(directory: str, suffix: str) -> tuple[str, ...]:
         return ()
     except OSError as error:
         raise _unopened(directory, error) from None
-    chosen = sorted(n for n in names if n.endswith(suffix) and not n.startswith("."))
+    chosen = sorted(n for n in names if n.endswith(suffixes) and not n.startswith("."))
     return tuple(str(Path(directory, name)) for name in chosen)
 
 
-def fetch(reference: Reference, environ: Mapping[str, str]) -> bytes:
+def beside(file: str, path: str) -> str:
+    """A path that is relative to where a file is; an absolute one stays."""
+    return str(Path(file).parent / path)
+
+
+def is_directory(path: str) -> bool:
+    """A directory that can be looked at; what is amiss with others is told when they are read."""
+    return os.path.isdir(path)
+
+
+def fetch(reference: Reference, environ: Mapping[str, str], purpose: Purpose = PSK) -> bytes:
     """The octets that a reference leads to, newline and all. Raises Unavailable."""
     match reference:
         case SecretFile(path):
-            return _private_file(path)
+            return _private_file(path, purpose)
         case SecretEnv(variable):
-            return _variable(variable, environ)
+            return _variable(variable, environ, purpose)
         case SecretCredential(name):
-            return _credential(name, environ)
+            return _credential(name, environ, purpose)
         case SecretCommand(argv):
-            return _output(argv, environ)
+            return _output(argv, environ, purpose)
         case SecretLiteral(secret):
             return secret.reveal()
         case _:
             assert_never(reference)
 
 
-def _private_file(path: str) -> bytes:
-    content = read_file(path, SECRET_OCTETS_MAX)
+def _private_file(path: str, purpose: Purpose) -> bytes:
+    content = read_file(path, purpose.octets_max)
     if content.mode & 0o077:
         who = "everyone" if content.mode & 0o007 else "its group"
         raise Unavailable(
@@ -150,26 +177,27 @@ def _private_file(path: str) -> bytes:
     return content.octets
 
 
-def _variable(variable: str, environ: Mapping[str, str]) -> bytes:
+def _variable(variable: str, environ: Mapping[str, str], purpose: Purpose) -> bytes:
     value = environ.get(variable)
     if value is None:
         raise Unavailable(
             f"the environment variable {variable} is not set",
-            "the pre-shared key was to be taken from it",
-            f"set {variable} for the daemon, or use psk = {{ file = ... }}",
+            f"{purpose.name} was to be taken from it",
+            f"set {variable} for the daemon, or use {purpose.key} = {{ file = ... }}",
         )
     return value.encode("utf-8", "surrogateescape")
 
 
-def _credential(name: str, environ: Mapping[str, str]) -> bytes:
+def _credential(name: str, environ: Mapping[str, str], purpose: Purpose) -> bytes:
     directory = environ.get("CREDENTIALS_DIRECTORY")
     if not directory:
         raise Unavailable(
             f"there is no systemd credential {name}: CREDENTIALS_DIRECTORY is not set",
             "credentials are handed out by systemd to the services it starts",
-            f"add LoadCredential={name}:FILE to isthmusd.service, or use psk = {{ file = ... }}",
+            f"add LoadCredential={name}:FILE to isthmusd.service, or use"
+            f" {purpose.key} = {{ file = ... }}",
         )
-    content = read_file(str(Path(directory, name)), SECRET_OCTETS_MAX)
+    content = read_file(str(Path(directory, name)), purpose.octets_max)
     # systemd may give the service's user access by a group entry of an ACL; only "everyone" is bad.
     if content.mode & 0o007:
         raise Unavailable(
@@ -180,7 +208,7 @@ def _credential(name: str, environ: Mapping[str, str]) -> bytes:
     return content.octets
 
 
-def _output(argv: tuple[str, ...], environ: Mapping[str, str]) -> bytes:
+def _output(argv: tuple[str, ...], environ: Mapping[str, str], purpose: Purpose) -> bytes:
     """What a program prints, within `COMMAND_TIMEOUT_S`; its errors are not shown."""
     program = argv[0]
     try:
@@ -196,39 +224,39 @@ def _output(argv: tuple[str, ...], environ: Mapping[str, str]) -> bytes:
         reason = error.strerror if isinstance(error, OSError) else None
         raise Unavailable(
             f"the command {program} cannot be started: {reason or 'its words hold a NUL'}",
-            "the pre-shared key was to be taken from its output",
+            f"{purpose.name} was to be taken from its output",
             "give the program's full path, and check that it may be executed",
         ) from None
     with process:
-        output = _read_until(process, monotonic() + COMMAND_TIMEOUT_S)
+        output = _read_until(process, monotonic() + COMMAND_TIMEOUT_S, purpose.octets_max)
     if output is None:
         raise Unavailable(
             f"the command {program} did not end within {COMMAND_TIMEOUT_S:.0f} s",
             "the daemon does not wait for ever for a secret; a command must not ask questions",
             "run it by hand to see what it waits for",
         )
-    if len(output) > SECRET_OCTETS_MAX:
+    if len(output) > purpose.octets_max:
         raise Unavailable(
-            f"the command {program} printed more than {SECRET_OCTETS_MAX} octets",
-            "that is no pre-shared key",
+            f"the command {program} printed more than {purpose.octets_max} octets",
+            f"that cannot be {purpose.name}",
             "let it print the secret and nothing else",
         )
     if process.returncode:
         raise Unavailable(
             f"the command {program} failed with exit code {process.returncode}",
-            "the pre-shared key was to be taken from its output",
+            f"{purpose.name} was to be taken from its output",
             "run it by hand, as the daemon's user, to see its error",
         )
     return output
 
 
-def _read_until(process: subprocess.Popen[bytes], deadline: float) -> bytes | None:
+def _read_until(process: subprocess.Popen[bytes], deadline: float, octets_max: int) -> bytes | None:
     """Output up to a bound, or None when the deadline came first; the program has ended after."""
     assert process.stdout is not None
     output = b""
     with selectors.DefaultSelector() as selector:
         selector.register(process.stdout, selectors.EVENT_READ)
-        while len(output) <= SECRET_OCTETS_MAX:
+        while len(output) <= octets_max:
             if not selector.select(max(0.0, deadline - monotonic())):
                 _stop(process)
                 return None

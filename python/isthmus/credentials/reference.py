@@ -55,4 +55,22 @@ class SecretLiteral:
         return '"..."'
 
 
+@dataclass(frozen=True, slots=True)
+class KeyProcess:
+    """A program that holds a private key and signs with it; the key never comes to us."""
+
+    argv: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return f"{{ process = [{', '.join(repr(word) for word in self.argv)}] }}"
+
+
 Reference = SecretFile | SecretEnv | SecretCredential | SecretCommand | SecretLiteral
+
+
+@dataclass(frozen=True, slots=True)
+class KeyReference:
+    """A private key: where it is, and what opens it if it is encrypted."""
+
+    source: Reference | KeyProcess
+    passphrase: Reference | None = None

@@ -68,9 +68,18 @@ class Credentials:
         return tuple(self._psks)
 
     def changed(self, newer: "Credentials") -> tuple[str, ...]:
-        """Names whose secret differs in `newer` or is only in one of the two, sorted."""
-        names = {*self._psks, *newer._psks}
-        return tuple(sorted(name for name in names if self.psk(name) != newer.psk(name)))
+        """Names under which `newer` holds something else, sorted. Of our keys only the public half
+        is compared, and revocation lists never count: they change by themselves."""
+        names = {*self._psks, *self._owns, *self._trusts}
+        names |= {*newer._psks, *newer._owns, *newer._trusts}
+        return tuple(sorted(name for name in names if self._kept(name) != newer._kept(name)))
+
+    def _kept(self, name: str) -> tuple[object, ...]:
+        own = self.own(name)
+        ours = (own.key.public, own.chain) if own is not None else None
+        return self.psk(name), ours, self.trust(name)
 
     def __repr__(self) -> str:
-        return f"Credentials(psks: {', '.join(self._psks) or 'none'})"
+        kinds = (("psks", self._psks), ("keys", self._owns), ("trust", self._trusts))
+        named = (f"{kind}: {', '.join(names) or 'none'}" for kind, names in kinds)
+        return f"Credentials({'; '.join(named)})"

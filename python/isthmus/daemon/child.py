@@ -2,14 +2,25 @@
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from typing import Protocol
 
-Command = Callable[[], tuple[Sequence[str], Sequence[socket.socket]]]
+
+class Inherited(Protocol):
+    """Something open that a child gets: a socket, a file."""
+
+    def fileno(self) -> int:
+        """Its descriptor."""
+
+    def close(self) -> None:
+        """Let go of it here."""
+
+
+Command = Callable[[], tuple[Sequence[str], Sequence[Inherited]]]
 
 STABLE_S = 5.0
 """A child that lived so long is started again at once; others wait longer each time."""
@@ -19,7 +30,7 @@ PAUSE_MAX_S = 5.0
 
 class Child:
     """One child at a time. `command` is asked anew for each start; it gives the interpreter's
-    arguments and the sockets that the child inherits, which are closed here once it has them."""
+    arguments and what the child inherits, which is closed here once it has it."""
 
     def __init__(self, name: str, command: Command) -> None:
         self.name = name

@@ -6,13 +6,13 @@ give the engine its configuration and, in the same breath, the SAs that an earli
 (orphans; without a configuration it would not know whose they are). Until that is done nothing that
 the plane says reaches the engine.
 
-When the plane dies, a new one gets ports, interfaces and policies again, and the engine hears of
-each SA that it is gone.
+When the plane dies, a new one gets ports, interfaces, policies and SAs again, and counts on where
+the old one stopped. Of an SA that it cannot resume the engine hears that it is gone.
 """
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 
 import msgspec
@@ -25,6 +25,7 @@ from isthmus.backends.userspace import UserspacePlane
 from isthmus.backends.wishes import NetworkWish
 from isthmus.credentials.store import Credentials
 from isthmus.daemon.host import Host
+from isthmus.daemon.kept import SaKey
 from isthmus.daemon.network_plan import MARK, AttachedInterface, Plan
 from isthmus.daemon.perform import Performer
 from isthmus.daemon.rules import RuleBook
@@ -119,17 +120,19 @@ class PlaneLink:
             await _attach(plane, rules, interface, interfaces)
         await plane.set_policies(rules.policies())
         self._performer.rules = rules
-        self._performer.plane = plane
+        present = {(Spi(sa.spi), sa.direction == "in") for sa in sas}
+        resumed = self._performer.resume(plane, present)
         self._performer.carriers.renew()
         if self._configured:
-            await self._reconcile(plane, sas)
+            await self._reconcile(plane, present, resumed)
         else:
             self._host.feed(CommandIssued(Configure(self._configuration), 0))
             self._adopt(sas)
             self._configured = True
         self._plane_pid = plane.pid
         self._is_set_up = True
-        self._record(Happening("plane.ready", detail=(("sas", len(sas)),)))
+        detail = (("sas", len(sas)), ("resumed", len(resumed)))
+        self._record(Happening("plane.ready", detail=detail))
         while self._early:
             self._host.notice(self._early.popleft())
         self.ready.set()
@@ -220,17 +223,19 @@ class PlaneLink:
     def _rule_is_gone(self, tunnel: str, rule: str) -> bool:
         return self._performer.rules is None or self._performer.rules.number(tunnel, rule) is None
 
-    async def _reconcile(self, plane: UserspacePlane, sas: tuple[SaState, ...]) -> None:
+    async def _reconcile(
+        self,
+        plane: UserspacePlane,
+        present: set[SaKey],
+        resumed: Mapping[SaKey, Awaitable[None]],
+    ) -> None:
         """What we believe against what the plane has, after the connection broke."""
-        present = {(Spi(sa.spi), sa.direction == "in") for sa in sas}
-        known = frozenset(self._performer.installed)
         restarted = plane.pid != self._plane_pid
         reason = "data plane restarted" if restarted else "data plane does not have it"
-        for spi, inbound in present - known:
+        for spi, inbound in present - self._performer.installed:
             await plane.remove_sa(direction(inbound), spi)
         # All are forgotten before the first is told: the engine answers by removing pairs.
-        self._performer.installed &= present
-        for spi, inbound in known - present:
+        for spi, inbound in await self._performer.lost(present, resumed):
             self._host.feed(InstallFailed(spi, inbound, reason))
 
 

@@ -2,14 +2,16 @@
 
 import asyncio
 from collections import Counter, OrderedDict
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from typing import assert_never
 
 from isthmus.backends import tun
-from isthmus.backends.interface import DataPlane, PlaneLost
+from isthmus.backends.interface import DataPlane, PlaneLost, PlaneRefused
 from isthmus.backends.specs import OnNoSa
 from isthmus.backends.translate import direction, endpoint_spec, limits_spec, sa_spec
 from isthmus.daemon.carrier import Carriers
+from isthmus.daemon.kept import KeptState, SaKey, new_count
 from isthmus.daemon.labkeys import LabKeys
 from isthmus.daemon.rules import RuleBook
 from isthmus.daemon.workers import Workers
@@ -62,8 +64,9 @@ class Performer:
         """None while there is no plane: SAs fail, datagrams are lost."""
         self.rules: RuleBook | None = None
         """None before the configuration is known to the plane."""
-        self.installed: set[tuple[Spi, bool]] = set()
-        """SPI and whether it is inbound, of what we believe the plane has."""
+        self.installed: set[SaKey] = set()
+        """What we believe the plane has."""
+        self._kept = KeptState()
         self._expected: OrderedDict[Spi, None] = OrderedDict()
         self.carriers = Carriers(self._set_carrier)
         """Whether each route-based tunnel's interface has carrier."""
@@ -112,11 +115,12 @@ class Performer:
             reason = "there is no data plane" if self.plane is None else "the rule is gone"
             self._fail(effect, reason)
             return
-        spec = sa_spec(effect, number)
+        spec = sa_spec(effect, number, new_count())
         if self._lab_keys is not None:
             self._lab_keys.write(spec)
         key = (effect.spi, effect.inbound)
         self.installed.add(key)
+        self._kept.installed(key, spec)
         if effect.inbound:
             self._expected.pop(effect.spi, None)
         outcome = asyncio.ensure_future(self.plane.install_sa(spec))
@@ -124,7 +128,7 @@ class Performer:
         def installed(outcome: "asyncio.Future[None]") -> None:
             error = _error(outcome)
             if error is not None:
-                self.installed.discard(key)
+                self._forget(key)
                 self.counters["install_sa_failed"] += 1
                 self._feed(InstallFailed(effect.spi, effect.inbound, str(error)))
 
@@ -137,30 +141,73 @@ class Performer:
         loop.call_soon(self._feed, InstallFailed(effect.spi, effect.inbound, reason))
 
     def _update(self, effect: UpdateSa) -> None:
-        if self.plane is None:
-            return
-        outcome = self.plane.update_sa(
-            direction(effect.inbound),
-            effect.spi,
+        local = endpoint_spec(effect.local) if effect.local else None
+        remote = endpoint_spec(effect.remote) if effect.remote else None
+        limits = limits_spec(effect.lifetimes) if effect.lifetimes else None
+        self._kept.update(
+            (effect.spi, effect.inbound),
             standby=effect.standby,
-            local=endpoint_spec(effect.local) if effect.local else None,
-            remote=endpoint_spec(effect.remote) if effect.remote else None,
+            local=local,
+            remote=remote,
             encap=effect.encap,
-            limits=limits_spec(effect.lifetimes) if effect.lifetimes else None,
+            limits=limits,
         )
-        self._watch(outcome, "update_sa")
+        if self.plane is not None:
+            outcome = self.plane.update_sa(
+                direction(effect.inbound),
+                effect.spi,
+                standby=effect.standby,
+                local=local,
+                remote=remote,
+                encap=effect.encap,
+                limits=limits,
+            )
+            self._watch(outcome, "update_sa")
 
     def discard(self, spi: Spi, inbound: bool) -> None:
         """Have the plane forget an SA, if it has it: after a failed installation, or when the
         plane was started anew, there is nothing to forget."""
         expected = inbound and self._expected.pop(spi, False) is None
         if (spi, inbound) in self.installed:
-            self.installed.remove((spi, inbound))
+            self._forget((spi, inbound))
             if self.plane is not None:
                 self._watch(self.plane.remove_sa(direction(inbound), spi), "remove_sa")
         elif expected and self.plane is not None:
             # Time may have ended the expectation: a refusal is no news.
             _leave(self.plane.remove_sa("in", spi))
+
+    def _forget(self, key: SaKey) -> None:
+        self.installed.discard(key)
+        self._kept.forget(key)
+
+    def resume(self, plane: DataPlane, present: set[SaKey]) -> dict[SaKey, Awaitable[None]]:
+        """Work with this plane from now on, which has these SAs and is given the others again.
+
+        All is written before this returns, so nothing that the engine wishes meanwhile gets in
+        between. The outcomes are for `lost`.
+        """
+        self.plane = plane
+        outcomes = {key: plane.install_sa(spec) for key, spec in self._kept.missing(present)}
+        for (local, remote), every_ms in self._kept.keepalives.items():
+            self._watch(plane.keepalive(local, remote, every_ms), "keepalive")
+        for spi in self._expected:
+            _leave(plane.expect_sa(spi))
+        return outcomes
+
+    async def lost(
+        self, present: set[SaKey], resumed: Mapping[SaKey, Awaitable[None]]
+    ) -> tuple[SaKey, ...]:
+        """The SAs that the plane neither had nor took again; they are forgotten here. Raises
+        PlaneLost when it went away meanwhile."""
+        taken = set(present)
+        for key, outcome in resumed.items():
+            with suppress(PlaneRefused):
+                await outcome
+                taken.add(key)
+        gone = tuple(key for key in self.installed if key not in taken)
+        for key in gone:
+            self._forget(key)
+        return gone
 
     def _expect(self, spi: Spi) -> None:
         self._expected[spi] = None
@@ -191,13 +238,11 @@ class Performer:
             self._watch(self.plane.arm_policy(number, on_no_sa), "arm_policy")
 
     def _keepalive(self, effect: Keepalive) -> None:
+        local, remote = endpoint_spec(effect.local), endpoint_spec(effect.remote)
+        every_ms = round(effect.every_s * 1000)
+        self._kept.keepalive(local, remote, every_ms)
         if self.plane is not None:
-            outcome = self.plane.keepalive(
-                endpoint_spec(effect.local),
-                endpoint_spec(effect.remote),
-                round(effect.every_s * 1000),
-            )
-            self._watch(outcome, "keepalive")
+            self._watch(self.plane.keepalive(local, remote, every_ms), "keepalive")
 
     def _set_carrier(self, tunnel: str, up: bool) -> None:
         found = self.rules.interface(tunnel) if self.rules is not None else None

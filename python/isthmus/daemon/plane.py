@@ -1,4 +1,5 @@
-"""The entry of the data plane's process: `python -m isthmus.daemon.plane SOCKET [PARENT_PID]`.
+"""The entry of the data plane's process:
+`python -m isthmus.daemon.plane SOCKET [PARENT_PID [TALLIES_FD]]`.
 
 All it does is to run the Rust engine, which listens on the socket and handles packets.
 """
@@ -21,14 +22,18 @@ NEEDED = (CAP_NET_ADMIN, CAP_NET_RAW, CAP_NET_BIND_SERVICE)
 
 def main(arguments: list[str]) -> int:
     """Serve until SIGTERM. Returns the process's exit status."""
-    if not 1 <= len(arguments) <= 2:
-        print("usage: python -m isthmus.daemon.plane SOCKET [PARENT_PID]", file=sys.stderr)
+    if not 1 <= len(arguments) <= 3:
+        print(
+            "usage: python -m isthmus.daemon.plane SOCKET [PARENT_PID [TALLIES_FD]]",
+            file=sys.stderr,
+        )
         return 2
     keep_memory_private()
     drop_privileges(NEEDED)
-    if len(arguments) == 2:
+    if len(arguments) >= 2:
         die_with_parent(int(arguments[1]))
-    importlib.import_module("isthmus._dataplane").serve(arguments[0])
+    tallies = int(arguments[2]) if len(arguments) == 3 else None
+    importlib.import_module("isthmus._dataplane").serve(arguments[0], tallies=tallies)
     return 0
 
 

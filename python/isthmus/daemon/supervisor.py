@@ -29,10 +29,11 @@ from isthmus.daemon.channel import (
     ShutDown,
     Status,
 )
-from isthmus.daemon.child import Child
+from isthmus.daemon.child import Child, Inherited
 from isthmus.daemon.notify import ServiceManager
 from isthmus.daemon.runtime import Runtime
 from isthmus.daemon.status import EXIT_FAILED, EXIT_OK
+from isthmus.daemon.tallies import Tallies
 from isthmus.values.errors import LocalFault
 
 if TYPE_CHECKING:
@@ -68,6 +69,7 @@ class Supervisor:
         """It was refused already; what is left of it is passed over."""
         self._was_ready = False
         self._exit: int | None = None
+        self._tallies = Tallies()
         self._plane = Child("the data plane", self._plane_command)
         self._ike = Child("the IKE process", self._ike_command)
 
@@ -211,11 +213,12 @@ class Supervisor:
         self._heard_s = time.monotonic()
         self._selector.register(child.pidfd, selectors.EVENT_READ)
 
-    def _plane_command(self) -> tuple[Sequence[str], Sequence[socket.socket]]:
+    def _plane_command(self) -> tuple[Sequence[str], Sequence[Inherited]]:
+        tallies = self._tallies.copy()
         arguments = ["-m", "isthmus.daemon.plane", str(self._runtime.plane_socket)]
-        return [*arguments, str(os.getpid())], ()
+        return [*arguments, str(os.getpid()), str(tallies.fileno())], [tallies]
 
-    def _ike_command(self) -> tuple[Sequence[str], Sequence[socket.socket]]:
+    def _ike_command(self) -> tuple[Sequence[str], Sequence[Inherited]]:
         self._close_channel()
         self._channel, theirs = channel.pair()
         self._selector.register(self._channel, selectors.EVENT_READ)
@@ -249,6 +252,7 @@ class Supervisor:
             except LocalFault as fault:
                 self._say(str(fault))
             self._network.close()
+        self._tallies.close()
 
 
 def _open_network() -> "Network":

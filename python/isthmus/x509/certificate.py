@@ -181,8 +181,6 @@ def _version(body: bytes | None) -> int:
 
 def _check_version(version: int, unique_identifiers: bool, has_extensions: bool) -> None:
     """RFC 5280 §4.1.2.1: extensions are version 3's, unique identifiers not version 1's."""
-    if version not in (1, 2, 3):
-        raise BadCertificate(f"there is no version {version}", code=Defect.CONTRADICTION)
     if (has_extensions and version != 3) or (unique_identifiers and version == 1):
         raise BadCertificate(
             f"a certificate of version {version} with fields of a later one",

@@ -16,6 +16,7 @@ mod early;
 pub mod frames;
 mod hold;
 mod inbound;
+mod ledger;
 mod notice;
 mod outbound;
 mod pipeline;

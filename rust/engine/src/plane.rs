@@ -1,13 +1,14 @@
 //! A running plane: its threads and their end.
 
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use crate::control::Control;
+use crate::ledger::Ledger;
 use crate::sys::poll::{wait_readable, Interest, Waker};
 use crate::sys::process::{harden, TerminationSignals};
 use crate::sys::seqpacket::Listener;
@@ -29,9 +30,13 @@ pub struct Plane {
 
 impl Plane {
     /// Listens on the control socket `path` and starts the threads. `workers` 0 means one for each
-    /// CPU, at most four.
-    pub fn start(path: &str, workers: usize) -> io::Result<Self> {
+    /// CPU, at most four. `tallies` is memory that outlives this process, for the counts of SAs.
+    pub fn start(path: &str, workers: usize, tallies: Option<OwnedFd>) -> io::Result<Self> {
         harden()?;
+        let ledger = match tallies {
+            Some(descriptor) => Ledger::open(descriptor.as_fd())?,
+            None => Ledger::none(),
+        };
         let workers = match workers {
             0 => {
                 std::thread::available_parallelism().map_or(1, |n| n.get().min(WORKERS_DEFAULT_MAX))
@@ -67,7 +72,7 @@ impl Plane {
                 },
             )?);
         }
-        let mut control = Control::new(Arc::clone(&shared), listener)?;
+        let mut control = Control::new(Arc::clone(&shared), listener, ledger)?;
         let waker = plane.add_waker(control.poller())?;
         let ended = Arc::clone(&plane.ended);
         plane.add_thread(worker::spawn("control".to_owned(), shared, move |_| {
@@ -129,9 +134,9 @@ impl Drop for Plane {
 }
 
 /// Runs a plane until SIGTERM or SIGINT, which only the calling thread should be able to get.
-pub fn serve(path: &str, workers: usize) -> io::Result<()> {
+pub fn serve(path: &str, workers: usize, tallies: Option<OwnedFd>) -> io::Result<()> {
     let signals = TerminationSignals::take()?;
-    let plane = Plane::start(path, workers)?;
+    let plane = Plane::start(path, workers, tallies)?;
     loop {
         match wait_readable(&[signals.descriptor(), plane.ended()], None) {
             Ok(_) => break,

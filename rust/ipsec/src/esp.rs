@@ -234,7 +234,7 @@ impl InboundSa {
         let high = fixed.esn.then_some((sequence >> 32) as u32);
         self.core().cipher.open(buffer, high)?;
         let authenticated = Authenticated { sequence };
-        let place = self.window().commit(&authenticated)?;
+        let place = self.commit(&authenticated)?;
         Ok((authenticated, place))
     }
 

@@ -82,5 +82,6 @@ pub mod selector;
 pub mod sequence;
 pub mod spd;
 pub mod stats;
+pub mod tally;
 pub mod tunnel;
 pub mod wipe;

@@ -1,8 +1,10 @@
 //! Soft and hard limits of an SA in octets and packets (RFC 4301 §4.4.2.1).
 
-use std::sync::atomic::{AtomicU64, AtomicU8, Ordering};
+use std::fmt;
+use std::sync::atomic::{AtomicU8, Ordering};
 
 use crate::stats::Reason;
+use crate::tally::{Kept, Tally};
 
 /// No SA protects more octets than this, whatever its limits say (GCM's safety bound).
 pub const OCTETS_MAX: u64 = 1 << 60;
@@ -50,10 +52,8 @@ pub struct LimitNotice {
 }
 
 /// Use of one SA so far, shared by all workers.
-#[derive(Debug, Default)]
 pub struct Usage {
-    octets: AtomicU64,
-    packets: AtomicU64,
+    kept: Kept,
     told: AtomicU8,
 }
 
@@ -67,14 +67,27 @@ pub struct LimitReached {
 }
 
 impl Usage {
+    /// Counts on from what `kept` holds.
+    pub fn new(kept: Kept) -> Self {
+        Self {
+            kept,
+            told: AtomicU8::new(0),
+        }
+    }
+
+    fn tally(&self) -> &Tally {
+        (*self.kept).as_ref()
+    }
+
     /// Counts one packet of `octets`, unless a hard limit forbids it.
     pub fn charge(
         &self,
         limits: &Limits,
         octets: u64,
     ) -> Result<Option<LimitNotice>, LimitReached> {
+        let tally = self.tally();
         let hard_octets = limits.hard_octets.unwrap_or(OCTETS_MAX).min(OCTETS_MAX);
-        let added = self
+        let added = tally
             .octets
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |before| {
                 before
@@ -85,13 +98,13 @@ impl Usage {
             return Err(self.refuse(Unit::Octets, Reason::LifetimeOctets));
         };
         let hard_packets = limits.hard_packets.unwrap_or(u64::MAX);
-        let added = self
+        let added = tally
             .packets
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |before| {
                 before.checked_add(1).filter(|&after| after <= hard_packets)
             });
         let Ok(packets_before) = added else {
-            self.octets.fetch_sub(octets, Ordering::Relaxed);
+            tally.octets.fetch_sub(octets, Ordering::Relaxed);
             return Err(self.refuse(Unit::Packets, Reason::LifetimePackets));
         };
         let over = |soft: Option<u64>, now: u64| soft.is_some_and(|soft| now >= soft);
@@ -124,12 +137,12 @@ impl Usage {
 
     /// Octets of inner packets so far.
     pub fn octets(&self) -> u64 {
-        self.octets.load(Ordering::Relaxed)
+        self.tally().octets.load(Ordering::Relaxed)
     }
 
     /// Packets so far.
     pub fn packets(&self) -> u64 {
-        self.packets.load(Ordering::Relaxed)
+        self.tally().packets.load(Ordering::Relaxed)
     }
 
     fn refuse(&self, unit: Unit, reason: Reason) -> LimitReached {
@@ -147,9 +160,17 @@ impl Usage {
     }
 }
 
+impl fmt::Debug for Usage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (octets, packets) = (self.octets(), self.packets());
+        write!(f, "Usage({octets} octets, {packets} packets)")
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::tally;
 
     const SOFT: Option<LimitNotice> = Some(LimitNotice {
         which: Which::Soft,
@@ -158,7 +179,7 @@ mod tests {
 
     #[test]
     fn a_soft_limit_is_told_once_and_refuses_nothing() {
-        let usage = Usage::default();
+        let usage = Usage::new(tally::own());
         let limits = Limits {
             soft_octets: Some(100),
             ..Limits::default()
@@ -171,7 +192,7 @@ mod tests {
 
     #[test]
     fn a_hard_limit_refuses_and_is_told_once() {
-        let usage = Usage::default();
+        let usage = Usage::new(tally::own());
         let limits = Limits {
             hard_octets: Some(100),
             ..Limits::default()
@@ -198,7 +219,7 @@ mod tests {
 
     #[test]
     fn a_packet_refused_by_the_packet_limit_costs_no_octets() {
-        let usage = Usage::default();
+        let usage = Usage::new(tally::own());
         let limits = Limits {
             hard_packets: Some(2),
             soft_packets: Some(2),
@@ -218,7 +239,7 @@ mod tests {
 
     #[test]
     fn no_limit_still_ends_at_the_bound_of_the_cipher() {
-        let usage = Usage::default();
+        let usage = Usage::new(tally::own());
         assert_eq!(usage.charge(&Limits::default(), OCTETS_MAX), Ok(None));
         assert!(usage.charge(&Limits::default(), 1).is_err());
     }

@@ -64,6 +64,20 @@ impl Window {
         })
     }
 
+    /// A window that takes nothing up to `highest` any more: which of these numbers came is not
+    /// known.
+    pub fn resumed(size: u32, highest: u64) -> Option<Self> {
+        let mut window = Self::new(size)?;
+        window.words.fill(u64::MAX);
+        window.highest = highest;
+        if window.size != 0 {
+            let index = window.word(highest);
+            // Those behind it in its word are not older numbers but the next to come.
+            window.words[index] = u64::MAX >> (63 - (highest & 63));
+        }
+        Some(window)
+    }
+
     /// Size of the window in packets; 0 = off.
     pub fn size(&self) -> u32 {
         self.size as u32
@@ -206,6 +220,27 @@ mod tests {
                     highest = highest.max(sequence);
                 }
                 prop_assert_eq!(window.highest(), highest);
+            }
+        }
+
+        #[test]
+        fn a_resumed_window_takes_all_that_is_new_once_and_nothing_old(
+            size in 64u32..=4096,
+            highest in prop_oneof![0u64..200, 4000u64..9000, (1u64 << 32) - 50..(1 << 32) + 50],
+            steps in steps(),
+        ) {
+            let mut window = Window::resumed(size, highest).unwrap();
+            let mut fresh = at(size, highest);
+            for back in 0..u64::from(size) + 70 {
+                prop_assert!(commit(&mut window, highest.saturating_sub(back)).is_err());
+            }
+            for step in steps {
+                let sequence = window.highest().saturating_add_signed(step);
+                if sequence > highest {
+                    prop_assert_eq!(commit(&mut window, sequence), commit(&mut fresh, sequence));
+                } else {
+                    prop_assert!(commit(&mut window, sequence).is_err());
+                }
             }
         }
 

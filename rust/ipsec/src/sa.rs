@@ -8,11 +8,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use zeroize::Zeroizing;
 
 use crate::cipher::{Cipher, Suite, SuiteError};
+use crate::esp::Authenticated;
 use crate::lifetime::{Limits, Usage};
-use crate::replay::Window;
+use crate::replay::{Place, Replay, Window};
 use crate::selector::Selectors;
 use crate::sequence::Sequence;
 use crate::stats::Counters;
+use crate::tally::{self, Kept};
 use crate::tunnel::DfPolicy;
 
 /// Octets of a key: wiped on drop, never shown.
@@ -165,9 +167,9 @@ pub struct Shared {
 }
 
 impl Shared {
-    fn new() -> Self {
+    fn new(kept: Kept) -> Self {
         Self {
-            usage: Usage::default(),
+            usage: Usage::new(kept),
             drops: Counters::default(),
             last_used: AtomicU64::new(0),
             passed: AtomicBool::new(false),
@@ -213,20 +215,27 @@ pub struct InboundSa {
 pub(crate) struct InboundCore {
     pub(crate) cipher: Cipher,
     window: Mutex<Window>,
+    /// Where the window's upper end stands for who comes after.
+    kept: Kept,
     shared: Shared,
 }
 
 impl OutboundSa {
     /// Builds the key contexts; `parameters` and its keys are wiped.
     pub fn new(parameters: SaParameters, now_ms: u64) -> Result<Self, SaError> {
+        Self::resumed(parameters, now_ms, tally::own())
+    }
+
+    /// As `new`, but counts on from what `kept` holds.
+    pub fn resumed(parameters: SaParameters, now_ms: u64, kept: Kept) -> Result<Self, SaError> {
         let (fixed, cipher) = build(parameters, now_ms)?;
-        let sequence = Sequence::new(fixed.esn, fixed.spi);
+        let sequence = Sequence::new(fixed.esn, fixed.spi, Kept::clone(&kept));
         Ok(Self {
             fixed,
             core: Arc::new(OutboundCore {
                 cipher,
                 sequence,
-                shared: Shared::new(),
+                shared: Shared::new(kept),
             }),
         })
     }
@@ -263,12 +272,21 @@ impl OutboundSa {
 impl InboundSa {
     /// Builds the key contexts; `parameters` and its keys are wiped.
     pub fn new(parameters: SaParameters, now_ms: u64) -> Result<Self, SaError> {
+        Self::resumed(parameters, now_ms, tally::own())
+    }
+
+    /// As `new`, but what `kept` says was accepted is not accepted again.
+    pub fn resumed(parameters: SaParameters, now_ms: u64, kept: Kept) -> Result<Self, SaError> {
         let (fixed, cipher) = build(parameters, now_ms)?;
-        let window = Window::new(fixed.replay_window).ok_or(SaError::ReplayWindow)?;
+        let window = match (*kept).as_ref().number.load(Ordering::Relaxed) {
+            0 => Window::new(fixed.replay_window),
+            highest => Window::resumed(fixed.replay_window, highest),
+        };
         let core = InboundCore {
             cipher,
-            window: Mutex::new(window),
-            shared: Shared::new(),
+            window: Mutex::new(window.ok_or(SaError::ReplayWindow)?),
+            kept: Kept::clone(&kept),
+            shared: Shared::new(kept),
         };
         Ok(Self {
             fixed,
@@ -302,6 +320,16 @@ impl InboundSa {
 
     pub(crate) fn core(&self) -> &InboundCore {
         &self.core
+    }
+
+    /// Moves the window, and says so where it outlives this process, before the packet is passed
+    /// on: a packet that was passed on is never taken again.
+    pub(crate) fn commit(&self, packet: &Authenticated) -> Result<Place, Replay> {
+        let mut window = self.window();
+        let place = window.commit(packet)?;
+        let number = &(*self.core.kept).as_ref().number;
+        number.store(window.highest(), Ordering::Relaxed);
+        Ok(place)
     }
 
     /// The window, for the few instructions of a check or a commit.

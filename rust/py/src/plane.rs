@@ -10,12 +10,17 @@ use pyo3::prelude::*;
 /// that came just before it.
 const SLICE: Duration = Duration::from_secs(1);
 
-/// Runs a plane on the control socket `path` until SIGTERM or SIGINT.
+/// Runs a plane on the control socket `path` until SIGTERM or SIGINT. `tallies`: the number of a
+/// descriptor of memory that outlives this process (a memfd that cannot shrink), for the counts of
+/// SAs.
 #[pyfunction]
-#[pyo3(signature = (path, *, workers = 0))]
-pub fn serve(py: Python<'_>, path: &str, workers: usize) -> PyResult<()> {
-    py.detach(|| engine::plane::serve(path, workers))
-        .map_err(os_error)
+#[pyo3(signature = (path, *, workers = 0, tallies = None))]
+pub fn serve(py: Python<'_>, path: &str, workers: usize, tallies: Option<i32>) -> PyResult<()> {
+    py.detach(|| {
+        let tallies = tallies.map(engine::sys::shared::inherited).transpose()?;
+        engine::plane::serve(path, workers, tallies)
+    })
+    .map_err(os_error)
 }
 
 /// The data plane in this process: `start`, then `wait`, then `stop`.
@@ -50,7 +55,7 @@ impl Plane {
                 return Err(PyRuntimeError::new_err("the plane runs already"));
             }
             *running = Some(std::sync::Arc::new(
-                engine::plane::Plane::start(path, workers).map_err(os_error)?,
+                engine::plane::Plane::start(path, workers, None).map_err(os_error)?,
             ));
             Ok(())
         })

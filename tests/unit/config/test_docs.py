@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from exchanges import pki
 from isthmus.config.load import load
 from isthmus.config.schema import NOT_YET, SECTIONS, Key
 from isthmus.config.suites import SUITES, SUITES_NOT_YET
@@ -34,14 +35,22 @@ def test_the_reference_has_every_key_with_its_default(
 
 
 def test_the_document_has_its_examples() -> None:
-    assert len(EXAMPLES) == 4
+    assert len(EXAMPLES) == 5
 
 
 @pytest.mark.parametrize("example", EXAMPLES)
 def test_an_example_loads_and_nothing_in_it_is_doubtful(tmp_path: Path, example: str) -> None:
     (tmp_path / "partner-psk").write_text(SECRET)
     (tmp_path / "partner-psk").chmod(0o600)
-    path = write(tmp_path, example.replace("/etc/isthmus/secrets/", f"{tmp_path}/"))
+    root = pki.issue("Root")
+    gateway = pki.issue("hq", root, names=("fqdn:vpn.hq.example.net",))
+    (tmp_path / "example-root.pem").write_bytes(root.pem)
+    (tmp_path / "hq.pem").write_bytes(gateway.pem)
+    (tmp_path / "hq.key").write_bytes(gateway.key_pem)
+    (tmp_path / "hq.key").chmod(0o600)
+    for folder in ("secrets", "certs"):
+        example = example.replace(f"/etc/isthmus/{folder}/", f"{tmp_path}/")
+    path = write(tmp_path, example)
     found = load(path, {"CREDENTIALS_DIRECTORY": str(tmp_path), "PARTNER_PSK": SECRET})
     assert found.configuration.connections
     assert found.warnings == ()

@@ -21,8 +21,8 @@ def test_later_changes_of_the_mapping_do_not_reach_it() -> None:
 
 
 def test_its_repr_names_secrets_and_shows_none() -> None:
-    assert repr(Credentials({"office": A})) == "Credentials(psks: office)"
-    assert repr(Credentials()) == "Credentials(psks: none)"
+    assert repr(Credentials({"office": A})) == "Credentials(psks: office; keys: none; trust: none)"
+    assert repr(Credentials()) == "Credentials(psks: none; keys: none; trust: none)"
 
 
 def test_changed_names_what_is_new_gone_or_different() -> None:

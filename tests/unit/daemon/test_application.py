@@ -7,6 +7,7 @@ import tempfile
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from isthmus.backends.frames import (
@@ -15,6 +16,8 @@ from isthmus.backends.frames import (
     FirstPacketNotice,
     Hello,
     IdleNotice,
+    InstallSaFrame,
+    KeepaliveFrame,
     LifetimeNotice,
     Listen,
     NoticesLost,
@@ -32,7 +35,14 @@ from isthmus.daemon import channel
 from isthmus.daemon.application import Application, Arguments, ports
 from isthmus.daemon.channel import Applied, Apply, Fatal, Pulse, Ready, ShutDown, Status
 from isthmus.ike.core.commands import Configure, Shutdown
-from isthmus.ike.core.effects import ArmPolicy, Record, SendDatagram
+from isthmus.ike.core.effects import (
+    ArmPolicy,
+    Keepalive,
+    Record,
+    RemoveSa,
+    SendDatagram,
+    UpdateSa,
+)
 from isthmus.ike.core.events import (
     CommandIssued,
     DatagramReceived,
@@ -227,10 +237,50 @@ def test_a_new_plane_is_set_up_again_and_its_losses_are_told(directory: Path) ->
             InstallFailed(Spi(400), False, reason),
         }
         kinds = [type(c) for c in at.plane.heard]
-        assert kinds == [Hello, Query, Query, Listen, AttachInterface, SetPolicies]
+        asked = [InstallSaFrame, InstallSaFrame]  # refused: this plane does not know their counts
+        assert kinds == [Hello, Query, Query, Listen, AttachInterface, SetPolicies, *asked]
         (policies,) = (c for c in at.plane.heard if isinstance(c, SetPolicies))
         assert policies.policies[0].on_no_sa == "drop"  # how it was armed is not forgotten
         assert await at.end() == 0
+
+    play(directory, scene, ScriptedEngine(answer))  # type: ignore[arg-type]
+
+
+def test_a_new_plane_goes_on_with_the_same_keys_where_it_knows_the_counts(directory: Path) -> None:
+    moved = EndpointSpec("203.0.113.9", 4500)
+
+    def answer(event: Event) -> tuple[object, ...]:
+        if isinstance(event, CommandIssued):
+            return (
+                install(300, True),
+                install(400, False),
+                install(401, False),
+                UpdateSa(Spi(400), False, remote=Endpoint(moved.address, moved.port)),
+                RemoveSa(Spi(401), False),
+                Keepalive(OURS, THEIRS, 20.0),
+            )
+        return ()
+
+    async def scene(at: Run) -> None:
+        await at.ready()
+        await at.until(lambda: any(isinstance(c, KeepaliveFrame) for c in at.plane.heard))
+        installed = {c.sa.spi: c.sa for c in at.plane.heard if isinstance(c, InstallSaFrame)}
+        numbers = {sa.count_as for sa in installed.values()}
+        assert len(numbers) == 3 and 0 not in numbers
+        assert not any(sa.resume for sa in installed.values())
+        at.engine.events.clear()
+        await at.plane.die()
+        at.plane = PlayedPlane(at.plane_path, pid=2)
+        at.plane.inner.resumable = {installed[300].count_as, installed[400].count_as}
+        await at.until(lambda: any(isinstance(c, KeepaliveFrame) for c in at.plane.heard))
+        again = [c.sa for c in at.plane.heard if isinstance(c, InstallSaFrame)]
+        assert again == [
+            msgspec.structs.replace(installed[300], resume=True),
+            msgspec.structs.replace(installed[400], resume=True, remote=moved),
+        ]
+        await at.until(lambda: at.plane.inner.installed("out", 400))
+        await asyncio.sleep(0.05)
+        assert at.engine.events == []
 
     play(directory, scene, ScriptedEngine(answer))  # type: ignore[arg-type]
 

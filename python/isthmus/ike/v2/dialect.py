@@ -6,7 +6,7 @@ from isthmus.ike.core.agenda import TimerKind
 from isthmus.ike.core.child import ChildSa, ChildState
 from isthmus.ike.core.context import Context, Failed
 from isthmus.ike.core.effects import Keepalive, UpdateSa
-from isthmus.ike.v2 import closing, look
+from isthmus.ike.v2 import closing, fragments, look
 from isthmus.ike.v2.exchanges import (
     create_child_sa,
     ike_auth,
@@ -243,6 +243,8 @@ def _request(
             sa.heard_at = ctx.now
             sa.assembly.discard(ctx, is_response=False)
             sa.window.request = arrival
+            if arrival.largest is not None:
+                sa.fragment_size = fragments.follow(sa.fragment_size, arrival.largest, remote)
     if not _in_order(sa, header.exchange):
         # Before authentication nothing but IKE_AUTH is heard, and nothing else is answered.
         raise Dropped("exchange_out_of_order")

@@ -85,14 +85,20 @@ def pack_smaller(protector: Protector, parcel: Parcel, remote: Endpoint) -> Parc
     return None
 
 
-def datagram_size(octets: int, remote: Endpoint) -> int:
+def follow(size: int, largest: int, remote: Endpoint) -> int:
+    """The size to cut for from now on, as the pieces of a request are so large: what came through
+    in one direction is likely to in the other (RFC 7383 §2.5.1). Never larger than before."""
+    return min(size, max(_datagram_size(largest, remote), SMALL_SIZE))
+
+
+def _datagram_size(octets: int, remote: Endpoint) -> int:
     """Octets of the IP datagram that carries so many octets of IKE."""
     return octets + _UDP_AND_MARKER + _IP_HEADERS[ip_address(remote.address).version]
 
 
 def _room(size: int, remote: Endpoint) -> int:
     """Octets of IKE in an IP datagram of that size; the marker of port 4500 counts always."""
-    return size - datagram_size(0, remote)
+    return size - _datagram_size(0, remote)
 
 
 def _pieces(length: int, part: int) -> int:

@@ -40,7 +40,7 @@ def send_request(
         flags=HeaderFlag.INITIATOR if sa.initiator else HeaderFlag.NONE,
         message_id=sa.window.next_id,
     )
-    parcel = _pack(sa, header, payloads, sa.fragment_size, sa.remote)
+    parcel = _pack(sa, header, payloads, sa.remote)
     if sa.established_at is None:
         schedule = HANDSHAKE
     else:
@@ -70,7 +70,7 @@ def send_reply(
         flags=flags,
         message_id=request.message_id,
     )
-    parcel = _pack(sa, header, payloads, _reply_size(sa, remote), remote)
+    parcel = _pack(sa, header, payloads, remote)
     sa.window.answered(parcel, ctx.now)
     _emit(ctx, parcel, local, remote)
     _record_sent(ctx, sa, parcel, payloads, remote)
@@ -162,25 +162,13 @@ def record_received(
     )
 
 
-def _pack(
-    sa: SaV2, header: Header, payloads: tuple[Payload, ...], size: int, remote: Endpoint
-) -> Parcel:
+def _pack(sa: SaV2, header: Header, payloads: tuple[Payload, ...], remote: Endpoint) -> Parcel:
     if header.exchange == ExchangeType.IKE_SA_INIT:
         return Parcel(header, (encode_message(header, payloads),))
     assert sa.protector is not None, "after IKE_SA_INIT there are keys"
     if not sa.fragments_agreed:
         return Parcel(header, (sa.protector.seal(header, payloads),))
-    return fragments.pack(sa.protector, header, *encode_chain(payloads), size, remote)
-
-
-def _reply_size(sa: SaV2, remote: Endpoint) -> int:
-    """What came through in one direction is likely to in the other: no larger pieces than those
-    of the request, if it came in pieces (RFC 7383 §2.5.1)."""
-    largest = sa.window.request.largest
-    if largest is None:
-        return sa.fragment_size
-    seen = fragments.datagram_size(largest, remote)
-    return min(sa.fragment_size, max(seen, fragments.SMALL_SIZE))
+    return fragments.pack(sa.protector, header, *encode_chain(payloads), sa.fragment_size, remote)
 
 
 def _smaller(sa: SaV2, parcel: Parcel, tries: int, remote: Endpoint) -> Parcel:

@@ -107,6 +107,12 @@ impl Control {
     pub(super) fn install(&mut self, sa: frames::Sa<'_>) -> Result<(), String> {
         let now_ms = now_ms();
         let direction = sa.direction;
+        let kept = if sa.resume {
+            let found = self.ledger.resume(sa.count_as);
+            found.ok_or("how far it has counted is not known")?
+        } else {
+            self.ledger.begin(sa.count_as)
+        };
         let parameters = convert::sa(sa)?;
         let spi = parameters.spi;
         let (policy, remote) = (parameters.policy, parameters.path.remote.ip());
@@ -114,12 +120,14 @@ impl Control {
         let mut sad = Sad::clone(&table.sad);
         let first = match direction {
             Direction::In => {
-                let sa = InboundSa::new(parameters, now_ms).map_err(|error| error.to_string())?;
+                let sa = InboundSa::resumed(parameters, now_ms, kept);
+                let sa = sa.map_err(|error| error.to_string())?;
                 sad.install_inbound(sa).map_err(sad_error)?;
                 false
             }
             Direction::Out => {
-                let sa = OutboundSa::new(parameters, now_ms).map_err(|error| error.to_string())?;
+                let sa = OutboundSa::resumed(parameters, now_ms, kept);
+                let sa = sa.map_err(|error| error.to_string())?;
                 sad.install_outbound(sa).map_err(sad_error)?
             }
         };

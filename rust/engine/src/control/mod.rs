@@ -22,6 +22,7 @@ use zeroize::Zeroize;
 
 use crate::counters::Event;
 use crate::frames::{decode, encode, Command, Outgoing, VERSION};
+use crate::ledger::Ledger;
 use crate::pipeline::Pipeline;
 use crate::sys::poll::{Alarm, Interest, Poller, Waker};
 use crate::sys::seqpacket::{Connection, Listener, FRAME_OCTETS_MAX};
@@ -60,12 +61,14 @@ pub struct Control {
     /// Parts of an SPD that is not whole yet.
     gathered: databases::Gathered,
     idle: idle::Clocks,
+    /// How far each SA has counted, for a plane that comes after this one.
+    ledger: Ledger,
     /// When paths that were found narrow are asked about again.
     paths_again_ms: Option<u64>,
 }
 
 impl Control {
-    pub fn new(shared: Arc<Shared>, listener: Listener) -> io::Result<Self> {
+    pub fn new(shared: Arc<Shared>, listener: Listener, ledger: Ledger) -> io::Result<Self> {
         let poller = Poller::new()?;
         let alarm = Alarm::new()?;
         poller.add(&listener, TOKEN_LISTENER, Interest::Read)?;
@@ -84,6 +87,7 @@ impl Control {
             keepalives: Vec::new(),
             gathered: databases::Gathered::default(),
             idle: idle::Clocks::default(),
+            ledger,
             paths_again_ms: None,
         })
     }

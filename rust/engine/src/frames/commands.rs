@@ -76,6 +76,12 @@ pub struct Sa<'a> {
     pub standby: bool,
     #[serde(default, borrow)]
     pub tag: &'a Bytes,
+    /// Names its counts in memory that outlives the plane; 0: they need not.
+    #[serde(default)]
+    pub count_as: u64,
+    /// An earlier plane had it: count on.
+    #[serde(default)]
+    pub resume: bool,
 }
 
 #[derive(Deserialize)]

@@ -9,5 +9,6 @@ pub mod poll;
 pub mod process;
 pub mod random;
 pub mod seqpacket;
+pub mod shared;
 pub mod socket;
 pub mod tun;

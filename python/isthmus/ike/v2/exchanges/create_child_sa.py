@@ -41,6 +41,8 @@ from isthmus.wire.v2.security_association import SecurityAssociation
 CHILDREN_SPARE = 16
 RETRY_S = 4.0
 """Pause after TEMPORARY_FAILURE, before jitter (RFC 7296 §2.25)."""
+REDUNDANT_S = 4.0
+"""How long the peer has to delete its half of a simultaneous renewal before we do."""
 
 
 # --- initiator ------------------------------------------------------------------------------
@@ -251,7 +253,10 @@ def _finish(
             crossing.yield_to_peer(ctx, sa, replaces)
             return
         if theirs.successor.is_usable:
+            # The peer deletes it, unless our answer never reached it and it does not know it.
             theirs.successor.move(ChildState.REPLACED)
+            due = ctx.later(REDUNDANT_S)
+            ctx.agenda.arm(theirs.successor.owner, TimerKind.CHILD_EXPIRE, due)
     if replaces.is_usable:
         replaces.move(ChildState.REPLACED)
     if replaces.state is ChildState.REPLACED:

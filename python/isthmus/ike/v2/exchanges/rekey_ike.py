@@ -43,6 +43,9 @@ from isthmus.wire.v2.security_association import SecurityAssociation
 
 ABANDONED_S = 30.0
 """How long an IKE SA that the peer has replaced waits for the peer's Delete."""
+REDUNDANT_S = 8.0
+"""How long the peer has to delete its half of a simultaneous renewal before it is forgotten here:
+a peer that our answer never reached does not know it."""
 
 
 # --- initiator ------------------------------------------------------------------------------
@@ -152,7 +155,7 @@ def _decide(ctx: Context, sa: SaV2, new: SaV2, our_lowest: bytes) -> None:
         if theirs.is_open:
             theirs.state = Replaced()
             theirs.undecided_for = None
-            ctx.agenda.arm(theirs.owner, TimerKind.RETIRE, ctx.later(ABANDONED_S))
+            ctx.agenda.arm(theirs.owner, TimerKind.RETIRE, ctx.later(REDUNDANT_S))
     _replace(ctx, sa, new, ours=True)
 
 
