@@ -35,7 +35,7 @@ from isthmus.daemon.link import PlaneLink
 from isthmus.daemon.network_plan import plan
 from isthmus.daemon.perform import Performer
 from isthmus.daemon.reload import Read, Reloader, Terms
-from isthmus.daemon.status import EXIT_FAILED, EXIT_OK, health_line
+from isthmus.daemon.status import EXIT_FAILED, EXIT_OK, Health, health_line
 from isthmus.daemon.workers import Workers
 from isthmus.ike.core.commands import Shutdown
 from isthmus.ike.core.events import CommandIssued
@@ -192,10 +192,12 @@ class Application:
     async def _heartbeat(self, host: Host, ready: asyncio.Event) -> None:
         """Once a second: a sign of life, the status line, and what the log's limiter held back."""
         said = ""
+        health = Health(host.views)
         expected = time.monotonic()
         while True:
             self._tell(Pulse())
-            text = health_line(host.views()) if ready.is_set() else "starting"
+            happened = host.counters["ike_events"]
+            text = health.line(happened, time.monotonic()) if ready.is_set() else "starting"
             if text != said and self._tell(Status(text)):
                 said = text
             self._recorder.flush()

@@ -132,9 +132,10 @@ class IkeEngine:
         """When to call `handle(DeadlineReached(), now)` next, if ever."""
         return self._agenda.deadline
 
-    def views(self, now: Instant) -> tuple[TunnelView, ...]:
-        """Every tunnel as users see it."""
-        runs = self._tunnels.runs.values()
+    def views(self, now: Instant, tunnel: str | None = None) -> tuple[TunnelView, ...]:
+        """Every tunnel as users see it, or the one of this name if there is one."""
+        every = self._tunnels.runs
+        runs = every.values() if tunnel is None else [every[tunnel]] if tunnel in every else []
         sas = self._tunnels.sas
         return tuple(
             report.tunnel_view(r, sas.of(r.connection.name), self._agenda, now) for r in runs
