@@ -160,7 +160,6 @@ class Revocations:
             return
         self._failures.pop(name, None)
         self._keep(name, status)
-        await self._read(self._cache.put, name, octets)
         took_ms = round((self._clock() - started) * 1000, 1)
         self._record(
             Happening(
@@ -169,6 +168,7 @@ class Revocations:
                 detail=(("url", source.url), ("octets", len(octets)), ("took_ms", took_ms)),
             )
         )
+        await self._read(self._cache.put, name, octets)
 
     async def _read(self, work: Callable[..., T], *arguments: object) -> T:
         """Slow work on one thread, so that it is never more than one that competes for time."""
