@@ -17,6 +17,7 @@ from isthmus.credentials.inventory import (
     Held,
     Role,
     called,
+    days_text,
     held,
 )
 from isthmus.daemon.reload import Terms
@@ -141,9 +142,9 @@ class CertificateWatch:
 
     def _warn(self, one: Held, at: int) -> None:
         """Once for each threshold that is passed, for one certificate however many use it."""
-        days = one.days_left(at)
+        left = one.certificate.not_after - at
         ended = at > one.certificate.not_after
-        passed = -1 if ended else min((d for d in WARNING_DAYS if days < d), default=None)
+        passed = -1 if ended else min((d for d in WARNING_DAYS if left <= d * DAY_S), default=None)
         fingerprint = one.certificate.fingerprint
         if passed is None:
             # A clock that was put right, or a new certificate: it may be warned of again.
@@ -154,11 +155,10 @@ class CertificateWatch:
             return
         self._warned[fingerprint] = passed
         what = f"{called(one.role)} {one.certificate.subject_text}"
-        left = max(0, one.certificate.not_after - at)
         message = (
             f"{what} expired on {one.ends_on}"
             if ended
-            else f"{what} ends in {left // DAY_S} days, on {one.ends_on}: have it renewed"
+            else f"{what} ends in {days_text(left // DAY_S)}, on {one.ends_on}: have it renewed"
         )
         self._record(
             Happening(
@@ -170,7 +170,7 @@ class CertificateWatch:
                     ("subject", one.certificate.subject_text),
                     ("role", one.role.value),
                     ("not_after", one.certificate.not_after),
-                    ("days_left", days),
+                    ("days_left", one.days_left(at)),
                 ),
             )
         )
