@@ -4,6 +4,7 @@ import pytest
 
 from isthmus.ike.core.commands import Terminate
 from isthmus.ike.core.effects import MakeKeyAndAgree
+from isthmus.ike.core.events import RuleIdle
 
 from .pair import LEFT, RIGHT, Pair, connection, rule
 
@@ -112,4 +113,55 @@ def test_first_contact_said_before_a_crossing_phase_1_stood_does_not_end_it() ->
     pair.settle().advance(30)
     assert left.engine.census()["ike_sas"] == right.engine.census()["ike_sas"] == 1
     assert not left.events("peer.dead")
+    pair.agree()
+
+
+def test_a_pair_closed_before_its_answer_came_is_still_heard_and_phase_1_stays() -> None:
+    """The peer closes for silence what the left one has just asked for, and its Delete overtakes
+    its answer. What it had sent by that pair was lost; and where no other pair stood, the left one
+    took the refusal for a lasting one and closed phase 1 too."""
+    mirrored = rule(local="10.2.0.0/24", remote="10.1.0.0/24", idle_s=5.0)
+    pair = Pair(
+        connection("site-b", RIGHT, (rule(idle_s=5.0),)),
+        connection("site-a", LEFT, (mirrored,)),
+    ).establish()
+    left, right = pair.left, pair.right
+    left.feed(RuleIdle("site-b", "lan"))
+    pair.settle().advance(6)
+    phase1 = left.view().phase1
+    pair.packet(left)
+    pair.deliver(left, left.out.pop(0))  # CREATE_CHILD_SA -->
+    right.feed(RuleIdle("site-a", "lan"))
+    sent_by = [spi for spi, inbound in right.sas if inbound]
+    answer, delete = right.out.pop(0), right.out.pop(0)
+    pair.deliver(right, delete)
+    pair.deliver(right, answer)
+    assert [inbound for _, inbound in left.sas] == [True], "what is on the road is heard"
+    assert len(sent_by) == 1
+    pair.settle().advance(6)
+    assert not left.sas and not right.sas
+    pair.packet(left)
+    pair.settle()
+    assert left.view().rules[0].state == "up"
+    now = left.view().phase1
+    assert phase1 is not None and now is not None and now.spi_i == phase1.spi_i
+    pair.agree()
+
+
+def test_phase_1_stays_when_the_peer_puts_phase_2_off() -> None:
+    """RFC 7296 §2.25: TEMPORARY_FAILURE asks to try again. Both rules were closed for silence, the
+    peer renewed phase 1 just then, and the left one closed phase 1 for the refusal."""
+    pair = Pair(connection("site-b", RIGHT, (rule(idle_s=5.0),))).establish()
+    left, right = pair.left, pair.right
+    left.feed(RuleIdle("site-b", "lan"))
+    pair.settle().advance(6)
+    pair.packet(left)
+    pair.rekey(right, 1)
+    pair.deliver(left, left.out.pop(0))  # refused: the peer renews phase 1
+    pair.settle().advance(10)
+    for side in (left, right):
+        assert side.engine.census()["ike_sas"] == 1 and not side.events("phase1.down")
+    pair.packet(left)
+    pair.settle()
+    assert left.view().rules[0].state == "up"
     pair.agree()

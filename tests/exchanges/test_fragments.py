@@ -121,6 +121,17 @@ def test_no_pieces_unless_both_sides_read_them(left: Fragmentation, right: Fragm
     assert is_up(pair) and pieces(pair.wire) == []
 
 
+def test_a_large_message_that_goes_whole_and_is_lost_says_so() -> None:
+    """E104: it is not the port that is closed, and not the key."""
+    pair = Pair(*ends(right=Fragmentation(enabled=False)))
+    (whole,) = up_to_auth(pair)
+    assert len(whole.octets) > 1280
+    pair.lose()
+    pair.advance(120, deliver=False)
+    codes = [h.code for h in pair.left.events("command.failed")]
+    assert codes == ["E104"]
+
+
 def test_pieces_from_a_peer_that_did_not_offer_them_are_dropped() -> None:
     """The other side of the negotiation: nothing is put together that was not agreed."""
     pair = large_pair()

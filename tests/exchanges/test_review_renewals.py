@@ -11,17 +11,20 @@ from isthmus.values.address import Endpoint
 from isthmus.values.proposal import parse_proposal
 from isthmus.values.registry.ikev2 import (
     ExchangeType,
+    HeaderFlag,
     NotifyType,
     PayloadType,
     SecurityProtocol,
 )
 from isthmus.values.selector import TrafficSelector
 from isthmus.values.spi import spi_octets
+from isthmus.wire.header import Header
 from isthmus.wire.v2.message import Payload
 from isthmus.wire.v2.nonce import Nonce
 from isthmus.wire.v2.notify import Notify
 from isthmus.wire.v2.security_association import SecurityAssociation
 from isthmus.wire.v2.selectors import TrafficSelectors
+from robustness.hand import sa_with
 
 from .pair import LEFT, RIGHT, Pair, Side, connection, rule
 from .scenes import (
@@ -30,6 +33,7 @@ from .scenes import (
     first_of_two,
     ike_sas,
     mirrored,
+    phase1,
     seal_request,
     states,
 )
@@ -257,4 +261,41 @@ def test_the_redundant_pair_of_a_peer_that_never_heard_of_it_does_not_stay() -> 
     pair.advance(10)
     assert mirrored(pair)
     assert len(pair.left.sas) == len(pair.right.sas) == 2
+    pair.agree()
+
+
+def test_a_pair_that_the_peer_does_not_know_yet_is_kept() -> None:
+    """Our answer to the peer's renewal is lost, and we renew what it made before the peer has asked
+    again. The peer says CHILD_SA_NOT_FOUND, and learns of the pair a moment later."""
+    pair = Pair().establish()
+    pair.rekey(pair.right)
+    request = pair.right.out[0]
+    pair.step()
+    pair.left.out.pop()
+    fresh = pair.left.view().rules[0].children[-1].spi_in
+    pair.rekey(pair.left)
+    pair.left.out.pop()
+    own = bytes.fromhex(phase1(pair.right).spi_r)
+    sa = sa_with(pair.right.engine, own)
+    assert sa is not None and sa.protector is not None
+    header = Header(
+        bytes.fromhex(phase1(pair.right).spi_i),
+        own,
+        0,
+        exchange=ExchangeType.CREATE_CHILD_SA,
+        flags=HeaderFlag.RESPONSE,
+        message_id=2,
+    )
+    unknown = Notify(
+        kind=NotifyType.CHILD_SA_NOT_FOUND,
+        protocol=SecurityProtocol.ESP,
+        spi=spi_octets(fresh),
+    )
+    octets = sa.protector.seal(header, (unknown,))
+    pair.left.feed(DatagramReceived(Endpoint(LEFT, 500), Endpoint(RIGHT, 500), octets))
+    assert (fresh, True) in pair.left.sas and not pair.left.events("phase2.surplus_closed")
+    pair.deliver(pair.right, request)
+    pair.settle().advance(3)
+    assert len(pair.right.events("phase2.rekeyed")) == 1
+    assert mirrored(pair)
     pair.agree()

@@ -3,9 +3,10 @@ its own at both ends, a network apart from the others', and leads to one address
 """
 
 import os
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from ipaddress import IPv4Address
 from pathlib import Path
 
@@ -37,7 +38,7 @@ def outer(site: Site, number: int) -> str:
     return str(_OUTER[site.letter] + 256 * number)
 
 
-def tunnel(site: Site, number: int, settings: dict[str, str]) -> Tunnel:
+def tunnel(site: Site, number: int, settings: Mapping[str, str]) -> Tunnel:
     """One end of a tunnel."""
     far = SITE_B if site is SITE_A else SITE_A
     here, there = (SITE_A.network(4),), (f"{target(number)}/32",)
@@ -48,8 +49,18 @@ def tunnel(site: Site, number: int, settings: dict[str, str]) -> Tunnel:
         psk=PSK,
         rules=(Rule("lan", local, remote, ("aes256gcm16-x25519",)),),
         proposals=("aes256gcm16-prfsha384-x25519",),
-        settings={"local_address": f'"{outer(site, number)}"'} | settings,
+        settings={"local_address": f'"{outer(site, number)}"', **settings},
     )
+
+
+def slowness() -> float:
+    """How much longer than on a processor of its own something takes here and now: a limit in
+    seconds is one for a machine that does nothing else."""
+    asked_s = 0.2
+    wall, own = time.perf_counter(), time.thread_time()
+    while time.thread_time() - own < asked_s:
+        pass
+    return max(1.0, (time.perf_counter() - wall) / asked_s)
 
 
 def processes(daemon: Isthmus) -> dict[str, int]:
@@ -86,7 +97,6 @@ class Fleet:
     far: Isthmus
     count: int
     directory: Path
-    settings: dict[str, str] = field(default_factory=dict)
 
     @property
     def targets(self) -> Sequence[str]:
@@ -112,6 +122,23 @@ class Fleet:
             pinging.abandon()
 
     @staticmethod
+    def kill(daemon: Isthmus) -> None:
+        """All its processes at once; its children end with it."""
+        left = processes(daemon).values()
+        daemon.kill()
+        eventually("nothing of it runs", lambda: not any(Path(f"/proc/{p}").exists() for p in left))
+
+    @staticmethod
+    def spis(daemon: Isthmus) -> set[str]:
+        """The inbound SPIs of a gateway's pairs."""
+        return {
+            child["spi_in"]
+            for found in daemon.status()["tunnels"]
+            for rule in found["rules"]
+            for child in rule["children"]
+        }
+
+    @staticmethod
     def controlled(daemon: Isthmus) -> int:
         """How many of a gateway's tunnels have a phase 1 and a pair of phase 2 of its own; 0 while
         it does not answer."""
@@ -123,19 +150,22 @@ class Fleet:
 
 
 @contextmanager
-def fleet(directory: Path, count: int, settings: dict[str, str]) -> Iterator[Fleet]:
-    """A world of its own with so many tunnels between two gateways that run."""
+def fleet(
+    directory: Path, count: int, settings: Mapping[str, str] | None = None
+) -> Iterator[Fleet]:
+    """A world of its own with so many tunnels between two gateways that run. `settings` are further
+    keys of every tunnel."""
     world = World.create(directory, attached=True)
     try:
         topology.build(world)
         _addresses(world, count)
         gateways = [Isthmus(world, s.gateway, directory / s.letter) for s in (SITE_A, SITE_B)]
         for gateway, site in zip(gateways, (SITE_A, SITE_B), strict=True):
-            gateway.write(*(tunnel(site, n, settings) for n in range(count)))
+            gateway.write(*(tunnel(site, n, settings or {}) for n in range(count)))
         try:
             for gateway in gateways:
                 gateway.start()
-            yield Fleet(world, gateways[0], gateways[1], count, directory, settings)
+            yield Fleet(world, gateways[0], gateways[1], count, directory)
         finally:
             for gateway in gateways:
                 gateway.stop()

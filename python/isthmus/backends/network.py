@@ -2,19 +2,19 @@
 
 Everything made here bears a mark (the routing protocol number `PROTOCOL`, the interface alias
 `ALIAS`), so that a later run finds what an earlier one left behind, even after kill -9. Nothing
-without the mark is ever changed or removed. This is the only module that talks netlink.
+without the mark is ever changed or removed. Only this module and `rtnetlink.py` talk netlink.
 """
 
-import socket
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import suppress
 from ipaddress import ip_address, ip_interface, ip_network
 from pathlib import Path
 from typing import Any
 
+import msgspec
 from pyroute2 import IPRoute, NetlinkError  # type: ignore[import-untyped]  # it has no stubs
 
-from isthmus.backends import tun
+from isthmus.backends import rtnetlink, tun
+from isthmus.backends.rtnetlink import FAMILY, KernelRefused, RouteBody, RouteId, RoutingSocket
 from isthmus.backends.wishes import (
     MAIN_TABLE,
     TABLE,
@@ -30,31 +30,19 @@ PROTOCOL = 145
 """Routing protocol number (RTPROT, FRA_PROTOCOL) of our routes and rules."""
 ALIAS = "isthmus"
 """Interface alias of our devices."""
-_FAMILY = {4: socket.AF_INET, 6: socket.AF_INET6}
-_UNICAST, _UNREACHABLE = 1, 7
-_TO_TABLE, _GOTO, _NOP, _BLACKHOLE = 1, 2, 3, 6
-"""FR_ACT_* of linux/fib_rules.h."""
-_ACTIONS = {"lookup": _TO_TABLE, "goto": _GOTO, "nop": _NOP, "blackhole": _BLACKHOLE}
-
-
-_PEER_OF_TUN = {"gateway": "fe80::1", "flags": 0x04}
-"""IPv6 shares traffic only among routes by way of a gateway. A TUN device resolves no addresses,
-so that any one will do, and the flag (RTNH_F_ONLINK) says that it is there."""
-
-_RouteId = tuple[int, int, str, int]
-"""Family, table, destination, metric: what the kernel tells routes apart by."""
-_RuleKey = tuple[object, ...]
 
 
 class Network:
-    """One netlink socket and the marks. Not safe for use by several threads."""
+    """Netlink sockets and the marks. Not safe for use by several threads."""
 
     def __init__(self) -> None:
         self._netlink = IPRoute(strict_check=True)
+        self._routing = RoutingSocket()
 
     def close(self) -> None:
-        """Let go of the socket; what was set up stays."""
+        """Let go of the sockets; what was set up stays."""
         self._netlink.close()
+        self._routing.close()
 
     def apply(self, wish: NetworkWish) -> tuple[str, ...]:
         """Make the machine so, and remove what we made before and is no longer wished.
@@ -75,7 +63,7 @@ class Network:
             for name, index in own.items():
                 if name not in wanted:
                     self._netlink.link("del", index=index)
-        except NetlinkError as error:
+        except (NetlinkError, KernelRefused) as error:
             raise LocalFault(f"the kernel refused the network's set-up: {error}") from error
         return (*warnings, *_forwarding(wish))
 
@@ -118,7 +106,7 @@ class Network:
         self._netlink.addr(
             verb,
             index=index,
-            family=_FAMILY[address.version],
+            family=FAMILY[address.version],
             address=str(address.ip),
             prefixlen=address.network.prefixlen,
             **flags,
@@ -152,94 +140,62 @@ class Network:
     def _routes(
         self, wishes: Iterable[RouteWish], own: Mapping[str, int], addresses: tuple[str, ...]
     ) -> None:
-        wanted: dict[_RouteId, dict[str, Any]] = {}
+        sources: dict[tuple[str, ...], bytes] = {}
+        wanted: dict[RouteId, RouteBody] = {}
         for wish in wishes:
-            destination = ip_network(wish.destination)
-            route: dict[str, Any] = {"type": _UNREACHABLE}
+            body = RouteBody()
             if wish.interface is not None:
+                if wish.source_within not in sources:
+                    source = _within(addresses, wish.source_within)
+                    sources[wish.source_within] = ip_address(source).packed if source else b""
                 names = (wish.interface, *wish.others)
-                route = {"type": _UNICAST, "oifs": tuple(sorted(own[name] for name in names))}
-                source = _within(addresses, wish.source_within)
-                if source is not None:
-                    route["prefsrc"] = source
-            family = _FAMILY[destination.version]
-            wanted[family, wish.table, str(destination), wish.metric] = route
-        present = {found[0]: found[1] for found in self._own_routes()}
-        for key, route in wanted.items():
-            if present.get(key) != route:
-                self._route("replace", key, route)
-        for key, route in present.items():
-            if key not in wanted:
-                # It may have gone with its interface in the meantime.
-                with suppress(NetlinkError):
-                    self._route("del", key, {"type": route["type"]})
-
-    def _route(self, verb: str, key: _RouteId, route: dict[str, Any]) -> None:
-        family, table, destination, metric = key
-        scope = {"scope": 253} if route["type"] == _UNICAST and family == socket.AF_INET else {}
-        route = dict(route)
-        oifs = route.pop("oifs", ())
-        if len(oifs) == 1:
-            route["oif"] = oifs[0]
-        elif oifs:
-            via = _PEER_OF_TUN if family == socket.AF_INET6 else {}
-            route["multipath"] = [{"oif": oif, "hops": 0, **via} for oif in oifs]
-        self._netlink.route(
-            verb,
-            family=family,
-            table=table,
-            dst=destination,
-            priority=metric,
-            proto=PROTOCOL,
-            **scope,
-            **route,
+                indexes = tuple(sorted(own[name] for name in names))
+                body = RouteBody(indexes, sources[wish.source_within])
+            wanted[rtnetlink.route_id(wish.destination, wish.table, wish.metric)] = body
+        present: dict[RouteId, RouteBody] = {}
+        for version in FAMILY:
+            for table in (TABLE, MAIN_TABLE):
+                present |= self._routing.routes(version, table, PROTOCOL)
+        self._must(
+            rtnetlink.put_route(key, body, PROTOCOL)
+            for key, body in wanted.items()
+            if present.get(key) != body
+        )
+        # What is not there any more has gone with its interface in the meantime.
+        self._routing.change(
+            [
+                rtnetlink.drop_route(key, body, PROTOCOL)
+                for key, body in present.items()
+                if key not in wanted
+            ]
         )
 
-    def _own_routes(self) -> Iterator[tuple[_RouteId, dict[str, Any]]]:
-        for family in _FAMILY.values():
-            everything = "0.0.0.0" if family == socket.AF_INET else "::"
-            for table in (TABLE, MAIN_TABLE):
-                for message in self._dump_routes(family, table):
-                    destination = f"{message.get('dst') or everything}/{message['dst_len']}"
-                    route: dict[str, Any] = {"type": message["type"]}
-                    if message["type"] == _UNICAST:
-                        hops = message.get("multipath") or [{"oif": message.get("oif")}]
-                        route["oifs"] = tuple(sorted(int(hop["oif"] or 0) for hop in hops))
-                        if message.get("prefsrc"):
-                            route["prefsrc"] = str(ip_address(message.get("prefsrc")))
-                    metric = int(message.get("priority") or 0)
-                    key = (family, table, str(ip_network(destination)), metric)
-                    yield key, route
-
-    def _dump_routes(self, family: int, table: int) -> list[Any]:
-        try:
-            found = list(self._netlink.get_routes(family=family, table=table, proto=PROTOCOL))
-        except NetlinkError as error:
-            if error.code in (2, 95, 97):  # no such table yet, or no such family on this machine
-                return []
-            raise
-        return [message for message in found if message["proto"] == PROTOCOL]
-
     def _rules(self, wishes: Iterable[RuleWish], addresses: tuple[str, ...]) -> None:
-        wanted = {
-            _rule_key(wish): wish
-            for wish in wishes
-            if not wish.needs_address_within or _within(addresses, wish.needs_address_within)
-        }
-        present = dict(self._own_rules())
+        places: dict[tuple[str, ...], bool] = {(): True}
+        wanted: set[RuleWish] = set()
+        for wish in wishes:
+            networks = wish.needs_address_within
+            if networks not in places:
+                places[networks] = _within(addresses, networks) is not None
+            if places[networks]:
+                wanted.add(_as_the_kernel_tells(wish))
+        present = {rule for version in FAMILY for rule in self._routing.rules(version, PROTOCOL)}
         # From the last to the first: a jump is made after the place where it lands.
-        for key in sorted(wanted.keys() - present.keys(), key=str, reverse=True):
-            self._netlink.rule("add", **_rule_request(wanted[key]))
-        for key in present.keys() - wanted.keys():
-            self._netlink.rule("del", **present[key])
+        added = sorted(wanted - present, key=lambda rule: rule.priority, reverse=True)
+        self._must(rtnetlink.add_rule(rule, PROTOCOL) for rule in added)
+        self._must(rtnetlink.drop_rule(rule, PROTOCOL) for rule in present - wanted)
 
-    def _own_rules(self) -> Iterator[tuple[_RuleKey, dict[str, Any]]]:
-        for version, family in _FAMILY.items():
-            for message in self._netlink.get_rules(family=family):
-                if message.get("protocol") != PROTOCOL:
-                    continue
-                wish = _rule_from(version, message)
-                yield _rule_key(wish), _rule_request(wish)
+    def _must(self, messages: Iterable[rtnetlink.Message]) -> None:
+        """Raises KernelRefused if any request is refused."""
+        for code in self._routing.change(list(messages)).values():
+            raise KernelRefused(code)
+
+
+def _as_the_kernel_tells(wish: RuleWish) -> RuleWish:
+    """Everywhere is nothing that a rule tells, and when a rule is needed is not either."""
+    source = None if wish.source is None or wish.source.endswith("/0") else wish.source
+    to = None if wish.destination is None or wish.destination.endswith("/0") else wish.destination
+    return msgspec.structs.replace(wish, source=source, destination=to, needs_address_within=())
 
 
 def _check(wish: NetworkWish) -> None:
@@ -262,7 +218,7 @@ def _check(wish: NetworkWish) -> None:
                 if name is not None and name not in names:
                     raise LocalFault(f"a route points to {name}, which is not ours")
         for rule in wish.rules:
-            if rule.action not in _ACTIONS or rule.version not in _FAMILY:
+            if rule.action not in rtnetlink.ACTIONS or rule.version not in FAMILY:
                 raise LocalFault(f"{rule.action!r} is no action of a rule")
             for network in (rule.source, rule.destination):
                 if network is not None:
@@ -287,95 +243,6 @@ def _within(addresses: tuple[str, ...], networks: tuple[str, ...]) -> str | None
 
 def _address_text(message: Any) -> str:
     return str(ip_address(message.get("local") or message.get("address")))
-
-
-def _rule_key(wish: RuleWish) -> _RuleKey:
-    return (
-        wish.priority,
-        wish.version,
-        wish.action,
-        wish.table,
-        wish.target,
-        wish.mark,
-        wish.source or "",
-        wish.destination or "",
-        wish.input_interface or "",
-        wish.longer_than,
-        wish.protocol,
-        _range_text(wish.source_ports),
-        _range_text(wish.destination_ports),
-    )
-
-
-def _rule_request(wish: RuleWish) -> dict[str, Any]:
-    request: dict[str, Any] = {
-        "family": _FAMILY[wish.version],
-        "priority": wish.priority,
-        "action": _ACTIONS[wish.action],
-        "protocol": PROTOCOL,
-    }
-    if wish.action == "lookup":
-        request["table"] = wish.table
-    if wish.action == "goto":
-        request["goto"] = wish.target
-    if wish.longer_than is not None:
-        request["FRA_SUPPRESS_PREFIXLEN"] = wish.longer_than
-    if wish.mark:
-        request["fwmark"] = wish.mark
-    if wish.input_interface is not None:
-        request["iifname"] = wish.input_interface
-    if wish.protocol:
-        request["ip_proto"] = wish.protocol
-    for key, ports in (("sport_range", wish.source_ports), ("dport_range", wish.destination_ports)):
-        if ports is not None:
-            request[key] = _range_text(ports)
-    for key, network in (("src", wish.source), ("dst", wish.destination)):
-        if network is not None:
-            address, _, length = network.partition("/")
-            request[key], request[f"{key}_len"] = address, int(length)
-    return request
-
-
-def _rule_from(version: int, message: Any) -> RuleWish:
-    actions = {number: word for word, number in _ACTIONS.items()}
-    action = actions.get(message["action"], "")
-
-    def network(key: str) -> str | None:
-        address = message.get(key)
-        return None if address is None else f"{ip_address(address)}/{message[f'{key}_len']}"
-
-    return RuleWish(
-        priority=int(message.get("priority") or 0),
-        version=version,
-        action=action,
-        table=int(message.get("table") or 0) if action == "lookup" else 0,
-        target=int(message.get("goto") or 0),
-        mark=int(message.get("fwmark") or 0),
-        source=network("src"),
-        destination=network("dst"),
-        input_interface=message.get("iifname"),
-        longer_than=_suppressed(message.get("FRA_SUPPRESS_PREFIXLEN")),
-        protocol=int(message.get("ip_proto") or 0),
-        source_ports=_range(message.get("sport_range")),
-        destination_ports=_range(message.get("dport_range")),
-    )
-
-
-def _range_text(ports: tuple[int, int] | None) -> str:
-    """As pyroute2 writes a range; empty for any."""
-    return "" if ports is None else f"{ports[0]}:{ports[1]}"
-
-
-def _range(text: str | None) -> tuple[int, int] | None:
-    if not text:
-        return None
-    first, _, last = text.partition(":")
-    return int(first), int(last)
-
-
-def _suppressed(length: int | None) -> int | None:
-    """The kernel shows "none" as -1, which netlink's unsigned field turns around."""
-    return None if length is None or not 0 <= length <= 128 else length
 
 
 def _forwarding(wish: NetworkWish) -> Iterator[str]:

@@ -82,9 +82,14 @@ def timing(one: Held, at: int) -> str | None:
     if at < certificate.not_before:
         since = date(certificate.not_before)
         return f"{what} is not valid before {since} ({Defect.NOT_YET_VALID})"
-    if days <= WARNING_DAYS[0]:
-        return f"{what} ends in {days} days, on {one.ends_on}: have it renewed"
+    if certificate.not_after - at <= WARNING_DAYS[0] * DAY_S:
+        return f"{what} ends in {days_text(days)}, on {one.ends_on}: have it renewed"
     return None
+
+
+def days_text(days: int) -> str:
+    """`1 day`, `30 days`."""
+    return f"{days} day" if days == 1 else f"{days} days"
 
 
 def doubts(own: Own, trust: Trust | None, at: int) -> Iterator[str]:

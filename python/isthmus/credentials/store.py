@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
+from typing import Protocol
 
 from isthmus.crypto.signature import PublicKey, SigningKey
 from isthmus.values.secret import Secret
@@ -31,6 +32,24 @@ class Trust:
 
 
 NOTHING_KNOWN = Statuses()
+
+
+class Store(Protocol):
+    """Whoever answers for secrets by name."""
+
+    def psk(self, name: str) -> Secret | None: ...
+
+    def own(self, name: str) -> Own | None: ...
+
+    def trust(self, name: str) -> Trust | None: ...
+
+
+def kept(store: Store, name: str) -> tuple[object, ...]:
+    """What is under a name, to be compared. Of our keys it is the public half: a key that was read
+    again is the same key."""
+    own = store.own(name)
+    ours = (own.key.public, own.chain) if own is not None else None
+    return store.psk(name), ours, store.trust(name)
 
 
 class Credentials:
@@ -68,16 +87,11 @@ class Credentials:
         return tuple(self._psks)
 
     def changed(self, newer: "Credentials") -> tuple[str, ...]:
-        """Names under which `newer` holds something else, sorted. Of our keys only the public half
-        is compared, and revocation lists never count: they change by themselves."""
+        """Names under which `newer` holds something else, sorted. Revocation lists never count:
+        they change by themselves."""
         names = {*self._psks, *self._owns, *self._trusts}
         names |= {*newer._psks, *newer._owns, *newer._trusts}
-        return tuple(sorted(name for name in names if self._kept(name) != newer._kept(name)))
-
-    def _kept(self, name: str) -> tuple[object, ...]:
-        own = self.own(name)
-        ours = (own.key.public, own.chain) if own is not None else None
-        return self.psk(name), ours, self.trust(name)
+        return tuple(sorted(name for name in names if kept(self, name) != kept(newer, name)))
 
     def __repr__(self) -> str:
         kinds = (("psks", self._psks), ("keys", self._owns), ("trust", self._trusts))

@@ -18,6 +18,7 @@ from isthmus.config.errors import ConfigErrors
 from isthmus.credentials.store import Credentials
 from isthmus.crypto.entropy import Entropy
 from isthmus.daemon import channel
+from isthmus.daemon.certificates import CertificateWatch
 from isthmus.daemon.channel import (
     Applied,
     Fatal,
@@ -29,13 +30,16 @@ from isthmus.daemon.channel import (
     Status,
 )
 from isthmus.daemon.control import HostControl
+from isthmus.daemon.fetching import Fetcher
 from isthmus.daemon.host import Engine, Host
 from isthmus.daemon.labkeys import LabKeys
 from isthmus.daemon.link import PlaneLink
 from isthmus.daemon.network_plan import plan
 from isthmus.daemon.perform import Performer
 from isthmus.daemon.reload import Read, Reloader, Terms
-from isthmus.daemon.status import EXIT_FAILED, EXIT_OK, health_line
+from isthmus.daemon.revocation import Revocations
+from isthmus.daemon.status import EXIT_FAILED, EXIT_OK, Health, health_line
+from isthmus.daemon.status_cache import StatusCache
 from isthmus.daemon.workers import Workers
 from isthmus.ike.core.commands import Shutdown
 from isthmus.ike.core.events import CommandIssued
@@ -93,11 +97,27 @@ class Application:
         loop.add_reader(self._asked.end, self._from_supervisor)
         loop.add_signal_handler(signal.SIGTERM, self._stop.set)
         host = Host(self._engine, self._recorder.take, _write_line)
-        workers = Workers(self._entropy, host.feed, lambda remote: _resolve(performer, remote))
+        fetcher = Fetcher()
+        revocations = Revocations(
+            fetcher.fetch, StatusCache(_cache_directory(self._asked.control)), self._recorder.take
+        )
+        workers = Workers(
+            self._entropy,
+            host.feed,
+            lambda remote: _resolve(performer, remote),
+            learn=revocations.learn,
+        )
         performer = Performer(self._recorder.take, host.feed, workers, self._asked.lab_keys)
         host.attach(performer)
         link = self._link(host, performer)
         reloader = self._reloader(link)
+        watch = CertificateWatch(
+            host.views,
+            lambda: reloader.running,
+            revocations,
+            lambda command: host.feed(CommandIssued(command, 0)),
+            self._recorder.take,
+        )
         service = Service(self._control(host, performer, workers, reloader), advice)
         server = Server(service, self._asked.control)
         self._say_what_is_unusual(self._asked.configuration)
@@ -107,6 +127,7 @@ class Application:
             self._serve(link, server, host),
             self._heartbeat(host, link.ready),
             self._reload_when_told(link, reloader),
+            self._watch(link, watch),
         )
         tasks = [asyncio.create_task(work) for work in works]
         try:
@@ -123,6 +144,8 @@ class Application:
             await server.close()
             await reloader.close()
             workers.close()
+            revocations.close()
+            await fetcher.close()
 
     def _link(self, host: Host, performer: Performer) -> PlaneLink:
         configuration = self._asked.configuration
@@ -189,13 +212,19 @@ class Application:
         self._tell(Ready())
         await asyncio.Event().wait()
 
+    async def _watch(self, link: PlaneLink, watch: CertificateWatch) -> None:
+        await link.ready.wait()
+        await watch.run()
+
     async def _heartbeat(self, host: Host, ready: asyncio.Event) -> None:
         """Once a second: a sign of life, the status line, and what the log's limiter held back."""
         said = ""
+        health = Health(host.views)
         expected = time.monotonic()
         while True:
             self._tell(Pulse())
-            text = health_line(host.views()) if ready.is_set() else "starting"
+            happened = host.counters["ike_events"]
+            text = health.line(happened, time.monotonic()) if ready.is_set() else "starting"
             if text != said and self._tell(Status(text)):
                 said = text
             self._recorder.flush()
@@ -272,6 +301,12 @@ class Application:
                 "has it can read all traffic. This is for a lab only."
             )
             self._recorder.take(Happening("lab.keys_are_written", message=message))
+
+
+def _cache_directory(control: Path) -> Path:
+    """systemd's, else beside the control socket: each daemon has its own."""
+    given = os.environ.get("CACHE_DIRECTORY", "").partition(":")[0]
+    return Path(given, "revocation") if given else control.with_name(control.name + ".cache")
 
 
 async def _resolve(performer: Performer, remote: str) -> str | None:

@@ -59,8 +59,8 @@ class HostControl:
     def confirm(self) -> bool:
         return self._reloader.confirm()
 
-    def views(self) -> tuple[TunnelView, ...]:
-        return self._host.views()
+    def views(self, tunnel: str | None = None) -> tuple[TunnelView, ...]:
+        return self._host.views(tunnel)
 
     async def plane_sas(self) -> tuple[SaState, ...]:
         return await self._plane().sas()

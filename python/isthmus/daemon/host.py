@@ -58,8 +58,8 @@ class Engine(Protocol):
     def deadline(self) -> Instant | None:
         """When `DeadlineReached` is due."""
 
-    def views(self, now: Instant) -> tuple[TunnelView, ...]:
-        """A snapshot for management."""
+    def views(self, now: Instant, tunnel: str | None = None) -> tuple[TunnelView, ...]:
+        """A snapshot for management, of every tunnel or of one."""
 
     def census(self) -> Mapping[str, int]:
         """How many of everything live."""
@@ -92,9 +92,9 @@ class Host:
         """The clock that the engine sees: the loop's, which is monotonic."""
         return Instant(self._loop.time())
 
-    def views(self) -> tuple[TunnelView, ...]:
-        """The engine's snapshot of every tunnel."""
-        return self._engine.views(self.now)
+    def views(self, tunnel: str | None = None) -> tuple[TunnelView, ...]:
+        """The engine's snapshot of every tunnel, or of the one of this name."""
+        return self._engine.views(self.now, tunnel)
 
     def feed(self, event: Event) -> None:
         """Give the engine one event and perform what it answers.

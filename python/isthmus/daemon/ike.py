@@ -11,6 +11,7 @@ import gc
 import os
 import socket
 import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -84,7 +85,7 @@ def read(config: Path, capabilities: Capabilities) -> Terms:
 
     Raises ConfigErrors or LocalFault.
     """
-    loaded = load(config)
+    loaded = load(config, at=int(time.time()))
     configuration, withdrawn = without_withdrawn(loaded.configuration, capabilities)
     warnings = (*configuration.warnings, *withdrawn)
     return Terms(replace(configuration, warnings=warnings), loaded.credentials)

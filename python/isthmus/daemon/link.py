@@ -1,8 +1,9 @@
 """The tie to the plane process: made, set up in order, and made again when it breaks.
 
 Order of start-up: connect and greet · ask what the plane has (policies, interfaces, SAs) · have the
-supervisor bring the network to the wished state · open ports · attach interfaces · set policies ·
-give the engine its configuration and, in the same breath, the SAs that an earlier IKE process left
+supervisor bring the network to the wished state · open ports · set policies · attach interfaces (in
+this order: a packet of an interface without policies would match none and leave in clear) · give
+the engine its configuration and, in the same breath, the SAs that an earlier IKE process left
 (orphans; without a configuration it would not know whose they are). Until that is done nothing that
 the plane says reaches the engine.
 
@@ -116,9 +117,9 @@ class PlaneLink:
             rules = RuleBook(self._configuration, await plane.policies(), interfaces)
         await self._apply_network(self._plan.wish)
         await plane.listen(self._ports, MARK)
+        await plane.set_policies(rules.policies())
         for interface in self._plan.interfaces:
             await _attach(plane, rules, interface, interfaces)
-        await plane.set_policies(rules.policies())
         self._performer.rules = rules
         present = {(Spi(sa.spi), sa.direction == "in") for sa in sas}
         resumed = self._performer.resume(plane, present)

@@ -3,17 +3,21 @@
 import argparse
 import os
 import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
 import isthmus
+from isthmus.backends.wishes import NetworkWish, closed
 from isthmus.config.errors import ConfigErrors
 from isthmus.config.load import load
 from isthmus.daemon import ports
+from isthmus.daemon.network_plan import plan
 from isthmus.daemon.process import keep_memory_private
 from isthmus.daemon.runtime import Runtime
 from isthmus.daemon.status import EXIT_CONFIG, EXIT_FAILED, EXIT_OK
 from isthmus.daemon.supervisor import Supervisor
+from isthmus.policy.connection import Configuration
 from isthmus.values.errors import LocalFault
 
 CONFIG_DEFAULT = Path("/etc/isthmus/isthmus.toml")
@@ -45,11 +49,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--check", action="store_true", help="only say whether the configuration is sound"
     )
+    parser.add_argument(
+        "--open",
+        action="store_true",
+        help="give free what fail_closed holds back, while no daemon runs",
+    )
+    parser.add_argument(
+        "--close",
+        action="store_true",
+        help="make unreachable what the tunnels of the configuration protect, before the daemon "
+        "runs",
+    )
     parser.add_argument("--version", action="version", version=f"isthmusd {isthmus.__version__}")
     asked = parser.parse_args(arguments)
     keep_memory_private()
+    if asked.open:
+        return _set_network(asked.socket.absolute(), NetworkWish())
     try:
-        configuration = load(asked.config).configuration
+        configuration = load(asked.config, at=int(time.time())).configuration
     except ConfigErrors as errors:
         _say(str(errors))
         return EXIT_CONFIG
@@ -58,21 +75,45 @@ def main(arguments: Sequence[str] | None = None) -> int:
             _say(f"warning: {warning}")
         print(f"{asked.config}: {len(configuration.connections)} tunnels, no errors")
         return EXIT_OK
-    return _supervise(asked.config.absolute(), asked.socket.absolute(), configuration.listen)
+    if asked.close:
+        return _set_network(asked.socket.absolute(), closed(plan(configuration).wish))
+    return _supervise(asked.config.absolute(), asked.socket.absolute(), configuration)
 
 
-def _supervise(config: Path, control: Path, listen: tuple[str, ...]) -> int:
+def _set_network(control: Path, wish: NetworkWish) -> int:
+    """Bring routes and rules of ours to this state. The lock says that no daemon runs there."""
+    # It takes 0.3 s to import.
+    from isthmus.backends.network import Network
+
+    try:
+        runtime = Runtime(control)
+    except LocalFault as fault:
+        _say(str(fault))
+        return EXIT_FAILED
+    network = Network()
+    try:
+        network.apply(wish)
+    except LocalFault as fault:
+        _say(str(fault))
+        return EXIT_FAILED
+    finally:
+        network.close()
+        runtime.close()
+    return EXIT_OK
+
+
+def _supervise(config: Path, control: Path, configuration: Configuration) -> int:
     try:
         runtime = Runtime(control)
     except LocalFault as fault:
         _say(str(fault))
         return EXIT_FAILED
     try:
-        taken = ports.busy(listen)
+        taken = ports.busy(configuration.listen)
         if taken is not None:
             _say(taken)
             return EXIT_FAILED
-        return Supervisor(config, control, runtime, _say).run()
+        return Supervisor(config, control, runtime, _say, configuration.fail_closed).run()
     finally:
         runtime.close()
 

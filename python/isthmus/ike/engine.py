@@ -7,11 +7,12 @@ and seed always give the same effects.
 from collections import OrderedDict
 from typing import assert_never
 
+from isthmus.credentials.store import kept
 from isthmus.crypto.entropy import Entropy
 from isthmus.ike.admission import Admission, ReplyBudget
 from isthmus.ike.core.agenda import Agenda, Owner, TimerKind
 from isthmus.ike.core.child import ChildSa, ChildState
-from isthmus.ike.core.commands import Configure, Initiate, Rekey, Shutdown, Terminate
+from isthmus.ike.core.commands import Configure, Distrust, Initiate, Rekey, Shutdown, Terminate
 from isthmus.ike.core.context import Context, Credentials
 from isthmus.ike.core.digest import digest
 from isthmus.ike.core.effects import Effect, RemoveSa, SendDatagram
@@ -131,9 +132,10 @@ class IkeEngine:
         """When to call `handle(DeadlineReached(), now)` next, if ever."""
         return self._agenda.deadline
 
-    def views(self, now: Instant) -> tuple[TunnelView, ...]:
-        """Every tunnel as users see it."""
-        runs = self._tunnels.runs.values()
+    def views(self, now: Instant, tunnel: str | None = None) -> tuple[TunnelView, ...]:
+        """Every tunnel as users see it, or the one of this name if there is one."""
+        every = self._tunnels.runs
+        runs = every.values() if tunnel is None else [every[tunnel]] if tunnel in every else []
         sas = self._tunnels.sas
         return tuple(
             report.tunnel_view(r, sas.of(r.connection.name), self._agenda, now) for r in runs
@@ -511,6 +513,8 @@ class IkeEngine:
             case Configure(configuration, credentials):
                 self._configure(ctx, configuration, credentials or ctx.credentials)
                 ctx.record("command.done", "configuration applied", ticket=ticket)
+            case Distrust():
+                self._distrust(ctx, event.command)
             case Shutdown():
                 self._stopping_ticket = ticket
                 self._tunnels.stopping = True
@@ -546,13 +550,28 @@ class IkeEngine:
         self, ctx: Context, configuration: Configuration, credentials: Credentials
     ) -> None:
         names = {name for c in configuration.connections for name in c.secret_names}
-        changed = {n for n in names if credentials.psk(n) != ctx.credentials.psk(n)}
+        changed = {n for n in names if kept(credentials, n) != kept(ctx.credentials, n)}
         ctx.configuration = configuration
         ctx.credentials = credentials
         reconfigure.configure(self._tunnels, self._dialect, ctx, configuration, changed)
         # The very values that the tunnels run under: SAs of before a restart are told from those
         # of after it by them.
         self._peers = PeerIndex(tuple(run.connection for run in self._tunnels.runs.values()))
+
+    def _distrust(self, ctx: Context, asked: Distrust) -> None:
+        """F-19: what was proved by certificates that are no longer believed does not stand on."""
+        for sa in self._tunnels.sas.of(asked.tunnel):
+            path = sa.peer_proof.path if sa.peer_proof is not None else None
+            if path is None or path.certificates != asked.certificates or not sa.is_authenticated:
+                continue
+            ctx.record(
+                "peer.distrusted",
+                asked.reason,
+                connection=sa.connection,
+                code=asked.code,
+                facts=(("spi_i", sa.spi_i.hex()), ("remote", str(sa.remote))),
+            )
+            self._dialect.delete(ctx, sa, asked.reason)
 
     def _rekey(self, ctx: Context, tunnel: str, rule: str | None, phase: int, ticket: int) -> None:
         run = self._tunnels.runs[tunnel]

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, TypeAlias
 
-from isthmus.lab.namespaces import LabError, World, end
+from isthmus.lab.namespaces import LabError, World, end, kill
 
 _START_S: Final = 20.0
 _SCHEMA: Final = "isthmus/v1"
@@ -195,6 +195,12 @@ class Isthmus:
         """End the daemon; it tells its peers first."""
         if self._process is not None:
             end(self._process, grace_s=6.0)
+            self._process = None
+
+    def kill(self) -> None:
+        """End all its processes at once, as a loss of power would; nobody is told."""
+        if self._process is not None:
+            kill(self._process)
             self._process = None
 
     def ask(self, *words: str, timeout_s: float = 30.0) -> subprocess.CompletedProcess[str]:

@@ -217,14 +217,29 @@ def end(process: "subprocess.Popen[str]", *, grace_s: float = 3.0) -> None:
 
     Returns when the last of them is gone.
     """
-    for sent, wait_s in ((signal.SIGTERM, grace_s), (signal.SIGKILL, 10.0)):
-        # The leader, nsenter, waits for the program inside and ends with it. Killed first, it would
-        # leave a zombie to whoever inherits orphans on this machine.
-        for pid in _group(process.pid) - ({process.pid} if sent == signal.SIGTERM else set()):
-            with suppress(ProcessLookupError):
-                os.kill(pid, sent)
-        if _gone(process, wait_s):
-            break
+    # The leader, nsenter, waits for the program inside and ends with it. Killed first, it would
+    # leave a zombie to whoever inherits orphans on this machine.
+    _signal(_group(process.pid) - {process.pid}, signal.SIGTERM)
+    if not _gone(process, grace_s):
+        _signal(_group(process.pid), signal.SIGKILL)
+        _gone(process, 10.0)
+    _close(process)
+
+
+def kill(process: "subprocess.Popen[str]") -> None:
+    """End a program started by `World.start` without a chance to say a word."""
+    _signal(_group(process.pid) - {process.pid}, signal.SIGKILL)
+    _gone(process, 10.0)
+    _close(process)
+
+
+def _signal(pids: set[int], number: signal.Signals) -> None:
+    for pid in pids:
+        with suppress(ProcessLookupError):
+            os.kill(pid, number)
+
+
+def _close(process: "subprocess.Popen[str]") -> None:
     for stream in (process.stdin, process.stdout, process.stderr):
         if stream is not None:
             stream.close()

@@ -30,6 +30,7 @@ _PATH_OCTETS_MAX: Final = 107
 # stand before kernel-netlink, which then serves addresses and routes only.
 _PLUGINS: Final = (
     "random nonce openssl aes sha1 sha2 hmac kdf curve25519 gmp chapoly ccm ctr gcm cmac xcbc "
+    "pem pkcs1 pkcs8 x509 pubkey constraints "
     "kernel-libipsec kernel-netlink socket-default vici"
 )
 
@@ -56,7 +57,8 @@ class Child:
 
 @dataclass(frozen=True, slots=True)
 class Connection:
-    """One connection with a pre-shared key, in swanctl's words."""
+    """One connection, in swanctl's words: with a pre-shared key, unless `local` and `remote` say
+    another `auth`."""
 
     name: str
     local_address: str
@@ -68,32 +70,38 @@ class Connection:
     children: Mapping[str, Child]
     rekey_time: str = "4h"
     dpd_delay: str = "0s"
+    local: Section = field(default_factory=dict)
+    remote: Section = field(default_factory=dict)
+    settings: Section = field(default_factory=dict)
+    """Other keys of the connection."""
 
     def section(self) -> Section:
         """The body of VICI's load-conn."""
-        return {
-            self.name: {
-                "version": "2",
-                "local_addrs": [self.local_address],
-                "remote_addrs": [self.remote_address],
-                "proposals": list(self.ike_proposals),
-                "rekey_time": self.rekey_time,
-                "dpd_delay": self.dpd_delay,
-                "unique": "never",
-                "local": {"auth": "psk", "id": self.local_id},
-                "remote": {"auth": "psk", "id": self.remote_id},
-                "children": {
-                    name: {
-                        "local_ts": list(child.local_ts),
-                        "remote_ts": list(child.remote_ts),
-                        "esp_proposals": list(child.esp_proposals),
-                        "rekey_time": child.rekey_time,
-                        "mode": "tunnel",
-                    }
-                    for name, child in self.children.items()
-                },
+        children: Section = {
+            name: {
+                "local_ts": list(child.local_ts),
+                "remote_ts": list(child.remote_ts),
+                "esp_proposals": list(child.esp_proposals),
+                "rekey_time": child.rekey_time,
+                "mode": "tunnel",
             }
+            for name, child in self.children.items()
         }
+        local: Section = {"auth": "psk", "id": self.local_id}
+        remote: Section = {"auth": "psk", "id": self.remote_id}
+        body: Section = {
+            "version": "2",
+            "local_addrs": [self.local_address],
+            "remote_addrs": [self.remote_address],
+            "proposals": list(self.ike_proposals),
+            "rekey_time": self.rekey_time,
+            "dpd_delay": self.dpd_delay,
+            "unique": "never",
+            "local": local | self.local,
+            "remote": remote | self.remote,
+            "children": children,
+        }
+        return {self.name: body | self.settings}
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,24 +214,37 @@ class Charon:
         return Vici(self.socket, timeout_s=timeout_s)
 
     def load(self, connection: Connection) -> None:
-        """Load or replace one connection and its secret."""
+        """Load or replace one connection, and its secret if it has one."""
         with self.vici() as vici:
-            vici.request(
-                "load-shared",
-                {
-                    "id": f"psk-{connection.name}",
-                    "type": "IKE",
-                    "data": connection.psk,
-                    "owners": [connection.local_id, connection.remote_id],
-                },
-            )
+            if connection.psk:
+                vici.request(
+                    "load-shared",
+                    {
+                        "id": f"psk-{connection.name}",
+                        "type": "IKE",
+                        "data": connection.psk,
+                        "owners": [connection.local_id, connection.remote_id],
+                    },
+                )
             vici.request("load-conn", connection.section())
+
+    def load_certificate(self, pem: str, *, authority: bool = False) -> None:
+        """Load a certificate: our own, or that of an authority to trust."""
+        flag = "CA" if authority else "NONE"
+        with self.vici() as vici:
+            vici.request("load-cert", {"type": "X509", "flag": flag, "data": pem})
+
+    def load_key(self, pem: str) -> None:
+        """Load a private key; certificates find theirs by the public half."""
+        with self.vici() as vici:
+            vici.request("load-key", {"type": "any", "data": pem})
 
     def unload(self, name: str) -> None:
         """Forget a connection and its secret."""
         with self.vici() as vici:
             vici.request("unload-conn", {"name": name})
-            vici.request("unload-shared", {"id": f"psk-{name}"})
+            with suppress(ViciError):  # A connection by certificate has none.
+                vici.request("unload-shared", {"id": f"psk-{name}"})
 
     def initiate(self, child: str, *, ike: str | None = None, timeout_s: float = 10.0) -> None:
         """Bring a child up. Raises ViciError when the negotiation fails or takes too long."""

@@ -13,7 +13,9 @@ from msgspec import Meta
 
 SCHEMA: Literal["isthmus/v1"] = "isthmus/v1"
 LINE_MAX = 1 << 20
-"""Octets of one line with its line end, both ways."""
+"""Octets of one request with its line end."""
+REPLY_MAX = 1 << 25
+"""Octets of one reply with its line end: the state of ten thousand tunnels."""
 NAME_MAX = 256
 EVENTS_MAX = 1000
 WAIT_MAX_S = 3600.0

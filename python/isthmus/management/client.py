@@ -11,7 +11,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Self, TypeVar
 
 from isthmus.management.api import (
-    LINE_MAX,
+    REPLY_MAX,
     AnyReply,
     AnyRequest,
     DoneReply,
@@ -30,6 +30,9 @@ SOCKET_VARIABLE = "ISTHMUS_SOCKET"
 CONNECT_TIMEOUT_S = 5.0
 GRACE_S = 10.0
 """How much longer than the daemon's own limit a client waits."""
+
+RECEIVE_MAX = 1 << 18
+"""Octets taken from the socket at a time."""
 
 R = TypeVar("R")
 
@@ -137,11 +140,13 @@ class Client:
             return
 
     def _receive(self) -> AnyReply:
-        while (end := self._waiting.find(b"\n")) < 0:
-            if len(self._waiting) > LINE_MAX:
+        looked_at = 0
+        while (end := self._waiting.find(b"\n", looked_at)) < 0:
+            looked_at = len(self._waiting)
+            if looked_at > REPLY_MAX:
                 raise _broken(self._path, "it sent a line without an end")
             try:
-                octets = self._socket.recv(65_536)
+                octets = self._socket.recv(RECEIVE_MAX)
             except TimeoutError:
                 raise _broken(self._path, "it did not answer in time") from None
             except OSError as error:

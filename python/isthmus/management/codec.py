@@ -4,11 +4,13 @@ import msgspec
 
 from isthmus.management.api import (
     LINE_MAX,
+    REPLY_MAX,
     SCHEMA,
     AnyReply,
     AnyRequest,
     ErrorReply,
     Kind,
+    Request,
 )
 
 
@@ -34,15 +36,16 @@ _encoder = msgspec.json.Encoder()
 
 
 def encode(message: AnyRequest | AnyReply) -> bytes:
-    """One line with its line end. Raises BadLine if it would be longer than `LINE_MAX`."""
+    """One line with its line end. Raises BadLine if it would be longer than a line may be."""
     line = _encoder.encode(message) + b"\n"
-    if len(line) > LINE_MAX:
+    longest = LINE_MAX if isinstance(message, Request) else REPLY_MAX
+    if len(line) > longest:
         raise BadLine(
             ErrorReply(
                 id=message.id,
                 kind=Kind.FAILED,
                 what="The answer is too long.",
-                why=f"It has {len(line)} octets; a line may have {LINE_MAX}.",
+                why=f"It has {len(line)} octets; a line may have {longest}.",
                 fix="Ask for one tunnel, or for fewer events.",
             )
         )

@@ -133,8 +133,9 @@ class Control(Protocol):
     def configuration(self) -> Configuration:
         """What the daemon runs under now."""
 
-    def views(self) -> tuple[TunnelView, ...]:
-        """The engine's snapshot of every configured tunnel, in file order."""
+    def views(self, tunnel: str | None = None) -> tuple[TunnelView, ...]:
+        """The engine's snapshot of every configured tunnel, in file order, or of the one of this
+        name, if there is one."""
 
     async def plane_sas(self) -> Sequence[PlaneSa]:
         """The data plane's SAs with their counters. Raises LocalFault if the plane is away."""

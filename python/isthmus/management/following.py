@@ -262,7 +262,7 @@ class Follower:
 
     def _view(self) -> TunnelView | None:
         """None when the tunnel has gone from the configuration."""
-        return next((v for v in self._control.views() if v.name == self._wish.tunnel), None)
+        return next(iter(self._control.views(self._wish.tunnel)), None)
 
     def _failure(self, code: str) -> Failure | None:
         """The view's failure that has this code, or any when the record has none."""

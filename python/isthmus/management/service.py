@@ -2,7 +2,7 @@
 
 import asyncio
 import difflib
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable
 
 from msgspec.structs import replace
 
@@ -33,6 +33,8 @@ Send = Callable[[AnyReply], Awaitable[None]]
 
 FOLLOW_QUEUE_MAX = 1000
 """Events that wait for one slow client; further ones are dropped and counted."""
+STATUS_AT_ONCE = 100
+"""Tunnels described before the loop gets its turn: some milliseconds."""
 
 
 class Refused(Exception):
@@ -99,11 +101,11 @@ class Service:
                 await send(_with_id(await reloading.answer(self._control, request), request.id))
 
     async def _status(self, request: api.Status) -> AnyReply:
-        views = self._control.views()
         groups: tuple[api.GroupStatus, ...] = ()
         if request.tunnel is not None:
-            views = (_find(views, request.tunnel),)
+            views: tuple[TunnelView, ...] = (self._find(request.tunnel),)
         else:
+            views = self._control.views()
             by_name = {view.name: view for view in views}
             configured = self._control.configuration().groups
             groups = tuple(group_status(group, by_name) for group in configured)
@@ -114,8 +116,12 @@ class Service:
         except LocalFault as fault:
             # Status is what a user asks for when things are broken: it answers without counters.
             sas, idle_in_s, plane = {}, {}, str(fault)
-        tunnels = tuple(tunnel_status(view, sas, idle_in_s, self._advice) for view in views)
-        return api.StatusReply(id=request.id, tunnels=tunnels, plane=plane, groups=groups)
+        tunnels: list[api.TunnelStatus] = []
+        for start in range(0, len(views), STATUS_AT_ONCE):
+            some = views[start : start + STATUS_AT_ONCE]
+            tunnels += [tunnel_status(view, sas, idle_in_s, self._advice) for view in some]
+            await asyncio.sleep(0)
+        return api.StatusReply(id=request.id, tunnels=tuple(tunnels), plane=plane, groups=groups)
 
     async def _countdowns(self) -> dict[str, float]:
         configuration = self._control.configuration()
@@ -125,9 +131,9 @@ class Service:
 
     async def _sa(self, request: api.Sa) -> AnyReply:
         sas = await self._control.plane_sas()
-        views = self._control.views()
         if request.tunnel is not None:
-            views = (_find(views, request.tunnel),)
+            self._find(request.tunnel)
+        views = self._control.views(request.tunnel)
         known = suites(views)
         wanted = (
             sa
@@ -142,7 +148,7 @@ class Service:
 
     async def _log(self, request: api.Log, send: Send) -> None:
         if request.tunnel is not None:
-            _find(self._control.views(), request.tunnel)
+            self._find(request.tunnel)
 
         def wanted(occurrence: Occurrence) -> bool:
             return request.tunnel in (None, occurrence.happening.tunnel)
@@ -183,7 +189,7 @@ class Service:
         await send(api.DoneReply(id=request.id))
 
     async def _carry_out(self, request: api.Up | api.Down | api.Rekey, send: Send) -> None:
-        view = _find(self._control.views(), request.tunnel)
+        view = self._find(request.tunnel)
         if request.rule is not None and all(rule.name != request.rule for rule in view.rules):
             names = [rule.name for rule in view.rules]
             raise Refused(_unknown(f"rule {request.tunnel}/{request.rule}", request.rule, names))
@@ -195,13 +201,12 @@ class Service:
         async for reply in follower.run(request.timeout_s):
             await send(_with_id(reply, request.id))
 
-
-def _find(views: Iterable[TunnelView], name: str) -> TunnelView:
-    views = tuple(views)
-    for view in views:
-        if view.name == name:
+    def _find(self, name: str) -> TunnelView:
+        """Raises Refused when there is no such tunnel."""
+        for view in self._control.views(name):
             return view
-    raise Refused(_unknown(f"tunnel {name}", name, [view.name for view in views]))
+        known = [connection.name for connection in self._control.configuration().connections]
+        raise Refused(_unknown(f"tunnel {name}", name, known))
 
 
 def _unknown(what: str, name: str, known: list[str]) -> ErrorReply:

@@ -42,9 +42,10 @@ CATALOGUE: tuple[Code, ...] = (
     Code(
         "E104",
         "large messages lost",
-        "The first messages were answered and IKE_AUTH was not: large datagrams are often lost "
-        "because IP fragments are dropped on the way.",
-        "Let IP fragments of UDP 500 and 4500 through, and look at the peer's log for this time.",
+        "The first messages were answered and IKE_AUTH was not: it is large, the peer does not "
+        "read messages in pieces (RFC 7383), and IP fragments are dropped on the way.",
+        "Let IP fragments of UDP 500 and 4500 through, switch IKE fragmentation on at both ends, "
+        "or use a shorter chain of certificates.",
     ),
     Code(
         "E105",

@@ -58,9 +58,7 @@ def own_id(connection: Connection, local: Endpoint) -> Identity:
     return connection.local_id or Identity.of_address(local.ip)
 
 
-def expected_remote_id(
-    connection: Connection, remote: Endpoint
-) -> Identity | IdentityPattern:
+def expected_remote_id(connection: Connection, remote: Endpoint) -> Identity | IdentityPattern:
     """The identity that the peer must prove: as configured, else its address."""
     if connection.remote_id is not None:
         return connection.remote_id

@@ -10,7 +10,7 @@ from isthmus.simulator.host import Host
 from isthmus.simulator.packets import Ike, Outer, Packet
 from isthmus.simulator.plan import Scenario
 from isthmus.simulator.plane import Plane, Sa, covers
-from isthmus.values.registry.ikev2 import ExchangeType
+from isthmus.values.registry.ikev2 import ExchangeType, PayloadType
 from isthmus.values.spi import Spi
 from isthmus.values.time import Seconds
 
@@ -27,7 +27,7 @@ RESPONDER_HALF_OPEN_MAX_S: Seconds = 31.0
 IKE_SAS_PER_TUNNEL_MAX = 40
 CHILD_SAS_PER_RULE_MAX = 40
 IKE_HEADER = struct.Struct(">8s8sBBBBII")
-IV_AT, IV_SIZE = 32, 8
+IV_AT, IV_AT_OF_PIECE, IV_SIZE = 32, 36, 8
 
 
 class Violation(Exception):
@@ -129,10 +129,11 @@ class Checks:
         if not isinstance(outer.content, Ike):
             return
         octets = outer.content.octets
-        spi_i, spi_r, _, _, exchange, _, _, _ = IKE_HEADER.unpack_from(octets)
-        if exchange == ExchangeType.IKE_SA_INIT or len(octets) < IV_AT + IV_SIZE + 16:
+        spi_i, spi_r, first, _, exchange, _, _, _ = IKE_HEADER.unpack_from(octets)
+        at = IV_AT_OF_PIECE if first == PayloadType.SKF else IV_AT
+        if exchange == ExchangeType.IKE_SA_INIT or len(octets) < at + IV_SIZE + 16:
             return
-        key = (host.name, spi_i, spi_r, octets[IV_AT : IV_AT + IV_SIZE])
+        key = (host.name, spi_i, spi_r, octets[at : at + IV_SIZE])
         digest = hash_of(octets)
         if self._sealed_with.setdefault(key, digest) != digest:
             raise Violation("iv_twice", f"{host.name}: IKE SA {spi_i.hex()}")

@@ -10,6 +10,7 @@ from isthmus.policy.connection import (
     Configuration,
     Connection,
     DpdAction,
+    Fragmentation,
     Lifetimes,
     Liveness,
     Nat,
@@ -40,6 +41,9 @@ USERS_STOP_S: Seconds = 40.0
 """Users fall silent this long before the end, so that the last packet has time to arrive."""
 LOSS_MAX = 0.20
 LOSSLESS_SHARE = 0.3
+FRAGMENT_SIZES = (1280, 1280, 220, 160)
+"""Of IP datagrams, in octets: with the small ones no message after IKE_SA_INIT stays whole that
+creates anything."""
 TCP, ICMP = 6, 1
 
 PHASE1_WORDS = (
@@ -173,6 +177,7 @@ class _Draw:
             phase1_lifetimes=self._phase1_lifetimes(),
             liveness=self._liveness(),
             nat=forced,
+            fragmentation=self._fragmentation(f"{number}/hub"),
         )
         spoke_side = Connection(
             name="to-hub",
@@ -186,6 +191,7 @@ class _Draw:
             phase1_lifetimes=self._phase1_lifetimes(),
             liveness=self._liveness(),
             nat=forced,
+            fragmentation=self._fragmentation(f"{number}/spoke"),
         )
         return hub_side, spoke_side
 
@@ -237,6 +243,11 @@ class _Draw:
             timeout_s=self.chance.choice((15.0, 40.0)),
             action=self.chance.choice(tuple(DpdAction)),
         )
+
+    def _fragmentation(self, end: str) -> Fragmentation:
+        """Each end for itself: one may send in pieces to one that answers whole."""
+        chance = Random(f"{self.seed}/fragmentation/{end}")
+        return Fragmentation(chance.random() < 0.9, chance.choice(FRAGMENT_SIZES))
 
     # --- users -----------------------------------------------------------------------------
 

@@ -64,9 +64,8 @@ class Reader:
             raise Malformed("a tag of several octets", at=start)
         if length >= 0x80:
             size = length & 0x7F
-            if not 1 <= size <= 4 or len(octets) - body < size:
-                raise Malformed("a length that is indefinite, too long or cut short", at=start)
             length = int.from_bytes(octets[body : body + size])
+            # Indefinite lengths (no octets) and those that are cut short are too small as well.
             if length < 0x80 or length >> (8 * (size - 1)) == 0:
                 raise Malformed("a length that is not in its shortest form", at=start)
             body += size

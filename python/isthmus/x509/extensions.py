@@ -347,9 +347,9 @@ def _point_name(body: bytes) -> tuple[tuple[GeneralName, ...], Rdn | None]:
     reader.finish()
     if choice.tag == context(0, constructed=True):
         return general_names(choice.body), None
-    if choice.tag == context(1, constructed=True):
-        return (), relative(choice.body)
-    raise Malformed(f"a distribution point's name with tag {choice.tag:#04x}")
+    if choice.tag != context(1, constructed=True):
+        raise Malformed(f"a distribution point's name with tag {choice.tag:#04x}")
+    return (), relative(choice.body)
 
 
 def _authority_information(into: Extensions, reader: Reader) -> None:

@@ -81,8 +81,7 @@ class _Search:
                 return path
             except Untrusted as error:
                 self._note(_COMPLETE, error)
-        if self._worst is None:
-            raise Untrusted(Defect.UNKNOWN_ROOT, f"{self._leaf.subject_text} leads nowhere")
+        assert self._worst is not None  # A chain that ends nowhere is noted, as is one that fails.
         raise self._worst[1]
 
     def _note(self, rank: int, error: Untrusted) -> None:

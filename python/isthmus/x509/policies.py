@@ -43,7 +43,7 @@ class Policies:
         self._any = 0 if self.any_inhibited else self.length + 1
 
     def take(self, certificate: Certificate, *, last: bool) -> None:
-        """RFC 5280 §6.1.3 d to f. Raises Untrusted."""
+        """RFC 5280 §6.1.3 d and e; f is told at the end, for policies that are gone stay gone."""
         policies = certificate.extensions.policies
         if policies is None:
             self._levels[-1] = {}
@@ -67,7 +67,6 @@ class Policies:
                         level[policy] = _Node({policy}, parents)
         self._levels.append(level)
         self._prune()
-        self._check(certificate)
 
     def prepare(self, certificate: Certificate) -> None:
         """RFC 5280 §6.1.4 a, b and h to j, before the next certificate. Raises Untrusted."""
@@ -88,7 +87,11 @@ class Policies:
             self._explicit = 0
         valid = self._constrained()
         if self._explicit == 0 and not valid:
-            raise _refused(certificate)
+            raise Untrusted(
+                Defect.POLICY,
+                f"an explicit certificate policy is asked for, and {certificate.subject_text} "
+                "has none that the authorities above it allow",
+            )
         return valid
 
     def _constrained(self) -> frozenset[str]:
@@ -133,10 +136,6 @@ class Policies:
             for policy in level.keys() - wanted:
                 del level[policy]
 
-    def _check(self, certificate: Certificate) -> None:
-        if self._explicit == 0 and not self._levels[-1]:
-            raise _refused(certificate)
-
 
 def _parents(nodes: Iterable[_Node]) -> set[str]:
     return {parent for node in nodes for parent in node.parents}
@@ -144,11 +143,3 @@ def _parents(nodes: Iterable[_Node]) -> set[str]:
 
 def _least(counter: int, said: int | None) -> int:
     return counter if said is None else min(counter, said)
-
-
-def _refused(certificate: Certificate) -> Untrusted:
-    return Untrusted(
-        Defect.POLICY,
-        f"an explicit certificate policy is asked for, and {certificate.subject_text} has none "
-        "that the authorities above it allow",
-    )

@@ -150,12 +150,7 @@ def check_path_length(issuer: Certificate, below_max: int, *, anchor: bool) -> i
 
 
 def check_algorithm(certificate: Certificate, rules: PathRules) -> None:
-    """The signature's algorithm is known and strong. Raises Untrusted."""
-    if certificate.scheme is None:
-        raise Untrusted(
-            Defect.ALGORITHM,
-            f"{certificate.subject_text} is signed by an algorithm that is not accepted",
-        )
+    """The signature's algorithm is strong, or was allowed by name. Raises Untrusted."""
     if certificate.scheme in WEAK_SCHEMES and not rules.allow_sha1:
         raise Untrusted(
             Defect.ALGORITHM, f"{certificate.subject_text} is signed by {certificate.scheme}"
@@ -165,7 +160,10 @@ def check_algorithm(certificate: Certificate, rules: PathRules) -> None:
 def check_signature(certificate: Certificate, issuer: Certificate) -> None:
     """The issuer's key signed the certificate. Raises Untrusted."""
     if certificate.scheme is None:
-        raise Untrusted(Defect.ALGORITHM, f"{certificate.subject_text}: unknown algorithm")
+        raise Untrusted(
+            Defect.ALGORITHM,
+            f"{certificate.subject_text} is signed by an algorithm that is not accepted",
+        )
     try:
         verify(issuer.public_key, certificate.scheme, certificate.signed, certificate.signature)
     except BadSignature as error:

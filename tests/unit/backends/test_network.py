@@ -277,6 +277,39 @@ def test_doing_it_twice_changes_nothing(network: ModuleType) -> None:
 
 
 @pytest.mark.root
+def test_a_rule_for_everywhere_is_known_again(network: ModuleType) -> None:
+    rule = RuleWish(
+        priority=4502, version=4, table=TABLE, source="0.0.0.0/0", destination="10.2.0.0/24"
+    )
+    ours = network.Network()
+    for _ in range(2):
+        assert ours.apply(NetworkWish(rules=(rule,))) == ()
+    assert ip("rule").count("proto 145") == 1
+    ours.close()
+
+
+@pytest.mark.root
+def test_thousands_of_routes_and_rules_are_met_changed_and_taken_back(network: ModuleType) -> None:
+    """More than one datagram of requests holds, and more than one of answers."""
+    device = WISH.interfaces
+    networks = [f"10.{128 + n // 256}.{n % 256}.0/24" for n in range(1500)]
+    routes = tuple(RouteWish(n, TABLE, 100, "isthmus0", ("10.1.0.0/24",)) for n in networks)
+    rules = tuple(
+        RuleWish(priority=4502, version=4, table=TABLE, source="10.1.0.0/24", destination=n)
+        for n in networks
+    )
+    ours = network.Network()
+    for some in (slice(None), slice(1000), slice(500, None)):
+        wish = NetworkWish(device, routes[some], rules[some])
+        assert ours.apply(wish) == ()
+        assert ip("route", "show", "table", str(TABLE)).count("src 10.1.0.1") == len(routes[some])
+        assert ip("rule").count("from 10.1.0.0/24") == len(rules[some])
+    ours.remove()
+    assert everything() == ""
+    ours.close()
+
+
+@pytest.mark.root
 def test_a_later_run_finds_what_an_earlier_one_left(network: ModuleType) -> None:
     first = network.Network()
     first.apply(WISH)

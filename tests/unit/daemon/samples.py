@@ -113,8 +113,8 @@ class ScriptedEngine:
         self.events.append(event)
         return self.answer(event)
 
-    def views(self, now: Instant) -> tuple[TunnelView, ...]:
-        return self.seen
+    def views(self, now: Instant, tunnel: str | None = None) -> tuple[TunnelView, ...]:
+        return tuple(view for view in self.seen if tunnel in (None, view.name))
 
     def census(self) -> dict[str, int]:
         return {"ike_sas": 0}

@@ -149,7 +149,7 @@ def test_start_up_goes_in_the_order_that_is_promised(directory: Path) -> None:
     async def scene(at: Run) -> None:
         await at.ready()
         kinds = [type(c) for c in at.plane.heard]
-        assert kinds == [Hello, Query, Query, Query, Listen, AttachInterface, SetPolicies]
+        assert kinds == [Hello, Query, Query, Query, Listen, SetPolicies, AttachInterface]
         assert isinstance(at.said[[type(m) for m in at.said].index(Apply)], Apply)
         assert at.engine.events == [CommandIssued(Configure(CONFIGURATION), 0)]
         assert at.control.is_socket()
@@ -238,7 +238,7 @@ def test_a_new_plane_is_set_up_again_and_its_losses_are_told(directory: Path) ->
         }
         kinds = [type(c) for c in at.plane.heard]
         asked = [InstallSaFrame, InstallSaFrame]  # refused: this plane does not know their counts
-        assert kinds == [Hello, Query, Query, Listen, AttachInterface, SetPolicies, *asked]
+        assert kinds == [Hello, Query, Query, Listen, SetPolicies, AttachInterface, *asked]
         (policies,) = (c for c in at.plane.heard if isinstance(c, SetPolicies))
         assert policies.policies[0].on_no_sa == "drop"  # how it was armed is not forgotten
         assert await at.end() == 0

@@ -24,7 +24,7 @@ from isthmus.daemon.channel import Apply, Fatal, Pulse, Ready, ShutDown
 from isthmus.daemon.child import PAUSE_FIRST_S, Child
 from isthmus.daemon.notify import ServiceManager
 from isthmus.daemon.runtime import SOCKET_PATH_MAX, Runtime
-from isthmus.daemon.status import health_line
+from isthmus.daemon.status import Health, health_line
 from isthmus.ike.core.views import Phase1State, TunnelView
 from isthmus.policy.connection import Configuration
 from isthmus.values.errors import LocalFault
@@ -242,6 +242,22 @@ def test_the_status_line_counts_and_names() -> None:
     assert health_line([view("a", True), view("b", True)]) == "2 healthy"
     failing = [view(name, False) for name in "abcd"]
     assert health_line([view("z", True), *failing]) == "1 healthy, 4 failing (a, b, c, ...)"
+
+
+def test_the_status_line_costs_nothing_while_nothing_happens() -> None:
+    asked: list[float] = []
+
+    def views() -> tuple[TunnelView, ...]:
+        asked.append(now)
+        return ()
+
+    health = Health(views)
+    for now in range(100):
+        assert health.line(7, now) == "0 healthy"
+    assert asked == [0]
+    now = 100
+    health.line(8, now)
+    assert asked == [0, 100]
 
 
 def config(directory: Path, text: str) -> Path:

@@ -250,8 +250,8 @@ class FakeDaemon:
     def configuration(self) -> Configuration:
         return CONFIGURATION
 
-    def views(self) -> tuple[TunnelView, ...]:
-        return self.tunnels
+    def views(self, tunnel: str | None = None) -> tuple[TunnelView, ...]:
+        return tuple(view for view in self.tunnels if tunnel in (None, view.name))
 
     async def plane_sas(self) -> tuple[FakeSa, ...]:
         if self.plane_away:

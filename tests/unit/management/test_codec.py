@@ -81,7 +81,7 @@ def test_a_client_ignores_fields_that_a_newer_daemon_adds() -> None:
 
 
 def test_a_reply_longer_than_a_line_is_refused_before_it_is_sent() -> None:
-    reply = api.DoneReply(id=3, message="x" * api.LINE_MAX)
+    reply = api.DoneReply(id=3, message="x" * api.REPLY_MAX)
     with pytest.raises(BadLine) as caught:
         encode(reply)
     assert caught.value.reply.id == 3

@@ -12,6 +12,7 @@ from .refused_status import (
     REASONS,
     SINCE,
     asked,
+    deep,
     delegated,
     indirect,
     indirectly,
@@ -400,6 +401,17 @@ def _answers() -> dict[str, Maker]:
         "a delegated responder without no-check, not listed": lambda: asked(
             delegated(responder().having(no_check=None)), crls=(leaf_list(),)
         ),
+        "lists and answers from the network": lambda: asked(
+            leaf_answer(), crls=(leaf_list(), root_list()), admitted=True
+        ),
+        "an indirect list from the network": lambda: strict(
+            indirect(), **indirectly(), admitted=True
+        ),
+        "lists whose signers are on lists, two deep": lambda: deep(2),
+        "an answer with the nonce that was sent": lambda: asked(
+            leaf_answer().but(nonce=b"n" * 32), nonce=b"n" * 32
+        ),
+        "an answer without the nonce that was sent": lambda: asked(leaf_answer(), nonce=b"n" * 32),
         "an answer with a nonce": lambda: asked(leaf_answer().but(nonce=b"n" * 32)),
         "an answer without a date, an hour old": lambda: asked(leaf_answer().but(next_update=None)),
         "an answer with unknown extensions": lambda: asked(

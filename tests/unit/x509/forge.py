@@ -525,8 +525,10 @@ class ListSpec:
     version: int | None = 1
     size: int = 256
     inside: bytes | None = None
+    outside: bytes | None = None
     late: Callable[[bytes], bytes] = unchanged
     mangle: Callable[[bytes], bytes] = unchanged
+    raw: Callable[[bytes], bytes] = unchanged
 
     def but(self, **changes: object) -> "ListSpec":
         """With other fields."""
@@ -549,7 +551,7 @@ class ListSpec:
             tagged(0, seq(*map(extension, self.extensions))) if self.extensions else b"",
         )
         signature = self.mangle(sign(self.signer, tbs, self.size))
-        return seq(self.late(tbs), proper, bit_string(signature))
+        return self.raw(seq(self.late(tbs), self.outside or proper, bit_string(signature)))
 
     def made(self) -> Crl:
         """The list, read. Raises BadCrl."""
@@ -605,12 +607,23 @@ class AnswerSpec:
     """ResponderID: `tagged(1, name)` or `tagged(2, octets(hash))`."""
     status: bytes = GOOD
     this_update: int = AT - 3600
+    moment: bytes | None = None
+    """The content of thisUpdate, if it is to be no proper time."""
     next_update: int | None = AT + 3600
     certificates: tuple[bytes, ...] = ()
     nonce: bytes = b""
     extensions: tuple[Extension, ...] = ()
     single_extensions: tuple[Extension, ...] = ()
     outcome: int = 0
+    bare: bool = True
+    """An outcome other than success stands alone."""
+    times: int = 1
+    """How often it says so."""
+    version: bytes = b""
+    kind: str = "1.3.6.1.5.5.7.48.1.1"
+    outside: bytes | None = None
+    unused: int = 0
+    raw: Callable[[bytes], bytes] = unchanged
     size: int = 256
     mangle: Callable[[bytes], bytes] = unchanged
     late: Callable[[bytes], bytes] = unchanged
@@ -621,12 +634,12 @@ class AnswerSpec:
 
     def der(self) -> bytes:
         """The answer."""
-        if self.outcome:
+        if self.outcome and self.bare:
             return seq(encode(0x0A, bytes((self.outcome,))))
         single = seq(
             self.about,
             self.status,
-            generalized(self.this_update),
+            generalized(self.this_update) if self.moment is None else encode(0x18, self.moment),
             b"" if self.next_update is None else tagged(0, generalized(self.next_update)),
             tagged(1, seq(*map(extension, self.single_extensions)))
             if self.single_extensions
@@ -636,19 +649,20 @@ class AnswerSpec:
         if self.nonce:
             extensions = (*extensions, ("1.3.6.1.5.5.7.48.1.2", False, octets(self.nonce)))
         data = seq(
+            self.version,
             self.responder,
             generalized(self.this_update),
-            seq(single),
+            seq(single * self.times),
             tagged(1, seq(*map(extension, extensions))) if extensions else b"",
         )
         basic_response = seq(
             self.late(data),
-            algorithm(self.signer, self.size),
-            bit_string(self.mangle(sign(self.signer, data, self.size))),
+            self.outside or algorithm(self.signer, self.size),
+            bit_string(self.mangle(sign(self.signer, data, self.size)), self.unused),
             tagged(0, seq(*self.certificates)) if self.certificates else b"",
         )
-        body = seq(oid("1.3.6.1.5.5.7.48.1.1"), octets(basic_response))
-        return seq(encode(0x0A, b"\x00"), tagged(0, body))
+        body = seq(oid(self.kind), octets(basic_response))
+        return self.raw(seq(encode(0x0A, bytes((self.outcome,))), tagged(0, body)))
 
     def made(self) -> OcspAnswer:
         """The answer, read. Raises BadOcsp."""

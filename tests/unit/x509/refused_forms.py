@@ -8,7 +8,7 @@ from isthmus.x509.der import Reader
 from . import forge
 from .cases import Case, Maker, refused
 from .forge import Extension, dns, email, encode, ip, number, oid, seq, tagged
-from .scenes import Scene, leaf
+from .scenes import Scene, inter, leaf
 
 EMPTY = seq()
 
@@ -110,7 +110,9 @@ BAD_EXTENSIONS: dict[str, Extension] = {
     "17 distribution points": forge.points(
         *[forge.point([forge.uri(f"http://h{n}/")]) for n in range(17)]
     ),
-    "a distribution point's name of kind 2": forge.points(seq(tagged(0, tagged(2, dns("a"))))),
+    "a distribution point's name of kind 2": forge.points(
+        seq(tagged(0, tagged(2, forge.attribute("CN", "a"))))
+    ),
     "17 places of the authority": (
         ext.AUTHORITY_INFORMATION,
         False,
@@ -145,7 +147,6 @@ BAD_WHOLES: dict[str, Callable[[bytes], bytes]] = {
     "an empty sequence": lambda der: EMPTY,
     "three empty sequences": lambda der: seq(EMPTY, EMPTY, EMPTY),
     "text": lambda der: b"-----BEGIN CERTIFICATE-----",
-    "over 64 KiB": lambda der: seq(forge.octets(bytes(70_000))),
     "sequences inside each other": lambda der: _nested(4000),
 }
 
@@ -184,7 +185,12 @@ def cases() -> list[Case]:
                 }
             )
         ),
-        "a signature with unused bits": lambda: Scene(leaf(raw=_last_bit_string)),
+        "more than 64 KiB": lambda: Scene(
+            leaf().having(large=("1.3.6.1.4.1.55555.31", False, bytes(65_536)))
+        ),
+        "a signature with unused bits": lambda: Scene(
+            leaf("P256", "RSA", raw=unused_bits), inter("RSA")
+        ),
         "RSA with PSS and a salt of 20": lambda: Scene(leaf(inside=_salted(), outside=_salted())),
     }
     extensions: dict[str, Maker] = {
@@ -206,10 +212,10 @@ def _salted() -> bytes:
     return seq(oid("1.2.840.113549.1.1.10"), forge.pss_parameters(256, 20))
 
 
-def _last_bit_string(der: bytes) -> bytes:
-    """The signature's count of unused bits set to 1."""
+def unused_bits(der: bytes) -> bytes:
+    """The last bit of the signature declared unused (and zero, as DER wants it)."""
     outer = Reader(der).inner()
     outer.any()
     outer.any()
     at = len(der) - len(outer.any().body)
-    return der[:at] + b"\x01" + der[at + 1 :]
+    return der[:at] + b"\x01" + der[at + 1 : -1] + bytes((der[-1] & 0xFE,))

@@ -1,8 +1,13 @@
 """Revoked, stale, forged or misdirected revocation lists and OCSP answers, one defect each."""
 
+from collections.abc import Callable
+
+from isthmus.x509.der import Reader, encode
+
 from . import forge
 from .cases import Case, Maker, refused
 from .forge import AT, DAY, YEAR, AnswerSpec, ListSpec, Spec, dn, octets, seq, tagged
+from .refused_forms import indefinite, long_form, unused_bits
 from .scenes import (
     INTER,
     LEAF,
@@ -285,6 +290,30 @@ def _bad_lists() -> dict[str, Maker]:
         "a list with another issuer in an entry, not indirect": lambda: strict(
             leaf_list().but(entries=listing(7, forge.entry_issuer(ROOT)))
         ),
+        "an indirect list with an entry of two issuers": lambda: strict(
+            indirect(
+                (
+                    7,
+                    SINCE,
+                    (("2.5.29.29", True, seq(forge.directory(INTER), forge.directory(LEAF))),),
+                )
+            ),
+            **indirectly(),
+        ),
+        "a list of more than 10 MiB": lambda: strict(
+            leaf_list().but(extensions=(("1.3.6.1.4.1.55555.31", False, bytes(10 * 1024 * 1024)),))
+        ),
+        "a list whose signature has unused bits": lambda: strict(
+            even_list().but(raw=unused_bits), leaf=leaf("P256", "RSA"), inter=inter("RSA")
+        ),
+        "a list signed with MD5": lambda: strict(leaf_list().but(inside=MD5, outside=MD5)),
+        "lists whose signers are on lists, five deep": lambda: deep(5),
+        "a list of nobody in the path, admitted": lambda: strict(
+            ListSpec(dn("CN=Stranger"), forge.key("P256", "stranger")), admitted=True
+        ),
+        "a forged list, admitted": lambda: soft(
+            leaf_list().but(signer=forge.key("P256", "stranger")), admitted=True
+        ),
         "a list with a negative number": lambda: strict(
             leaf_list().but(extensions=(forge.crl_number(-1),))
         ),
@@ -298,6 +327,44 @@ def _bad_lists() -> dict[str, Maker]:
             leaf_list().but(extensions=(forge.crl_number(1), forge.crl_number(1)))
         ),
     }
+
+
+TWO_ISSUERS = ("2.5.29.29", True, seq(forge.directory(INTER), forge.directory(LEAF)))
+MD5 = seq(forge.oid("1.2.840.113549.1.1.4"), forge.NULL)
+
+
+def even_list() -> ListSpec:
+    """A list whose signature ends in a zero bit, signed with RSA: always the same octets."""
+    spec = leaf_list().but(signer=forge.key("RSA", "inter"))
+    each = (spec.but(extensions=(forge.crl_number(n),)) for n in range(1000))
+    return next(one for one in each if not one.der()[-1] & 1)
+
+
+def deep(count: int) -> Scene:
+    """The leaf's list is indirect, as is its signer's, and so on."""
+    signers: list[Spec] = []
+    lists: list[ListSpec] = []
+    for depth in range(count):
+        name, key = dn(f"C=CH, O=Example, CN=Lists {depth}"), forge.key("P256", f"lists-{depth}")
+        spec = authority(name, ROOT, key, forge.key("P256", "root")).but(serial=950 + depth)
+        above = dn(f"C=CH, O=Example, CN=Lists {depth + 1}")
+        signers.append(
+            spec.having(
+                basic=None,
+                usage=forge.usage(6),
+                points=forge.points(forge.point([POINT], issuers=[forge.directory(above)])),
+            )
+        )
+        lists.append(ListSpec(name, key).but(extensions=(forge.scope([POINT], indirect=True),)))
+    # The root's list is about authorities alone: it speaks of the last signer, who is marked so.
+    signers[-1] = signers[-1].having(points=None, basic=forge.basic())
+    first = forge.point([POINT], issuers=[forge.directory(signers[0].subject)])
+    return Scene(
+        leaf().having(points=forge.points(first)),
+        crls=(*lists, root_list().but(extensions=(forge.scope(authorities=True),))),
+        extra=tuple(signers),
+        mode=STRICT,
+    )
 
 
 def _aki(key: forge.Key) -> forge.Extension:
@@ -377,6 +444,29 @@ def _revoked_by_answer() -> dict[str, Maker]:
             leaf_answer().but(status=forge.revoked(SINCE, why))
         )
     return cases
+
+
+BAD_ANSWERS: dict[str, Callable[[bytes], bytes]] = {
+    "that is empty": lambda der: b"",
+    "of one octet": lambda der: der[:1],
+    "cut short": lambda der: der[:-1],
+    "with an octet more": lambda der: der + b"\x00",
+    "of indefinite length": indefinite,
+    "of a length too long": long_form,
+    "with a tag of several octets": lambda der: seq(b"\x1f\x81\x01\x00"),
+    "with a status of two octets": lambda der: seq(
+        encode(0x0A, b"\x00\x00"), der[der.index(b"\xa0") :]
+    ),
+    "that is text": lambda der: b"HTTP/1.1 500 Internal Server Error",
+}
+
+
+def _with_parameters(about: bytes) -> bytes:
+    """A CertID whose hash has a NULL with content."""
+    reader = Reader(about).inner()
+    digest = reader.inner().any().whole
+    rest = b"".join(reader.any().whole for _ in range(3))
+    return seq(seq(digest, b"\x05\x01\x00"), rest)
 
 
 def _bad_answers() -> dict[str, Maker]:
@@ -462,6 +552,40 @@ def _bad_answers() -> dict[str, Maker]:
         "a status of no kind": lambda: asked(
             leaf_answer().but(status=tagged(3, b"", constructed=False))
         ),
+        "a responder whose issuer has another name": lambda: asked(
+            delegated(responder(issuer=dn("CN=Other")))
+        ),
+        "an answer of more than 128 KiB": lambda: asked(
+            leaf_answer().but(extensions=(("1.3.6.1.4.1.55555.31", False, bytes(131_072)),))
+        ),
+        "a failure with a good answer inside": lambda: asked(
+            leaf_answer().but(outcome=1, bare=False)
+        ),
+        "an answer of another kind": lambda: asked(leaf_answer().but(kind="1.2.3")),
+        "an answer of version 2": lambda: asked(
+            leaf_answer().but(version=tagged(0, forge.number(1)))
+        ),
+        "an answer signed with MD5": lambda: asked(leaf_answer().but(outside=MD5)),
+        "an answer whose signature has unused bits": lambda: asked(leaf_answer().but(unused=1)),
+        "an answer about 65 certificates": lambda: asked(leaf_answer().but(times=65)),
+        "an answer with another nonce": lambda: asked(
+            leaf_answer().but(nonce=b"n" * 32), nonce=b"m" * 32
+        ),
+        "an answer about no certificate of the path, admitted": lambda: asked(
+            leaf_answer().but(about=forge.cert_id(INTER, forge.key(*INTER_KEY), 0x1235)),
+            admitted=True,
+        ),
+        "a forged answer, admitted": lambda: asked(
+            leaf_answer().but(signer=stranger), admitted=True, mode=SOFT
+        ),
+        "a time that is short": lambda: asked(leaf_answer().but(moment=b"2027011570000Z")),
+        "a time that does not exist": lambda: asked(leaf_answer().but(moment=b"20261131070000Z")),
+        "a hash with parameters": lambda: asked(
+            leaf_answer().but(about=_with_parameters(leaf_answer().about))
+        ),
+        "a serial number of 30 octets in an answer": lambda: asked(
+            leaf_answer().but(about=forge.cert_id(INTER, forge.key(*INTER_KEY), 1 << 239))
+        ),
         "a status good with content": lambda: asked(
             leaf_answer().but(status=tagged(0, b"\x00", constructed=False))
         ),
@@ -476,6 +600,8 @@ def _bad_answers() -> dict[str, Maker]:
             )
         ),
     }
+    for what, raw in BAD_ANSWERS.items():
+        cases[f"an answer {what}"] = lambda raw=raw: asked(leaf_answer().but(raw=raw))
     for outcome in (1, 2, 3, 5, 6, 9):
         cases[f"a responder that answers {outcome}"] = lambda outcome=outcome: asked(
             leaf_answer().but(outcome=outcome)

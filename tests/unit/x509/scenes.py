@@ -5,9 +5,11 @@ from dataclasses import dataclass, field, replace
 from functools import cache
 
 from isthmus.values.trust import EkuRule, RevocationMode
+from isthmus.x509 import path as paths
+from isthmus.x509 import revocation
 from isthmus.x509.certificate import Certificate
-from isthmus.x509.path import validate
-from isthmus.x509.revocation import Statuses, judge
+from isthmus.x509.crl import Crl
+from isthmus.x509.ocsp import OcspAnswer
 from isthmus.x509.rules import PathRules, VerifiedPath
 
 from . import forge
@@ -102,6 +104,9 @@ class Scene:
     answers: tuple[AnswerSpec, ...] = ()
     extra: tuple[Spec, ...] = ()
     mode: RevocationMode = RevocationMode.OFF
+    admitted: bool = False
+    """Lists and answers come from the network."""
+    nonce: bytes = b""
 
     def but(self, **changes: object) -> "Scene":
         """With other fields."""
@@ -134,24 +139,33 @@ class Scene:
         answers: tuple[bytes, ...],
         extra: tuple[bytes, ...],
     ) -> VerifiedPath:
-        # Looked up at call time, so that a test can replace what is inside.
-        from isthmus.x509.crl import Crl
-        from isthmus.x509.ocsp import OcspAnswer
-
         read = Certificate.parse
-        path = validate(
+        # By their modules, so that a test can replace them.
+        path = paths.validate(
             read(leaf_der),
             [read(der) for der in pool],
             [read(der) for der in anchors],
             at=self.at,
             rules=self.rules,
         )
-        statuses = Statuses.of(
-            [Crl.parse(der) for der in crls],
-            [OcspAnswer.parse(der) for der in answers],
-            [read(der) for der in extra],
-        )
-        judge(path, statuses, self.at, self.mode)
+        lists = [Crl.parse(der) for der in crls]
+        said = [OcspAnswer.parse(der) for der in answers]
+        for answer in said if self.nonce else ():
+            answer.check_nonce(self.nonce)
+        statuses = revocation.Statuses.of(certificates=[read(der) for der in extra])
+        for crl in lists:
+            statuses = (
+                revocation.admit_crl(statuses, crl, path, self.at)
+                if self.admitted
+                else statuses.with_crl(crl)
+            )
+        for answer in said:
+            statuses = (
+                revocation.admit_answer(statuses, answer, path, self.at)
+                if self.admitted
+                else statuses.with_answer(answer)
+            )
+        revocation.judge(path, statuses, self.at, self.mode)
         return path
 
 

@@ -1,6 +1,7 @@
 """`isthmus check`: everything that is wrong with a configuration, before it is used."""
 
 import sys
+import time
 from pathlib import Path
 
 import click
@@ -35,7 +36,8 @@ def check(file: str, explain: bool, strict: bool) -> int:
     """
     given = settings()
     try:
-        loaded = load(Path(file))
+        at = int(time.time())
+        loaded = load(Path(file), at=at)
     except ConfigErrors as errors:
         _tell_errors(given, file, errors)
         return Exit.CONFIG_INVALID

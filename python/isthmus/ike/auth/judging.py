@@ -84,6 +84,7 @@ class Question:
 
     path: VerifiedPath
     sources: tuple[Source, ...]
+    mode: RevocationMode
 
 
 def questions(job: JudgePeer, at: int) -> tuple[Question, ...]:
@@ -104,7 +105,7 @@ def questions(job: JudgePeer, at: int) -> tuple[Question, ...]:
             continue  # As above.
         sources = needed(path, _with_answers(shown, job.statuses, path, at), at)
         if sources:
-            found.append(Question(path, sources))
+            found.append(Question(path, sources, terms.auth.revocation))
     return tuple(found)
 
 
@@ -174,7 +175,7 @@ def _by_certificate(job: JudgePeer, shown: _Shown, terms: PeerTerms, at: int) ->
             path = _path(shown, leaf, terms, at, Revocation(mode, statuses))
     except Untrusted as untrusted:
         raise _refusal(untrusted.code, untrusted.reason, untrusted.hint) from None
-    return Judged(terms.tunnel, scheme, leaf.subject_text, path.not_after)
+    return Judged(terms.tunnel, scheme, leaf.subject_text, path.not_after, path, at)
 
 
 def _signer(job: JudgePeer, shown: _Shown, terms: PeerTerms) -> tuple[Certificate, Scheme]:

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from isthmus.credentials.store import Credentials
 from isthmus.policy.connection import Configuration
+from isthmus.x509.certificate import Certificate
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,8 +48,19 @@ class Configure:
 
 
 @dataclass(frozen=True, slots=True)
+class Distrust:
+    """Close the IKE SAs of a tunnel whose peer proved itself by these certificates: the first is
+    the peer's, the last our anchor. What made them untrusted is told with a finding."""
+
+    tunnel: str
+    certificates: tuple[Certificate, ...]
+    code: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class Shutdown:
     """Delete every SA towards the peers; a record tells when nothing is left."""
 
 
-Command = Initiate | Terminate | Rekey | Configure | Shutdown
+Command = Initiate | Terminate | Rekey | Configure | Distrust | Shutdown

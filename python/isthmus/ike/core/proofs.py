@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from isthmus.credentials.store import Trust
 from isthmus.policy.authentication import RemoteAuth
 from isthmus.values.signature import Scheme
+from isthmus.x509.rules import VerifiedPath
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,3 +27,7 @@ class Judged:
     """The certificate's subject, or the kind of the bare key, for people."""
     not_after: int | None = None
     """Unix seconds: the first end of validity on the path; None for a bare key."""
+    path: VerifiedPath | None = None
+    """From the peer's certificate to our anchor; None for a bare key."""
+    at: int = 0
+    """Unix seconds that it was judged at."""

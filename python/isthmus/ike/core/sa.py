@@ -4,6 +4,7 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 
 from isthmus.ike.core.child import ChildSa
+from isthmus.ike.core.proofs import Judged
 from isthmus.policy.connection import Connection
 from isthmus.values.address import Endpoint
 from isthmus.values.identity import Identity
@@ -76,6 +77,8 @@ class IkeSa(ABC):
     established_at: Instant | None = None
     expires_at: Instant | None = None
     peer_vendor: str = ""
+    peer_proof: Judged | None = None
+    """The peer's signature; None: it proved itself by a pre-shared key."""
 
     superseded: bool = False
     """Another IKE SA with this peer stays, and this one goes soon."""

@@ -6,6 +6,7 @@ The state words are fixed vocabulary (PRODUCT-GUIDE d.2) and never change.
 from dataclasses import dataclass
 from enum import StrEnum
 
+from isthmus.ike.core.proofs import Judged
 from isthmus.values.address import Endpoint
 from isthmus.values.selector import Selectors
 from isthmus.values.spi import Spi
@@ -98,6 +99,8 @@ class Phase1View:
     heard_s: Seconds
     """Seconds since something authenticated came from the peer."""
     peer_vendor: str = ""
+    peer_proof: Judged | None = None
+    """The peer's signature; None: it proved itself by a pre-shared key."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -132,6 +132,7 @@ def _phase1_view(sa: IkeSa, agenda: Agenda, now: Instant) -> Phase1View:
         rekey_in_s=0.0 if rekey_at is None else rekey_at - now,
         heard_s=now - sa.heard_at,
         peer_vendor=sa.peer_vendor,
+        peer_proof=sa.peer_proof,
     )
 
 

@@ -336,7 +336,8 @@ class Tunnels:
                 if each.child is None:
                     each.failure = PastFailure(failed, ctx.now, None)
                     each.since = ctx.now
-        if not sa.children and sa.is_open:
+        # What the peer puts off is asked for again over this phase 1.
+        if failed.lasting and not sa.children and sa.is_open:
             if sa.initiator and not run.wanted_rules:
                 self._dialect.delete(ctx, sa, "phase 2 was refused")
             elif not sa.initiator:

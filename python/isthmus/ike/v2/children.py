@@ -200,8 +200,10 @@ def install(
     initiated: bool,
     asked_at: Instant,
     predecessor: ChildSa | None = None,
+    only_listens: bool = False,
 ) -> ChildSa:
-    """Derive keys and hand both directions to the data plane, the inbound one first."""
+    """Derive keys and hand both directions to the data plane, the inbound one first; only that one
+    where the peer has closed the pair already."""
     assert sa.suite is not None and sa.suite.prf is not None and sa.keys is not None
     keys = child_keys(suite, sa.suite.prf, sa.keys.sk_d, nonce_i, nonce_r, shared)
     rekey_s = renewal(rule.lifetimes, ctx.chance())
@@ -223,11 +225,13 @@ def install(
         # the new one: the peer may not have installed it yet (RFC 7296 §2.8).
         standby=predecessor is not None and not initiated,
         predecessor=predecessor,
+        outbound_gone=only_listens,
     )
     sa.children[spi_in] = child
     ctx.registry.child_added(sa, child)
     _emit(ctx, sa, child, keys, inbound=True)
-    _emit(ctx, sa, child, keys, inbound=False)
+    if not only_listens:
+        _emit(ctx, sa, child, keys, inbound=False)
     ctx.agenda.arm(child.owner, TimerKind.CHILD_REKEY, child.rekey_at)
     ctx.agenda.arm(child.owner, TimerKind.CHILD_EXPIRE, child.expires_at)
     return child

@@ -42,7 +42,7 @@ from isthmus.ike.v2.transport import (
     send_reply,
     settle,
 )
-from isthmus.ike.v2.window import Verdict
+from isthmus.ike.v2.window import Outstanding, Verdict
 from isthmus.ike.v2.wishes import (
     WantChild,
     WantDeleteChild,
@@ -509,6 +509,12 @@ def _liveness(ctx: Context, sa: SaV2) -> None:
         ctx.agenda.arm(sa.owner, TimerKind.LIVENESS, ctx.later(due - ctx.now))
 
 
+def _is_large(sa: SaV2, out: Outstanding) -> bool:
+    """IP has to cut this message, and its pieces are lost on many roads."""
+    large = out.parcel.octets > fragments.SIZES[0]
+    return large and not sa.fragments_agreed and not isinstance(sa.state, Refused)
+
+
 def _unanswered(ctx: Context, sa: SaV2) -> None:
     """The last repeat of our request has gone unanswered."""
     out = sa.window.outstanding
@@ -519,6 +525,16 @@ def _unanswered(ctx: Context, sa: SaV2) -> None:
             "E101",
             f"{sa.remote} does not answer ({out.tries} messages sent)",
             "check the address, that UDP 500 passes, and that the peer expects us",
+        )
+        closing.give_up(ctx, sa, failed)
+    elif sa.established_at is None and _is_large(sa, out):
+        octets = out.parcel.octets
+        failed = Failed(
+            "E104",
+            f"{sa.remote} answered the first message but not IKE_AUTH of {octets} octets,"
+            " and it does not read messages in pieces",
+            "let IP fragments pass, have the peer read IKE fragments (RFC 7383), or use a shorter"
+            " chain of certificates",
         )
         closing.give_up(ctx, sa, failed)
     elif sa.established_at is None and not isinstance(sa.state, Refused):

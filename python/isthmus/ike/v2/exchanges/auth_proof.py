@@ -230,6 +230,7 @@ def _judge_signature(
                     busy("the tunnel's terms have changed meanwhile")
                     return
                 _note(ctx, found, verdict)
+                sa.peer_proof = verdict
                 then(found)
             case _ if done.code:
                 refuse(

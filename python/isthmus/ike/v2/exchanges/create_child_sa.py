@@ -164,9 +164,7 @@ def reply_received(
             _failed(ctx, sa, purpose.offer, purpose.replaces, taken)
             sa.wishes.append(WantDeleteIke("the peer's answer for phase 2 cannot be used"))
             return
-        if accepted.spi_out in sa.deleted_unheard:
-            _over_already(ctx, sa, purpose)
-            return
+        is_over = accepted.spi_out in sa.deleted_unheard
         child = children.install(
             ctx,
             sa,
@@ -181,8 +179,12 @@ def reply_received(
             shared=shared,
             initiated=True,
             asked_at=purpose.offer.asked_at,
-            predecessor=purpose.replaces,
+            predecessor=None if is_over else purpose.replaces,
+            only_listens=is_over,
         )
+        if is_over:
+            _over_already(ctx, sa, child, purpose)
+            return
         _finish(ctx, sa, child, purpose.replaces, min(purpose.nonce, nonce_r))
 
     if purpose.private is None or accepted.suite.ke is KeMethod.NONE:
@@ -210,8 +212,10 @@ def reply_received(
     ctx.compute(Agree(purpose.method, purpose.private, peer_public), agreed, sa)
 
 
-def _over_already(ctx: Context, sa: SaV2, purpose: ForChild) -> None:
-    """The peer's answer was late: its Delete of what the answer makes came first."""
+def _over_already(ctx: Context, sa: SaV2, child: ChildSa, purpose: ForChild) -> None:
+    """The peer's answer was late: its Delete of what the answer makes came first. What it sent
+    meanwhile may still be on the road."""
+    closing.retire_child(ctx, sa, child)
     old = purpose.replaces
     if old is not None and old.state is ChildState.REKEYING:
         # For the peer it is replaced and ours to delete.
@@ -285,12 +289,21 @@ def _answered_no(ctx: Context, sa: SaV2, purpose: ForChild, error: Notify | None
         gone = purpose.replaces
         if gone.rekeyed_by_peer is not None and crossing.yield_to_peer(ctx, sa, gone):
             closing.promote(ctx, gone.rekeyed_by_peer.successor)
+        elif _may_not_be_known_yet(ctx, sa, gone):
+            early = Failed("E208", "the peer does not know yet what it asked for itself", "", False)
+            _failed(ctx, sa, purpose.offer, gone, early)
         elif gone.state is not ChildState.GONE:
             closing.drop_child(ctx, sa, gone)
             ctx.lifecycle.phase2_gone(ctx, sa, gone, "the peer no longer knows it")
         return
     failed = children.failure_of(error, purpose.offer)
     _failed(ctx, sa, purpose.offer, purpose.replaces, failed)
+
+
+def _may_not_be_known_yet(ctx: Context, sa: SaV2, child: ChildSa) -> bool:
+    """The peer's request made it, and our answer to that may still be on its way."""
+    on_its_way = ctx.now - child.created_at <= sa.connection.liveness.timeout_s
+    return not child.initiated and child.standby and on_its_way
 
 
 def _failed(ctx: Context, sa: SaV2, offer: ChildOffer, old: ChildSa | None, failed: Failed) -> None:

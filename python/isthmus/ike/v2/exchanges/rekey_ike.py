@@ -329,6 +329,7 @@ def _make(
         suite=suite,
         local_id=old.local_id,
         remote_id=old.remote_id,
+        peer_proof=old.peer_proof,
         nat=old.nat,
         established_at=ctx.now,
         peer_vendor=old.peer_vendor,
