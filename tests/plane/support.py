@@ -266,6 +266,9 @@ def pair_of_planes(directory: Path, workers: int = 0) -> Iterator[Pair]:
     try:
         for name in names:
             subprocess.run(["ip", "netns", "add", name], check=True)
+            # A device that comes up asks for routers for a while, which some tests would count.
+            quiet = "net.ipv6.conf.default.router_solicitations=0"
+            subprocess.run(["ip", "netns", "exec", name, "sysctl", "-qw", quiet], check=True)
             made.append(name)
         wire = ["type", "veth", "peer", "name", "wire", "netns", names[1]]
         sh(names[0], "ip", "link", "add", "wire", *wire)
