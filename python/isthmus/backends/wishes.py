@@ -67,3 +67,16 @@ class NetworkWish(msgspec.Struct, frozen=True):
     interfaces: tuple[InterfaceWish, ...] = ()
     routes: tuple[RouteWish, ...] = ()
     rules: tuple[RuleWish, ...] = ()
+    stays_closed: bool = False
+    """When nobody is left to carry packets, what the rules catch stays unreachable."""
+
+
+def closed(wish: NetworkWish) -> NetworkWish:
+    """What of it stays when nobody carries packets: all that is caught finds "unreachable" behind
+    the routes that go, and what a bypass lets out goes on."""
+    names = {interface.name for interface in wish.interfaces}
+    return NetworkWish(
+        routes=tuple(route for route in wish.routes if route.interface is None),
+        rules=tuple(rule for rule in wish.rules if rule.input_interface not in names),
+        stays_closed=True,
+    )

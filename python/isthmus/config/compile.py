@@ -69,9 +69,7 @@ def compile_sources(sources: Sequence[Source], report: Report) -> Compiled:
     root = _merged(sources, report)
     section = Section(root, "file", "the file", schema.FILE_KEYS, report)
     section.refuse_others()
-    daemon = section.get(schema.DAEMON)
-    if daemon is not None:
-        Section(daemon.value, "daemon", "[daemon]", (), report).refuse_others()
+    fail_closed = _fail_closed(section, report)
     listen = _listen(section, report)
     tunnels = [compile_tunnel(name, node, report) for name, node in section.children(schema.TUNNEL)]
     whole = [tunnel for tunnel in tunnels if tunnel.is_whole]
@@ -85,6 +83,7 @@ def compile_sources(sources: Sequence[Source], report: Report) -> Compiled:
         listen=listen,
         groups=groups,
         plain=tuple(placed.rule for placed in plain),
+        fail_closed=fail_closed,
     )
     wanted = tuple(tunnel.wanted for tunnel in tunnels)
     return Compiled(configuration, wanted, dict(_given(root)))
@@ -155,6 +154,16 @@ def _refuse_twice(what: str, known: Node, node: Node, report: Report) -> None:
         "two files that say different things about one name would be a riddle",
         "keep one of the two, or give one another name",
     )
+
+
+def _fail_closed(section: Section, report: Report) -> bool:
+    node = section.get(schema.DAEMON)
+    if node is None:
+        return False
+    own = Section(node.value, "daemon", "[daemon]", schema.DAEMON_KEYS, report)
+    own.refuse_others()
+    given = own.get(schema.FAIL_CLOSED)
+    return given is not None and given.value
 
 
 def _listen(section: Section, report: Report) -> tuple[str, ...]:

@@ -37,6 +37,7 @@ _RULE_WORDS = {
 _FILE_WORDS = {
     "listen": "addresses that are listened on",
     "plain": "`[[bypass]]` and `[[discard]]`",
+    "fail_closed": "`fail_closed`",
 }
 _NOT_COUNTED = frozenset({"connections", "warnings"})
 

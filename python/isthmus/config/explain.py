@@ -41,6 +41,7 @@ class Effective:
 def explain_defaults(loaded: Loaded) -> tuple[Effective, ...]:
     """Every key of every section of a configuration, in the order of the reference."""
     found = list(_section("listen", schema.LISTEN_KEYS, {}, loaded.given))
+    found.extend(_section("daemon", schema.DAEMON_KEYS, {}, loaded.given))
     for connection in loaded.configuration.connections:
         found.extend(_tunnel(connection, loaded.given))
     for group in loaded.configuration.groups:

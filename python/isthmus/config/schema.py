@@ -1,6 +1,5 @@
 """Which keys each section has: the one list that reading, errors, explanations and docs share."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Generic, TypeVar
@@ -618,6 +617,18 @@ ADDRESSES = Key(
 )
 LISTEN_KEYS: tuple[Key[object], ...] = (ADDRESSES,)
 
+# [daemon]
+FAIL_CLOSED: Key[bool] = Key(
+    "fail_closed",
+    fields.boolean,
+    "true/false",
+    "false",
+    "What the tunnels protect stays unreachable when the daemon is stopped, until it runs again or"
+    " `isthmusd --open` gives it free. Without it a clean stop lets all traffic go as if there were"
+    " no daemon; a crash lets nothing out either way.",
+)
+DAEMON_KEYS: tuple[Key[object], ...] = (FAIL_CLOSED,)
+
 # The file itself
 TUNNEL: Key[Node] = Key(
     "tunnel", fields.table, "tables", "(none)", "Tunnels by name: `[tunnel.NAME]`."
@@ -626,7 +637,7 @@ GROUP: Key[Node] = Key(
     "group", fields.table, "tables", "(none)", "Groups of tunnels by name: `[group.NAME]`."
 )
 LISTEN: Key[Node] = Key("listen", fields.table, "table", "(see below)", "Where IKE is heard.")
-DAEMON: Key[Node] = Key("daemon", fields.table, "table", "(empty)", "Settings of the daemon.")
+DAEMON: Key[Node] = Key("daemon", fields.table, "table", "(see below)", "The daemon itself.")
 BYPASS: Key[tuple[Node, ...]] = Key(
     "bypass", fields.tables, "tables", "(none)", "Traffic that leaves in clear: `[[bypass]]`."
 )
@@ -637,6 +648,7 @@ FILE_KEYS: tuple[Key[object], ...] = (TUNNEL, GROUP, LISTEN, BYPASS, DISCARD, DA
 
 SECTIONS: tuple[tuple[str, tuple[Key[object], ...]], ...] = (
     ("listen", LISTEN_KEYS),
+    ("daemon", DAEMON_KEYS),
     ("tunnel.NAME", TUNNEL_KEYS),
     ("tunnel.NAME.phase1", PHASE1_KEYS),
     ("tunnel.NAME.dpd", DPD_KEYS),
@@ -646,53 +658,3 @@ SECTIONS: tuple[tuple[str, tuple[Key[object], ...]], ...] = (
     ("[discard]", PLAIN_KEYS),
 )
 """Every section that has settings of its own, for the reference."""
-
-NOT_YET: Mapping[str, Mapping[str, str]] = {
-    "file": {
-        "bgp": "use routes",
-        "hub": "write one tunnel for each spoke",
-        "template": "write the settings into each tunnel",
-        "hooks": "leave it out",
-        "metrics": "leave it out",
-        "web": "leave it out",
-        "ca": "name the root certificates in each tunnel",
-    },
-    "tunnel": {
-        "unique": "leave it out",
-        "template": "write the settings into the tunnel",
-        "bgp": "use routes",
-        "pool": 'write the networks into a rule; a peer = "any" keeps its own address',
-        "users": "use psk",
-        "map": "use networks that do not overlap",
-        "map_local": "use networks that do not overlap",
-        "stop_action": "leave it out",
-        "asymmetric": "it belongs to [group.NAME]",
-        "group": "name the tunnel in [group.NAME]",
-        "rekey_margin": "leave it out: it follows lifetime",
-        "rekey_fuzz": "leave it out: it is 100 %",
-    },
-    "phase1": {
-        "rekey_margin": "leave it out: it follows lifetime",
-        "rekey_fuzz": "leave it out: it is 100 %",
-        "mode": "leave it out: IKEv2 has one mode",
-    },
-    "dpd": {},
-    "rule": {
-        "map": "use networks that do not overlap",
-        "map_local": "use networks that do not overlap",
-        "map_remote": "use networks that do not overlap",
-        "mode": "leave it out",
-    },
-    "group": {},
-    "bypass": {},
-    "discard": {},
-    "listen": {"ports": "leave it out: IKE is heard on 500 and 4500"},
-    "daemon": {
-        "socket": "start isthmusd with --socket PATH",
-        "log_level": "leave it out",
-        "state": "leave it out",
-        "user": "set User= in isthmusd.service",
-        "group": "set Group= in isthmusd.service",
-    },
-}
-"""Keys of the product that this version does not carry out, and what to do instead."""

@@ -93,7 +93,8 @@ def parts(wish: NetworkWish) -> Iterator[Apply]:
     ]
     for piece in pieces[:-1]:
         yield Apply(piece, more=True)
-    yield Apply(pieces[-1] if pieces else wish)
+    last = pieces[-1] if pieces else wish
+    yield Apply(msgspec.structs.replace(last, stays_closed=wish.stays_closed))
 
 
 def joined(earlier: NetworkWish, part: NetworkWish) -> NetworkWish:
@@ -102,6 +103,7 @@ def joined(earlier: NetworkWish, part: NetworkWish) -> NetworkWish:
         (*earlier.interfaces, *part.interfaces),
         (*earlier.routes, *part.routes),
         (*earlier.rules, *part.rules),
+        part.stays_closed,
     )
     if max(len(wish.interfaces), len(wish.routes), len(wish.rules)) > WISHES_MAX:
         raise LocalFault(f"more than {WISHES_MAX} interfaces, routes or rules")

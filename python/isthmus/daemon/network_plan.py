@@ -115,6 +115,7 @@ def plan(configuration: Configuration) -> Plan:
         tuple(interfaces),
         tuple(_shared(dict.fromkeys(routes))),
         tuple(dict.fromkeys((*_jumps(rules), *rules))),
+        configuration.fail_closed,
     )
     return Plan(wish, tuple(attached))
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from isthmus.backends.wishes import NetworkWish
+from isthmus.backends.wishes import NetworkWish, closed
 from isthmus.daemon import channel
 from isthmus.daemon.channel import (
     Applied,
@@ -53,8 +53,13 @@ Say = Callable[[str], None]
 class Supervisor:
     """One run of the daemon, from `run` to its return."""
 
-    def __init__(self, config: Path, control: Path, runtime: Runtime, say: Say) -> None:
+    def __init__(
+        self, config: Path, control: Path, runtime: Runtime, say: Say, fail_closed: bool = False
+    ) -> None:
+        """`fail_closed`: what an earlier run left closed stays so if this one never gets to the
+        point of saying what it protects."""
         self._config = config
+        self._fail_closed = fail_closed
         self._control = control
         self._runtime = runtime
         self._say = say
@@ -62,6 +67,7 @@ class Supervisor:
         self._selector = selectors.DefaultSelector()
         self._channel: socket.socket | None = None
         self._network: Network | None = None
+        self._applied: NetworkWish | None = None
         self._heard_s = time.monotonic()
         self._wish = NetworkWish()
         """Parts of a desired state whose last has not come yet."""
@@ -199,9 +205,11 @@ class Supervisor:
     def _apply(self, wish: NetworkWish) -> Applied:
         assert self._network is not None
         try:
-            return Applied(warnings=self._network.apply(wish))
+            warnings = self._network.apply(wish)
         except LocalFault as fault:
             return Applied(error=str(fault))
+        self._applied = wish
+        return Applied(warnings=warnings)
 
     def _start(self, child: Child) -> None:
         try:
@@ -240,7 +248,8 @@ class Supervisor:
             self._wish, self._overfull = NetworkWish(), False
 
     def _stop(self) -> None:
-        """In this order: peers are told, packets stop, the network is as it was before."""
+        """In this order: peers are told, packets stop, the network is as it was before, or what
+        the tunnels protected stays unreachable."""
         self._manager.say("STOPPING=1")
         told = self._channel is not None and channel.send(self._channel, ShutDown())
         self._ike.stop(FAREWELL_S, ask=not told)
@@ -248,11 +257,24 @@ class Supervisor:
         self._close_channel()
         if self._network is not None:
             try:
-                self._network.remove()
+                self._leave(self._network)
             except LocalFault as fault:
                 self._say(str(fault))
             self._network.close()
         self._tallies.close()
+
+    def _leave(self, network: "Network") -> None:
+        """Raises LocalFault when the kernel refuses."""
+        if self._applied is None and self._fail_closed:
+            self._say("fail_closed: the network is left as it was found")
+        elif self._applied is not None and self._applied.stays_closed:
+            network.apply(closed(self._applied))
+            self._say(
+                "fail_closed: what the tunnels protect stays unreachable until isthmusd runs "
+                "again; `isthmusd --open` lets it go in clear"
+            )
+        else:
+            network.remove()
 
 
 def _open_network() -> "Network":

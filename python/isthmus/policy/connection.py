@@ -235,6 +235,8 @@ class Configuration:
     warnings: tuple[str, ...] = field(default=())
     plain: tuple[PlainRule, ...] = ()
     groups: tuple[Group, ...] = ()
+    fail_closed: bool = False
+    """What the tunnels protect stays unreachable when the daemon has been stopped."""
 
     def connection(self, name: str) -> Connection | None:
         """The tunnel of that name."""

@@ -7,7 +7,8 @@ import pytest
 
 from exchanges import pki
 from isthmus.config.load import load
-from isthmus.config.schema import NOT_YET, SECTIONS, Key
+from isthmus.config.not_yet import NOT_YET
+from isthmus.config.schema import SECTIONS, Key
 from isthmus.config.suites import SUITES, SUITES_NOT_YET
 
 from .samples import SECRET, write
@@ -75,6 +76,7 @@ def test_every_suite_is_described() -> None:
 def test_no_key_is_both_there_and_not_yet() -> None:
     names = {"tunnel.NAME": "tunnel", "tunnel.NAME.phase1": "phase1", "tunnel.NAME.dpd": "dpd"}
     names |= {"tunnel.NAME.rule.RULE": "rule", "listen": "listen", "group.NAME": "group"}
+    names |= {"daemon": "daemon"}
     names |= {"[bypass]": "bypass", "[discard]": "discard"}
     for section, keys in SECTIONS:
         assert not {key.name for key in keys} & set(NOT_YET[names[section]])

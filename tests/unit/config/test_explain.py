@@ -17,6 +17,7 @@ def test_every_key_is_explained_for_every_section(tmp_path: Path) -> None:
     found = explain_defaults(loaded(tmp_path, TUNNEL + RULE_TEXT + PLAIN_TEXT))
     names = {
         "listen": "listen",
+        "daemon": "daemon",
         "tunnel.office": "tunnel.NAME",
         "tunnel.office.phase1": "tunnel.NAME.phase1",
         "tunnel.office.dpd": "tunnel.NAME.dpd",

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from isthmus.backends.wishes import MAIN_TABLE, TABLE, RouteWish, RuleWish
+from isthmus.backends.wishes import MAIN_TABLE, TABLE, RouteWish, RuleWish, closed
 from isthmus.daemon.network_plan import (
     FALLBACK_METRIC,
     GUARD_PRIORITY,
@@ -214,3 +214,18 @@ def test_one_device_serves_all_policy_based_tunnels() -> None:
     other = tunnel("lab", rule("net", "10.1.0.0/24", "10.3.0.0/24"), peer="2001:db8::2")
     assert [i.name for i in plan(Configuration((OFFICE, other))).interfaces] == ["isthmus0"]
     assert plan(Configuration((OFFICE, other))).interfaces[0].mtu == 1418
+
+
+def test_what_stays_closed_is_caught_as_before_and_leads_nowhere() -> None:
+    both = Configuration((OFFICE, routed("branch", "10.20.0.0/16")), fail_closed=True)
+    wish = plan(both).wish
+    assert wish.stays_closed and not plan(CONFIGURATION).wish.stays_closed
+    left = closed(wish)
+    assert left.interfaces == () and left.stays_closed
+    assert left.routes == (
+        RouteWish("10.2.0.0/24", TABLE, FALLBACK_METRIC),
+        RouteWish("10.20.0.0/16", MAIN_TABLE, MAIN_FALLBACK_METRIC),
+    )
+    caught = [r for r in left.rules if r.priority == MATCH_PRIORITY]
+    assert caught == rules_of(both, MATCH_PRIORITY)
+    assert [r.priority for r in wish.rules if r not in left.rules] == [KEEP_PRIORITY]

@@ -66,6 +66,7 @@ class Daemon:
     def start(self) -> "subprocess.Popen[bytes]":
         """Start it and wait until it is ready."""
         environment = {**os.environ, "NOTIFY_SOCKET": str(self.directory / "notify")}
+        self.hear()  # what an earlier one still had to say
         self.notified.clear()
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(self.command(), stderr=log, env=environment)
@@ -255,3 +256,33 @@ def test_hangup_reloads_and_tells_the_service_manager(daemon: Daemon) -> None:
     eventually(lambda: "nothing was changed" in daemon.log.read_text(), "a refusal in the log")
     assert daemon.child("isthmus.daemon.ike") == before
     assert daemon.process.poll() is None and daemon.answers()
+
+
+def test_what_is_to_stay_closed_does_until_somebody_opens_it(daemon: Daemon) -> None:
+    text = daemon.config.read_text()
+    daemon.config.write_text(f"[daemon]\nfail_closed = true\n{text}")
+    daemon.process.send_signal(signal.SIGHUP)
+    eventually(lambda: "reloaded" in daemon.log.read_text(), "a reload in the log")
+
+    def run(option: str) -> int:
+        return subprocess.run([*daemon.command(), option], timeout=30, check=False).returncode
+
+    assert run("--open") == 1, "not while a daemon runs"
+    assert daemon.end() == 0
+    stays = daemon.ours()
+    assert "isthmus0" not in stays
+    assert "unreachable" in stays and "lookup 4500" in stays
+    assert "stays unreachable" in daemon.log.read_text()
+    daemon.config.write_text("nonsense")
+    refused = subprocess.run(daemon.command(), timeout=30, check=False, capture_output=True)
+    assert refused.returncode == 3 and daemon.ours() == stays
+    assert run("--open") == 0 and daemon.ours() == ""
+    daemon.config.write_text(f"[daemon]\nfail_closed = true\n{text}")
+    assert run("--close") == 0 and daemon.ours() == stays
+    daemon.start()
+    assert "isthmus0" in daemon.ours()
+    daemon.config.write_text(text)
+    daemon.process.send_signal(signal.SIGHUP)
+    eventually(lambda: daemon.log.read_text().count("reloaded") == 2, "another reload in the log")
+    assert daemon.end() == 0
+    assert daemon.ours() == ""
