@@ -75,7 +75,7 @@ def key_of(der: bytes) -> Key:
 def pattern_of(text: str) -> Key:
     """The key of a name whose values may be `*`. Raises ValueError."""
     return tuple(
-        frozenset((_TYPES[name][0], _folded(value)) for name, value in pairs)
+        frozenset((_TYPES[name][0], folded(value)) for name, value in pairs)
         for pairs in _split(text)
     )
 
@@ -208,7 +208,8 @@ def _elements(octets: bytes, count: int | None = None) -> list[tuple[int, bytes]
     return found
 
 
-def _decoded(tag: int, body: bytes) -> str | None:
+def decoded(tag: int, body: bytes) -> str | None:
+    """The text of a string type; None when it is none, or not what its type says."""
     charset = _CHARSETS.get(tag)
     if charset is None:
         return None
@@ -219,17 +220,22 @@ def _decoded(tag: int, body: bytes) -> str | None:
 
 
 def _canonical(tag: int, body: bytes) -> str | bytes:
-    text = _decoded(tag, body)
-    return bytes((tag,)) + body if text is None else _folded(text)
+    text = decoded(tag, body)
+    return bytes((tag,)) + body if text is None else folded(text)
 
 
-def _folded(text: str) -> str:
+def folded(text: str) -> str:
+    """Case folded, composed, white space single and none at the ends (RFC 4518 §2).
+
+    Control and invisible characters are kept, which RFC 4518 §2.2 would drop: a name that only
+    looks like another one is another one.
+    """
     folded = unicodedata.normalize("NFKC", text).casefold()
     return " ".join(part for part in folded.split(" ") if part)
 
 
 def _shown(tag: int, body: bytes) -> str:
-    text = _decoded(tag, body)
+    text = decoded(tag, body)
     if text is None:
         return f"#{body[:64].hex()}"
     return "".join(

@@ -1,16 +1,14 @@
-"""Distinguished names: compared after RFC 5280 §7.1, printed safely.
+"""Distinguished names of certificates: read strictly, compared after RFC 5280 §7.1.
 
 Text compares without regard to case and to the amount of white space, whichever of the string types
-holds it; every other value compares by type and octets. Order and grouping of the attributes count.
-Control and invisible characters are kept, though RFC 4518 §2.2 would drop them: a name that looks
-like another one is another one.
+holds it (`values.distinguished_name`, which identities are compared by too); every other value
+compares by type and octets. Order and grouping of the attributes count.
 """
 
-import unicodedata
 from dataclasses import dataclass, field
-from functools import lru_cache
 from typing import Self
 
+from isthmus.values.distinguished_name import decoded, folded, to_text
 from isthmus.values.errors import Malformed
 from isthmus.x509.der import OID, SEQUENCE, SET, Reader, oid
 
@@ -19,35 +17,6 @@ NAME_SIZE_MAX = 8192
 VALUE_SIZE_MAX = 1024
 """Octets of one attribute's value."""
 EMAIL_ADDRESS = "1.2.840.113549.1.9.1"
-
-_CHARSETS = {
-    0x0C: "utf-8",
-    0x13: "ascii",
-    0x14: "latin-1",
-    0x16: "ascii",
-    0x1C: "utf-32-be",
-    0x1E: "utf-16-be",
-}
-"""UTF8String, PrintableString, TeletexString, IA5String, UniversalString, BMPString."""
-
-SHORT = {
-    "2.5.4.3": "CN",
-    "2.5.4.4": "SN",
-    "2.5.4.5": "serialNumber",
-    "2.5.4.6": "C",
-    "2.5.4.7": "L",
-    "2.5.4.8": "ST",
-    "2.5.4.9": "street",
-    "2.5.4.10": "O",
-    "2.5.4.11": "OU",
-    "2.5.4.12": "title",
-    "2.5.4.42": "GN",
-    "2.5.4.46": "dnQualifier",
-    "0.9.2342.19200300.100.1.1": "UID",
-    "0.9.2342.19200300.100.1.25": "DC",
-    EMAIL_ADDRESS: "E",
-}
-"""Attribute types and what they are called in text."""
 
 Attribute = tuple[str, int, str | bytes]
 """Type, class of value (0 for text, else the tag), value in canonical form."""
@@ -62,8 +31,6 @@ class Name:
 
     der: bytes = field(compare=False, repr=False)
     key: Key
-    text: str = field(compare=False)
-    """`C=CH, O=Example, CN=gw`, in the order of the certificate, safe for a log line."""
     emails: tuple[bytes, ...] = field(compare=False, repr=False)
     """The values of emailAddress attributes: name constraints speak of them too."""
 
@@ -76,17 +43,16 @@ class Name:
         rdns = outer.inner(SEQUENCE)
         outer.finish()
         key: list[Rdn] = []
-        parts: list[str] = []
         emails: list[bytes] = []
         while not rdns.empty:
-            rdn, shown, found = _rdn(rdns.take(SET))
+            rdn, found = _rdn(rdns.take(SET))
             key.append(rdn)
-            parts.append(shown)
             emails.extend(found)
-        return cls(der, tuple(key), ", ".join(parts), tuple(emails))
+        return cls(der, tuple(key), tuple(emails))
 
     def __str__(self) -> str:
-        return self.text or "(empty name)"
+        """`C=CH, O=Example, CN=gw`, in the order of the certificate, safe for a log line."""
+        return to_text(self.der) or "(empty name)"
 
     @property
     def empty(self) -> bool:
@@ -103,10 +69,9 @@ def relative(body: bytes) -> Rdn:
     return _rdn(body)[0]
 
 
-def _rdn(body: bytes) -> tuple[Rdn, str, list[bytes]]:
+def _rdn(body: bytes) -> tuple[Rdn, list[bytes]]:
     reader = Reader(body)
     attributes: list[Attribute] = []
-    shown: list[str] = []
     emails: list[bytes] = []
     while not reader.empty:
         pair = reader.inner(SEQUENCE)
@@ -119,37 +84,9 @@ def _rdn(body: bytes) -> tuple[Rdn, str, list[bytes]]:
         if text is None:
             attributes.append((kind, value.tag, value.body))
         else:
-            attributes.append((kind, 0, canonical(text)))
+            attributes.append((kind, 0, folded(text)))
         if kind == EMAIL_ADDRESS:
             emails.append(value.body)
-        shown.append(f"{SHORT.get(kind, kind)}={_shown(text, value.body)}")
     if not attributes:
         raise Malformed("a relative name without attributes")
-    return frozenset(attributes), "+".join(shown), emails
-
-
-def decoded(tag: int, body: bytes) -> str | None:
-    """The text of a string type; None when it is none, or not what its type says."""
-    charset = _CHARSETS.get(tag)
-    if charset is None:
-        return None
-    try:
-        return body.decode(charset)
-    except UnicodeDecodeError:
-        return None
-
-
-@lru_cache(maxsize=1024)
-def canonical(text: str) -> str:
-    """Case folded, composed, white space single and none at the ends (RFC 4518 §2, but see top)."""
-    folded = unicodedata.normalize("NFKC", text).casefold()
-    return " ".join(part for part in folded.split(" ") if part)
-
-
-def _shown(text: str | None, body: bytes) -> str:
-    if text is None:
-        return f"#{body[:64].hex()}"
-    return "".join(
-        ("\\" + c if c in ',+=\\"' else c) if c.isprintable() else f"\\u{ord(c):04x}"
-        for c in text[:256]
-    )
+    return frozenset(attributes), emails

@@ -89,12 +89,17 @@ OTHERS = [
 ]
 
 
-@pytest.mark.parametrize("identity", MATCHING, ids=str)
+def numbered(identities_: list[Identity]) -> list[str]:
+    """Names that are the same in each process, though keys are not."""
+    return [f"{number} of type {int(one.kind)}" for number, one in enumerate(identities_)]
+
+
+@pytest.mark.parametrize("identity", MATCHING, ids=numbered(MATCHING))
 def test_a_certificate_speaks_for_what_it_names(identity: Identity) -> None:
     assert matches(CERTIFICATE, identity)
 
 
-@pytest.mark.parametrize("identity", OTHERS, ids=str)
+@pytest.mark.parametrize("identity", OTHERS, ids=numbered(OTHERS))
 def test_a_certificate_speaks_for_nothing_else(identity: Identity) -> None:
     assert not matches(CERTIFICATE, identity)
 
