@@ -207,7 +207,9 @@ def revoked(*nodes: Node, at: datetime = LONG_AGO) -> bytes:
     return builder.sign(issuer.key, hashes.SHA256()).public_bytes(Encoding.DER)
 
 
-def ocsp_answer(node: Node, *, good: bool, at: datetime = LONG_AGO) -> bytes:
+def ocsp_answer(
+    node: Node, *, good: bool, at: datetime = LONG_AGO, until: datetime = FAR_AHEAD
+) -> bytes:
     """What the issuer's responder says of a certificate, in DER."""
     issuer = node.issuer
     assert issuer is not None, "nobody is asked about a root"
@@ -217,7 +219,7 @@ def ocsp_answer(node: Node, *, good: bool, at: datetime = LONG_AGO) -> bytes:
         algorithm=hashes.SHA1(),
         cert_status=ocsp.OCSPCertStatus.GOOD if good else ocsp.OCSPCertStatus.REVOKED,
         this_update=at,
-        next_update=FAR_AHEAD,
+        next_update=until,
         revocation_time=None if good else at,
         revocation_reason=None,
     )

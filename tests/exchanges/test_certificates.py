@@ -2,20 +2,27 @@
 itself."""
 
 import re
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from functools import cache
 
 import pytest
 
 from isthmus.credentials.store import Own, Trust
 from isthmus.crypto.signature import MemoryKey
-from isthmus.ike.core.commands import Initiate
+from isthmus.ike.core.commands import Configure, Initiate
 from isthmus.ike.core.effects import JudgePeer, Sign
 from isthmus.ike.core.events import ComputeFinished
 from isthmus.policy.authentication import AuthKind, LocalAuth, RemoteAuth
-from isthmus.policy.connection import Connection
+from isthmus.policy.connection import Configuration, Connection
+from isthmus.values.identity import Identity
 from isthmus.values.signature import Scheme, schemes_of
+from isthmus.values.trust import RevocationMode
+from isthmus.x509.ocsp import OcspAnswer
+from isthmus.x509.revocation import Statuses
 
-from .pair import LEFT, RIGHT, Keys, Pair, Side, connection, rule
-from .pki import Node, issue, private, trust
+from .pair import DATE, LEFT, RIGHT, Keys, Pair, Side, connection, rule
+from .pki import Node, issue, ocsp_answer, private, trust
 
 LEFT_ID, RIGHT_ID = "fqdn:left.example.org", "fqdn:right.example.org"
 ROOT = issue("Root")
@@ -55,6 +62,7 @@ def keys(own: Own, trusted: Trust) -> Keys:
     return Keys(owns={"own": own}, trusts={"trust": trusted})
 
 
+@cache
 def leaf(side: str, kind: str = "p256", issuer: Node = ROOT) -> Node:
     """The certificate of a side."""
     number = 100 if side == "left" else 200
@@ -226,3 +234,76 @@ def test_half_open_counts_end_with_the_job() -> None:
     both = by_certificates().establish()
     assert both.right.engine.census()["half_open"] == 0
     assert both.right.engine.census()["waiting_computes"] == 0
+
+
+@pytest.mark.parametrize("vouching", ["left", "right"])
+def test_an_ocsp_answer_goes_along_with_the_certificate(vouching: str) -> None:
+    """RFC 4806: the other side knows nothing, is strict, and asks nobody."""
+    answer = ocsp_answer(leaf(vouching), good=True, at=datetime.fromtimestamp(DATE - 60, UTC))
+    both = _strict_about(vouching, answer).establish()
+    both.agree()
+    sender = both.left if vouching == "left" else both.right
+    sent = [str(dict(h.detail)["payloads"]) for h in sender.events("exchange.sent")]
+    assert any(f"CERT(OCSP_CONTENT {len(answer)} octets)" in payloads for payloads in sent), sent
+
+
+@pytest.mark.parametrize("age_s", [0, 90_000])
+@pytest.mark.parametrize("vouching", ["left", "right"])
+def test_an_answer_that_says_revoked_or_nothing_does_not_help(vouching: str, age_s: int) -> None:
+    """Revoked is told as that, however the answer came; one that is too old is not sent."""
+    issued_at = datetime.fromtimestamp(DATE - age_s, UTC)
+    until = issued_at + timedelta(days=1)
+    answer = ocsp_answer(leaf(vouching), good=age_s > 0, at=issued_at, until=until)
+    both = _strict_about(vouching, answer)
+    both.left.command(Initiate("site-b"))
+    both.settle()
+    judge = both.right if vouching == "left" else both.left
+    (failed,) = judge.events("phase1.failed")
+    assert failed.code == ("E160" if age_s else "E151"), failed.message
+    assert not both.left.sas and not both.right.sas
+
+
+def _strict_about(vouching: str, answer: bytes) -> Pair:
+    """One side has an OCSP answer about its own certificate, the other must have one."""
+    strict = RemoteAuth(AuthKind.CERT, "trust", (), RevocationMode.STRICT)
+    off = RemoteAuth(AuthKind.CERT, "trust", (), RevocationMode.OFF)
+    stores = {side: keys(leaf(side).own(), trust(ROOT)) for side in ("left", "right")}
+    stores[vouching].statuses = Statuses.of(answers=(OcspAnswer.parse(answer),))
+    left_auth, right_auth = (CERT[0], off), (CERT[0], strict)
+    if vouching == "right":
+        left_auth, right_auth = right_auth, left_auth
+    return pair(stores["left"], stores["right"], left_auth, right_auth)
+
+
+def test_several_tunnels_behind_one_address_are_told_apart_by_identity() -> None:
+    """By whom the peer says it is, and by whom it asks us to be."""
+    left = left_side(*CERT)
+    names = ("fqdn:a.example.org", "fqdn:right.example.org", "fqdn:b.example.org")
+    rights = tuple(
+        replace(
+            right_side(LocalAuth(AuthKind.CERT, name), CERT[1]),
+            name=f"tunnel-{at}",
+            local_id=Identity.parse(name),
+        )
+        for at, name in enumerate(names)
+    )
+    store = Keys(
+        owns={n: issue(n, ROOT, private("p256", 300), names=(n,)).own() for n in names},
+        trusts={"trust": trust(ROOT)},
+    )
+    both = Pair(left, rights[0], keys(leaf("left").own(), trust(ROOT)), store)
+    both.right.command(Configure(Configuration(rights)))
+    both.left.command(Initiate("site-b"))
+    both.settle()
+    assert both.left.view().state == "up"
+    states = {name: both.right.view(name).state for name in ("tunnel-0", "tunnel-1", "tunnel-2")}
+    assert [name for name, state in states.items() if state == "up"] == ["tunnel-1"]
+    both.agree()
+
+
+def test_pairs_by_keys_say_nothing_of_signatures() -> None:
+    both = Pair().establish()
+    for side in (both.left, both.right):
+        for happening in side.events("exchange.sent"):
+            assert "SIGNATURE_HASH" not in str(happening.detail)
+            assert "CERT" not in str(happening.detail)

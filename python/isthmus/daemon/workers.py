@@ -63,6 +63,8 @@ class Workers:
         self._resolve_local = resolve_local
         self._loop = asyncio.get_running_loop()
         self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="isthmus-job")
+        # A key in another process may be slow to sign: nobody else is to wait for it.
+        self._signers = ThreadPoolExecutor(THREADS, thread_name_prefix="isthmus-signer")
         self._jobs: set[asyncio.Task[None]] = set()
         self.shed = 0
         """Jobs refused because too many waited."""
@@ -83,6 +85,7 @@ class Workers:
         for task in tuple(self._jobs):
             task.cancel()
         self._pool.shutdown(wait=False, cancel_futures=True)
+        self._signers.shutdown(wait=False, cancel_futures=True)
 
     @property
     def waiting(self) -> int:
@@ -100,7 +103,9 @@ class Workers:
         job, run = compute.job, self._loop.run_in_executor
         match job:
             case Sign():
-                return await run(self._pool, judging.answer, compute.ticket, job, 0)
+                at = int(self._date())
+                job = await self._vouching(job, at)
+                return await run(self._signers, judging.answer, compute.ticket, job, at)
             case JudgePeer():
                 at = int(self._date())
                 if self._learn is not None:
@@ -117,6 +122,18 @@ class Workers:
                 return ComputeFinished(compute.ticket, answer)
             case _:
                 assert_never(job)
+
+    async def _vouching(self, job: Sign, at: int) -> Sign:
+        """With an OCSP answer about our own certificate, where the peer asks for it."""
+        vouch = job.vouch
+        if vouch is None or self._learn is None:
+            return job
+        run = self._loop.run_in_executor
+        question = await run(self._pool, judging.own_question, vouch, at)
+        if question is None:
+            return job
+        statuses = await self._learn((question,), vouch.statuses)
+        return replace(job, vouch=replace(vouch, statuses=statuses))
 
     async def _resolve(self, job: Resolve) -> Answer:
         """Raises OSError for a name that has no address, or an address that has no route."""

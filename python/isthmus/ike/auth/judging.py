@@ -5,7 +5,7 @@ against what the peer says it is, its key against the signature, and only then t
 is walked. One refusal is told, of the first tunnel that the peer might have belonged to.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import assert_never
 
@@ -13,19 +13,27 @@ from isthmus.crypto.signature import BadKey, PublicKey
 from isthmus.ike.auth import signature
 from isthmus.ike.core.effects import JudgePeer, Sign
 from isthmus.ike.core.events import ComputeFinished
-from isthmus.ike.core.proofs import Judged, PeerTerms
+from isthmus.ike.core.proofs import Judged, PeerTerms, Vouch
 from isthmus.policy.authentication import AuthKind
 from isthmus.values.errors import IsthmusError, NotAuthenticated
 from isthmus.values.registry.ikev2 import CertEncoding, NotifyType, label
 from isthmus.values.signature import WEAK_SCHEMES, Scheme
-from isthmus.values.trust import RevocationMode
+from isthmus.values.trust import EkuRule, RevocationMode
 from isthmus.wire.v2.certificate import Certificate as Sent
 from isthmus.x509.certificate import Certificate
 from isthmus.x509.errors import BadCertificate, BadOcsp, Defect, Untrusted
 from isthmus.x509.identity import describe, matches
 from isthmus.x509.ocsp import OcspAnswer
 from isthmus.x509.path import validate
-from isthmus.x509.revocation import Revocation, Source, Statuses, admit_answer, needed
+from isthmus.x509.revocation import (
+    SKEW_S,
+    Revocation,
+    Source,
+    SourceKind,
+    Statuses,
+    admit_answer,
+    needed,
+)
 from isthmus.x509.rules import Judge, PathRules, VerifiedPath
 
 SENT_MAX = 16
@@ -37,8 +45,9 @@ def answer(ticket: int, job: Sign | JudgePeer, at: int) -> ComputeFinished:
     """Carry a job out; `at` is the date in Unix seconds. Never raises for what a peer has sent."""
     try:
         match job:
-            case Sign(key, scheme, octets):
-                return ComputeFinished(ticket, (key.sign(scheme, octets),))
+            case Sign(key, scheme, octets, vouch):
+                answers = () if vouch is None else own_answers(vouch, at)
+                return ComputeFinished(ticket, (key.sign(scheme, octets), *answers))
             case JudgePeer():
                 return ComputeFinished(ticket, (judge(job, at),))
             case _:
@@ -107,6 +116,45 @@ def questions(job: JudgePeer, at: int) -> tuple[Question, ...]:
         if sources:
             found.append(Question(path, sources, terms.auth.revocation))
     return tuple(found)
+
+
+def own_question(vouch: Vouch, at: int) -> Question | None:
+    """Where to ask about our own certificate, so that the answer can go along with it."""
+    path = _own_path(vouch, at)
+    if path is None or any(_fitting(vouch, path, at)):
+        return None
+    leaf = path.leaf
+    sources = tuple(
+        source
+        for source in needed(path, vouch.statuses, at)
+        if source.kind is SourceKind.OCSP and source.certificate == leaf
+    )
+    return Question(path, sources, RevocationMode.SOFT) if sources else None
+
+
+def own_answers(vouch: Vouch, at: int) -> tuple[bytes, ...]:
+    """The OCSP answer about our own certificate, if a current one is known: one or none."""
+    path = _own_path(vouch, at)
+    return () if path is None else tuple(_fitting(vouch, path, at))[-1:]
+
+
+def _own_path(vouch: Vouch, at: int) -> VerifiedPath | None:
+    """From our certificate to the highest that is at hand; the peer judges for itself."""
+    leaf, *above = vouch.chain
+    rules = PathRules(eku=EkuRule.ANY, allow_sha1=True, rsa_bits_min=1024)
+    try:
+        return validate(leaf, above, (*vouch.anchors, *above), at=at, rules=rules)
+    except Untrusted:
+        return None  # Then there is no issuer to ask after; the peer will say what is wrong.
+
+
+def _fitting(vouch: Vouch, path: VerifiedPath, at: int) -> Iterator[bytes]:
+    leaf, issuer = path.certificates[0], path.certificates[min(1, len(path.certificates) - 1)]
+    for known in vouch.statuses.answers.get(leaf.serial, ()):
+        for single in known.singles:
+            current = single.next_update is None or single.next_update > at
+            if single.is_about(leaf, issuer) and current and single.this_update <= at + SKEW_S:
+                yield known.der
 
 
 def _read(sent: Sequence[Sent]) -> _Shown:

@@ -79,6 +79,8 @@ class PeerTakes:
     """None: it said nothing, so it may not know digital signatures (RFC 7427 §4)."""
     announced: tuple[Announcement, ...] = ()
     """RFC 9593; empty: it said nothing."""
+    ocsp: bool = False
+    """It would like an OCSP answer about our certificate (RFC 4806)."""
 
 
 SAID_NOTHING = PeerTakes()

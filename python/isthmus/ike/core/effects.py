@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from isthmus.crypto.signature import SigningKey
-from isthmus.ike.core.proofs import PeerTerms
+from isthmus.ike.core.proofs import PeerTerms, Vouch
 from isthmus.ike.core.records import Happening
 from isthmus.policy.connection import Lifetimes
 from isthmus.values.address import Endpoint
@@ -151,11 +151,16 @@ class Resolve:
 
 @dataclass(frozen=True, slots=True)
 class Sign:
-    """Job: a signature by our own key, which may live elsewhere. Result: (bytes signature,)."""
+    """Job: a signature by our own key, which may live elsewhere.
+
+    Result: (bytes signature,), and behind it an OCSP answer about our certificate if `vouch` asks
+    for it and there is one.
+    """
 
     key: SigningKey
     scheme: Scheme
     octets: bytes
+    vouch: Vouch | None = None
 
 
 @dataclass(frozen=True, slots=True)

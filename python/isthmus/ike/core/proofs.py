@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from isthmus.credentials.store import Trust
 from isthmus.policy.authentication import RemoteAuth
 from isthmus.values.signature import Scheme
+from isthmus.x509.certificate import Certificate
+from isthmus.x509.revocation import Statuses
 from isthmus.x509.rules import VerifiedPath
 
 
@@ -15,6 +17,17 @@ class PeerTerms:
     tunnel: str
     auth: RemoteAuth
     trust: Trust
+
+
+@dataclass(frozen=True, slots=True)
+class Vouch:
+    """The peer would like an OCSP answer about our certificate beside it (RFC 4806)."""
+
+    chain: tuple[Certificate, ...]
+    anchors: tuple[Certificate, ...]
+    """Those of the tunnel: our issuer may be among them."""
+    statuses: Statuses
+    """What is known beforehand."""
 
 
 @dataclass(frozen=True, slots=True)

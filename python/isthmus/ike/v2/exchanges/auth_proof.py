@@ -7,11 +7,12 @@ while a job runs the SA is `Signing` or `Judging`, in which it hears nobody.
 
 from collections.abc import Callable
 
+from isthmus.credentials.store import Own
 from isthmus.ike.auth import psk, signature
 from isthmus.ike.core.context import Context, Failed
 from isthmus.ike.core.effects import JudgePeer, Sign
 from isthmus.ike.core.events import ComputeFinished
-from isthmus.ike.core.proofs import Judged, PeerTerms
+from isthmus.ike.core.proofs import Judged, PeerTerms, Vouch
 from isthmus.ike.v2.sa import SaV2
 from isthmus.ike.v2.states import Judging, Signing
 from isthmus.policy.authentication import AuthKind, LocalAuth
@@ -91,19 +92,35 @@ def _sign(
         if not isinstance(sa.state, Signing):
             return
         match done.result:
-            case (bytes() as made,):
+            case (bytes() as made, *answers):
                 ctx.record(
                     "phase1.signed",
                     f"we sign by {choice.scheme}",
                     connection=sa.connection,
                     facts=(("scheme", str(choice.scheme)), ("key", str(key.public))),
                 )
-                then(certificates, signature.payload(choice, kind, made))
+                beside = tuple(
+                    Certificate(CertEncoding.OCSP_CONTENT, answer)
+                    for answer in answers
+                    if isinstance(answer, bytes)
+                )
+                then((*certificates, *beside), signature.payload(choice, kind, made))
             case _:
                 failed(Failed("E137", f"our {_own_word(auth)} did not sign: {done.failure}"))
 
     sa.state = Signing()
-    ctx.compute(Sign(key, choice.scheme, octets), signed, sa)
+    vouch = _vouch(ctx, sa, own) if auth.kind is AuthKind.CERT else None
+    ctx.compute(Sign(key, choice.scheme, octets, vouch), signed, sa)
+
+
+def _vouch(ctx: Context, sa: SaV2, own: Own) -> Vouch | None:
+    """What an OCSP answer about our certificate is looked for with, if the peer has asked."""
+    assert sa.authenticating is not None
+    if not sa.authenticating.peer_takes.ocsp:
+        return None
+    trust = ctx.credentials.trust(sa.connection.remote_auth.name)
+    anchors = trust.anchors if trust is not None else ()
+    return Vouch(own.chain, anchors, ctx.credentials.statuses)
 
 
 def _own_word(auth: LocalAuth) -> str:

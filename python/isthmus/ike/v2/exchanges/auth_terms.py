@@ -3,16 +3,17 @@
 Tunnels with pre-shared keys on both sides say nothing of it.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from isthmus.ike.auth import signature
 from isthmus.ike.auth.signature import SAID_NOTHING, PeerTakes
 from isthmus.ike.core.context import Context
 from isthmus.ike.v2 import look
-from isthmus.policy.authentication import AuthKind
+from isthmus.policy.authentication import AuthKind, RemoteAuth
 from isthmus.policy.connection import Connection
 from isthmus.values.registry.ikev2 import CertEncoding, NotifyType
 from isthmus.values.signature import Scheme
+from isthmus.values.trust import RevocationMode
 from isthmus.wire.v2.authentication import (
     decode_announcements,
     decode_hashes,
@@ -58,6 +59,9 @@ def requests(
     found: list[Payload] = []
     if AuthKind.CERT in kinds:
         found.append(CertificateRequest.for_keys(tuple(keys) if len(keys) <= keys_max else ()))
+    if any(_wants_ocsp(connection.remote_auth) for connection in connections):
+        # No responder is named: whoever the issuer has certified will do (RFC 4806 §3.2).
+        found.append(CertificateRequest(CertEncoding.OCSP_CONTENT, b""))
     if AuthKind.PUBKEY in kinds:
         found.append(CertificateRequest(CertEncoding.RAW_PUBLIC_KEY, b""))
     return tuple(found)
@@ -73,14 +77,23 @@ def announced(connections: tuple[Connection, ...]) -> tuple[Payload, ...]:
     return (Notify(kind=NotifyType.SUPPORTED_AUTH_METHODS, data=data),)
 
 
-def read(payloads: Iterable[Payload], known: PeerTakes = SAID_NOTHING) -> PeerTakes:
+def read(payloads: Sequence[Payload], known: PeerTakes = SAID_NOTHING) -> PeerTakes:
     """What the peer says that it takes. The rules of the message have judged the notifies' form."""
     told = look.notified(payloads, NotifyType.SIGNATURE_HASH_ALGORITHMS)
     methods = look.notified(payloads, NotifyType.SUPPORTED_AUTH_METHODS)
     return PeerTakes(
         decode_hashes(told.data) if told is not None else known.hashes,
         decode_announcements(methods.data) if methods is not None else known.announced,
+        known.ocsp or any(_asks_for_ocsp(payload) for payload in payloads),
     )
+
+
+def _asks_for_ocsp(payload: Payload) -> bool:
+    return isinstance(payload, CertificateRequest) and payload.encoding == CertEncoding.OCSP_CONTENT
+
+
+def _wants_ocsp(auth: RemoteAuth) -> bool:
+    return auth.kind is AuthKind.CERT and auth.revocation is not RevocationMode.OFF
 
 
 def _taken(connections: tuple[Connection, ...]) -> dict[Scheme, None]:

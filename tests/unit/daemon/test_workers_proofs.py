@@ -1,0 +1,169 @@
+"""Signing and judging as jobs: the date is the worker's, what must be asked is asked first, and a
+key that is slow to sign holds up nobody else."""
+
+import asyncio
+import threading
+from dataclasses import replace
+
+import pytest
+from cryptography import x509
+from tests.exchanges.pair import DATE, Keys, Pair
+from tests.exchanges.pki import Node, issue, ocsp_answer, private, trust
+from tests.exchanges.test_certificates import CERT, left_side, right_side
+
+from isthmus.crypto.entropy import SeededEntropy
+from isthmus.crypto.signature import MemoryKey, PublicKey, verify
+from isthmus.daemon.workers import Workers
+from isthmus.ike.auth.judging import Question
+from isthmus.ike.core.commands import Initiate
+from isthmus.ike.core.effects import Compute, JudgePeer, MakeKey, Sign
+from isthmus.ike.core.events import ComputeFinished
+from isthmus.ike.core.proofs import Judged
+from isthmus.values.errors import LocalFault
+from isthmus.values.registry.ikev2 import KeMethod
+from isthmus.values.signature import Scheme
+from isthmus.values.trust import RevocationMode
+from isthmus.x509.ocsp import OcspAnswer
+from isthmus.x509.revocation import Statuses
+
+Done = asyncio.Queue[ComputeFinished]
+ROOT = issue("Root")
+LEFT_NAMES = ("fqdn:left.example.org",)
+LEFT = issue("left", ROOT, private("p256", 100), names=LEFT_NAMES)
+RIGHT = issue("right", ROOT, private("p256", 200), names=("fqdn:right.example.org",))
+
+
+async def nobody(remote: str) -> str | None:
+    """A machine without routes."""
+    return None
+
+
+def judge_job(mode: RevocationMode = RevocationMode.SOFT, left: Node = LEFT) -> JudgePeer:
+    """What the responder asks its workers when the left has signed."""
+    stores = [Keys(owns={"own": n.own()}, trusts={"trust": trust(ROOT)}) for n in (left, RIGHT)]
+    remote = replace(CERT[1], revocation=mode)
+    pair = Pair(left_side(*CERT), right_side(CERT[0], remote), stores[0], stores[1])
+    pair.right.held_computes = []
+    pair.left.command(Initiate("site-b"))
+    for _ in range(4):
+        pair.settle()
+        for compute in pair.right.held_computes:
+            if isinstance(compute.job, JudgePeer):
+                return compute.job
+        while pair.right.held_computes:
+            pair.right.compute(pair.right.held_computes.pop(0))
+    raise AssertionError("nothing was to be judged")
+
+
+async def answer(
+    pool: Workers, done: "asyncio.Queue[ComputeFinished]", job: object
+) -> ComputeFinished:
+    """What becomes of one job."""
+    pool.start(Compute(5, job))
+    async with asyncio.timeout(20):
+        return await done.get()
+
+
+def test_a_signature_is_made_in_a_thread() -> None:
+    async def run() -> ComputeFinished:
+        done: Done = asyncio.Queue()
+        pool = Workers(SeededEntropy(3), done.put_nowait, nobody)
+        try:
+            return await answer(pool, done, Sign(MemoryKey(LEFT.key), Scheme.ECDSA_SHA256, b"x"))
+        finally:
+            pool.close()
+
+    made = asyncio.run(run())
+    assert made.result is not None and isinstance(made.result[0], bytes)
+    verify(MemoryKey(LEFT.key).public, Scheme.ECDSA_SHA256, b"x", made.result[0])
+
+
+@pytest.mark.parametrize("days, code", [(0, ""), (365 * 40, "E141"), (-365 * 20, "E144")])
+def test_a_peer_is_judged_by_the_date_of_the_worker(days: int, code: str) -> None:
+    job = judge_job()
+
+    async def run() -> ComputeFinished:
+        done: Done = asyncio.Queue()
+        date = DATE + 86_400.0 * days
+        pool = Workers(SeededEntropy(3), done.put_nowait, nobody, lambda: date)
+        try:
+            return await answer(pool, done, job)
+        finally:
+            pool.close()
+
+    found = asyncio.run(run())
+    assert found.code == code, found.failure
+    assert (found.result is None) == bool(code)
+    if found.result is not None:
+        assert isinstance(found.result[0], Judged)
+
+
+def test_what_is_not_known_is_asked_before_the_verdict() -> None:
+    """Strict, and the certificate names a list: what comes of the question counts."""
+    point = x509.DistributionPoint(
+        [x509.UniformResourceIdentifier("http://ca.example.org/list.crl")], None, None, None
+    )
+    extensions = ((x509.CRLDistributionPoints([point]), False),)
+    named = issue("left", ROOT, LEFT.key, names=LEFT_NAMES, extensions=extensions)
+    job = judge_job(RevocationMode.STRICT, named)
+    answered = OcspAnswer.parse(ocsp_answer(named, good=True))
+    asked: list[tuple[Question, ...]] = []
+
+    async def learn(questions: tuple[Question, ...], statuses: Statuses) -> Statuses:
+        asked.append(questions)
+        return statuses.with_answer(answered)
+
+    async def run(learning: bool) -> ComputeFinished:
+        done: Done = asyncio.Queue()
+        pool = Workers(
+            SeededEntropy(3), done.put_nowait, nobody, lambda: DATE, learn if learning else None
+        )
+        try:
+            return await answer(pool, done, job)
+        finally:
+            pool.close()
+
+    assert asyncio.run(run(False)).code == "E160"
+    assert asyncio.run(run(True)).result is not None
+    ((question,),) = asked
+    assert [source.url for source in question.sources] == ["http://ca.example.org/list.crl"]
+    assert question.path.leaf == named.read
+
+
+class Stuck:
+    """A key in a process that does not answer."""
+
+    def __init__(self, gate: threading.Event) -> None:
+        self.public: PublicKey = MemoryKey(LEFT.key).public
+        self._gate = gate
+
+    def sign(self, scheme: Scheme, octets: bytes) -> bytes:
+        """Waits, and then fails."""
+        self._gate.wait(20)
+        raise LocalFault("the token did not answer")
+
+
+def test_a_key_that_is_stuck_holds_up_nobody_else() -> None:
+    job = judge_job()
+    gate = threading.Event()
+
+    async def run() -> list[ComputeFinished]:
+        done: Done = asyncio.Queue()
+        pool = Workers(SeededEntropy(3), done.put_nowait, nobody, lambda: DATE)
+        try:
+            for ticket in range(4):
+                pool.start(Compute(ticket, Sign(Stuck(gate), Scheme.ECDSA_SHA256, b"x")))
+            pool.start(Compute(10, job))
+            pool.start(Compute(11, MakeKey(KeMethod.MODP_2048)))
+            async with asyncio.timeout(20):
+                first = [await done.get(), await done.get()]
+                gate.set()
+                return first + [await done.get() for _ in range(4)]
+        finally:
+            gate.set()
+            pool.close()
+
+    found = asyncio.run(run())
+    assert {f.ticket for f in found[:2]} == {10, 11}
+    assert all(f.result is not None for f in found[:2])
+    assert all(f.result is None and "token" in f.failure and not f.code for f in found[2:])
