@@ -7,7 +7,7 @@ RUST := $(wildcard rust/*/Cargo.toml rust/*/src/*.rs rust/*/src/*/*.rs) Cargo.to
 export VIRTUAL_ENV := $(abspath $(VENV))
 unexport PYTHONPATH
 
-.PHONY: help demo test setup build lint format rust-test py-test sim bench mutate soak-rekey clean
+.PHONY: help demo test setup build lint format rust-test py-test sim bench mutate mutate-x509 soak-rekey clean
 
 help:
 	@echo "make demo    two networks joined by an encrypted tunnel, on this machine, in one story"
@@ -16,6 +16,7 @@ help:
 	@echo "make sim     500 simulated worlds of an hour each; SEED=7 TRACE=1 replays one"
 	@echo "make bench   throughput: no VPN, strongSwan kernel-libipsec, Isthmus, in one run"
 	@echo "make mutate  200,000 mutated datagrams against a running daemon"
+	@echo "make mutate-x509  100,000 mutated certificates, revocation lists and OCSP answers"
 	@echo "make soak-rekey  1,000 renewals of phase 2 and 100 of phase 1, by both ends, under traffic"
 	@echo "make clean   remove the virtual environment and what was built"
 
@@ -78,6 +79,9 @@ bench: setup
 mutate: setup
 	@tools/packages test
 	$(BIN)/python tools/mutate.py
+
+mutate-x509: setup
+	$(BIN)/python tools/mutate_x509.py
 
 soak-rekey: setup
 	@tools/packages test

@@ -98,7 +98,7 @@ def test_every_option_of_a_lab_command_exists() -> None:
 
 def test_every_make_target_that_is_named_exists() -> None:
     named = {
-        target for page in PAGES for target in re.findall(r"`make ([a-z-]+)", page.read_text())
+        target for page in PAGES for target in re.findall(r"`make ([a-z0-9-]+)", page.read_text())
     }
     assert {"demo", "test", "lint"} <= named <= make_targets()
 
