@@ -15,6 +15,7 @@ help:
 	@echo "make lint    formatting, lint and types of both languages"
 	@echo "make sim     500 simulated worlds of an hour each; SEED=7 TRACE=1 replays one"
 	@echo "make bench   throughput: no VPN, strongSwan kernel-libipsec, Isthmus, in one run"
+	@echo "make scale   what 100, 500 and 2,000 tunnels cost: start, reload, status, idle, memory"
 	@echo "make mutate  200,000 mutated datagrams against a running daemon"
 	@echo "make mutate-x509  100,000 mutated certificates, revocation lists and OCSP answers"
 	@echo "make soak-rekey  1,000 renewals of phase 2 and 100 of phase 1, by both ends, under traffic"
@@ -75,6 +76,10 @@ sim: setup
 bench: setup
 	@tools/packages test
 	$(BIN)/python bench/throughput.py
+
+scale: setup
+	@tools/packages test
+	$(BIN)/python bench/scale.py
 
 mutate: setup
 	@tools/packages test

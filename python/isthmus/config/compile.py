@@ -255,4 +255,6 @@ def _written(node: Node) -> str:
 def quoted(text: str) -> str:
     """Text as a TOML string on one line."""
     escaped = text.replace("\\", "\\\\").replace('"', '\\"')
+    if escaped.isprintable():
+        return f'"{escaped}"'
     return '"' + "".join(c if c.isprintable() else f"\\U{ord(c):08X}" for c in escaped) + '"'
