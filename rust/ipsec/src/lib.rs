@@ -70,6 +70,7 @@ pub mod cipher;
 pub mod entropy;
 pub mod esp;
 pub mod hold;
+mod index;
 pub mod lifetime;
 pub mod nat;
 pub mod offload;

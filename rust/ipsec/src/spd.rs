@@ -1,10 +1,12 @@
 //! The security policy database (RFC 4301 §4.4.1): ordered policies, first match wins.
 
 use std::collections::HashMap;
+use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::Arc;
 
 use crate::hold::HoldLimits;
+use crate::index::Index;
 use crate::packet::Packet;
 use crate::selector::Selectors;
 
@@ -127,12 +129,40 @@ pub enum Verdict<'a> {
     NoPolicy,
 }
 
+/// The policies of one interface, in their order of match, by the peer's address.
+#[derive(Clone, Debug, Default)]
+struct Ordered {
+    entries: Vec<Arc<Entry>>,
+    index: Index,
+}
+
+impl Ordered {
+    fn new(entries: Vec<Arc<Entry>>) -> Self {
+        let ranges: Vec<_> = entries
+            .iter()
+            .enumerate()
+            .flat_map(|(place, entry)| {
+                let remote = entry.policy.selectors.remote().iter();
+                remote.map(move |range| (place, range.start, range.end))
+            })
+            .collect();
+        let index = Index::new(entries.len(), &ranges);
+        Self { entries, index }
+    }
+
+    /// Those that may be for packets from or to this address of the other side, in order.
+    fn of(&self, address: &IpAddr) -> impl Iterator<Item = &Arc<Entry>> + Clone {
+        let places = self.index.places(address).iter();
+        places.filter_map(|place| self.entries.get(*place))
+    }
+}
+
 /// An immutable database; the control side builds a new one and publishes it.
 #[derive(Clone, Debug, Default)]
 pub struct Spd {
     /// In the order given.
     entries: Vec<Arc<Entry>>,
-    by_interface: HashMap<u32, Vec<Arc<Entry>>>,
+    by_interface: HashMap<u32, Ordered>,
     by_id: HashMap<u32, Arc<Entry>>,
 }
 
@@ -145,6 +175,7 @@ impl Spd {
     /// A database of `policies`; those that were here before keep their counters.
     pub fn replaced(&self, policies: Vec<Policy>) -> Result<Self, SpdError> {
         let mut spd = Self::default();
+        let mut by_interface: HashMap<u32, Vec<Arc<Entry>>> = HashMap::new();
         for policy in policies {
             let known = self.by_id.get(&policy.id);
             let meter = known.map_or_else(Arc::default, |old| Arc::clone(&old.meter));
@@ -153,12 +184,16 @@ impl Spd {
             if spd.by_id.insert(id, Arc::clone(&entry)).is_some() {
                 return Err(SpdError::DuplicateId(id));
             }
-            spd.by_interface
+            by_interface
                 .entry(entry.policy.interface)
                 .or_default()
                 .push(Arc::clone(&entry));
             spd.entries.push(entry);
         }
+        spd.by_interface = by_interface
+            .into_iter()
+            .map(|(interface, entries)| (interface, Ordered::new(entries)))
+            .collect();
         Ok(spd)
     }
 
@@ -167,17 +202,17 @@ impl Spd {
     /// A fragment without ports goes by the first policy that takes all ports of its protocol
     /// (RFC 4301 §7). It goes in clear only if its datagram surely does.
     pub fn decide(&self, interface: u32, packet: &Packet) -> Verdict<'_> {
-        let policies = self
-            .by_interface
-            .get(&interface)
-            .map_or(&[][..], Vec::as_slice);
+        let Some(ordered) = self.by_interface.get(&interface) else {
+            return Verdict::NoPolicy;
+        };
+        let policies = ordered.of(&packet.destination);
         let place = policies
-            .iter()
+            .clone()
             .position(|e| e.policy.selectors.match_outbound(packet));
-        let entry = place.and_then(|place| policies.get(place));
+        let entry = place.and_then(|place| policies.clone().nth(place));
         if packet.hides_upper() && entry.is_none_or(|e| e.policy.action == Action::Bypass) {
-            let before = &policies[..place.unwrap_or(policies.len())];
-            if before.iter().any(|e| {
+            let mut before = policies.take(place.unwrap_or(usize::MAX));
+            if before.any(|e| {
                 e.policy.action != Action::Bypass && e.policy.selectors.could_match_outbound(packet)
             }) {
                 return Verdict::PortsHidden;
@@ -199,13 +234,12 @@ impl Spd {
     /// The first policy that matches must not be protect or discard; S-32. A fragment that hides its
     /// ports passes only if its datagram surely does.
     pub fn allows_clear_inbound(&self, interface: u32, packet: &Packet) -> bool {
-        let policies = self
-            .by_interface
-            .get(&interface)
-            .map_or(&[][..], Vec::as_slice);
+        let Some(ordered) = self.by_interface.get(&interface) else {
+            return true;
+        };
         let hidden = packet.hides_upper();
-        policies
-            .iter()
+        ordered
+            .of(&packet.source)
             .find(|e| {
                 let selectors = &e.policy.selectors;
                 let is_doubtful = hidden && e.policy.action != Action::Bypass;
