@@ -56,7 +56,7 @@ def judge_job(mode: RevocationMode = RevocationMode.SOFT, left: Node = LEFT) -> 
 
 
 async def answer(
-    pool: Workers, done: "asyncio.Queue[ComputeFinished]", job: object
+    pool: Workers, done: "asyncio.Queue[ComputeFinished]", job: Sign | JudgePeer
 ) -> ComputeFinished:
     """What becomes of one job."""
     pool.start(Compute(5, job))
