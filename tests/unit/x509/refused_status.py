@@ -314,6 +314,9 @@ def _bad_lists() -> dict[str, Maker]:
         "a forged list, admitted": lambda: soft(
             leaf_list().but(signer=forge.key("P256", "stranger")), admitted=True
         ),
+        "a list with a reason that does not exist": lambda: strict(
+            leaf_list().but(entries=listing(7, forge.reason(7)))
+        ),
         "a list with a negative number": lambda: strict(
             leaf_list().but(extensions=(forge.crl_number(-1),))
         ),

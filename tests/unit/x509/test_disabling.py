@@ -33,6 +33,7 @@ REFUSED_ELSEWHERE = {
 
 
 PROBES: dict[str, Callable[[], object]] = {
+    "a time of another type": lambda: der.time(0x0C, b"20270115080000Z"),
     "a tag of several octets": lambda: der.Reader(b"\x1f\x01\x00").any(),
     "a length of five octets": lambda: der.Reader(b"\x04\x85\0\0\0\0\1x").any(),
     "a length that is cut short": lambda: der.Reader(b"\x04\x82\x80").any(),
