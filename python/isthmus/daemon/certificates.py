@@ -36,7 +36,7 @@ from isthmus.x509.rules import VerifiedPath
 CHECK_S: Seconds = 15.0
 """How long a revocation that is known, or an end that has come, may go unnoticed."""
 
-REFRESH_S: Seconds = 60.0
+REFRESH_S: Seconds = 30.0
 """How often it is asked whether a list has passed its date and has to be fetched again."""
 
 Proof = tuple[str, tuple[Certificate, ...], int]
