@@ -22,9 +22,10 @@ from isthmus.ike.core.effects import (
     Sign,
 )
 from isthmus.ike.core.events import ComputeFinished
-from isthmus.values.errors import IsthmusError
-from isthmus.values.registry.ikev2 import KeMethod
+from isthmus.values.errors import IsthmusError, NotAuthenticated
+from isthmus.values.registry.ikev2 import KeMethod, NotifyType
 from isthmus.values.secret import Secret
+from isthmus.x509.certificate import CERTIFICATE_SIZE_MAX
 from isthmus.x509.revocation import Statuses
 
 JOBS_MAX = 64
@@ -33,11 +34,14 @@ JOBS_OF_PEERS_MAX = 16_384
 """Jobs for authenticated peers and for ourselves: a flood of strangers must not stop renewals."""
 THREADS = 2
 RESOLVE_TIMEOUT_S = 5.0
+FETCH_TIMEOUT_S = 5.0
 
 QUICK_METHODS = frozenset({KeMethod.CURVE25519, KeMethod.ECP_256})
 """Well under a millisecond: a thread would cost more than the job."""
 
 Answer = tuple[Secret | bytes, ...]
+Fetch = Callable[[str, bytes, int, float], Awaitable[bytes]]
+"""Address, body, octets and seconds at most."""
 Learn = Callable[[tuple[judging.Question, ...], Statuses], Awaitable[Statuses]]
 ResolveLocal = Callable[[str], Awaitable[str | None]]
 
@@ -53,12 +57,15 @@ class Workers:
         resolve_local: ResolveLocal,
         date: Callable[[], float] = time.time,
         learn: Learn | None = None,
+        fetch: Fetch | None = None,
     ) -> None:
         """`date` is Unix time in seconds, which certificates are judged by; `learn` asks those who
-        know what was revoked, within its own bounds, and never raises."""
+        know what was revoked, within its own bounds, and never raises; `fetch` gets certificates by
+        their address."""
         self._entropy = entropy
         self._date = date
         self._learn = learn
+        self._fetch = fetch
         self._finished = finished
         self._resolve_local = resolve_local
         self._loop = asyncio.get_running_loop()
@@ -95,6 +102,10 @@ class Workers:
     async def _run(self, compute: Compute) -> None:
         try:
             outcome = await self._outcome(compute)
+        except NotAuthenticated as refusal:
+            outcome = ComputeFinished(
+                compute.ticket, None, refusal.reason, refusal.code, refusal.hint
+            )
         except (IsthmusError, OSError, TimeoutError) as error:
             outcome = ComputeFinished(compute.ticket, None, str(error) or type(error).__name__)
         self._finished(outcome)
@@ -108,6 +119,7 @@ class Workers:
                 return await run(self._signers, judging.answer, compute.ticket, job, at)
             case JudgePeer():
                 at = int(self._date())
+                job = await self._fetched(job)
                 if self._learn is not None:
                     questions = await run(self._pool, judging.questions, job, at)
                     if questions:
@@ -122,6 +134,28 @@ class Workers:
                 return ComputeFinished(compute.ticket, answer)
             case _:
                 assert_never(job)
+
+    async def _fetched(self, job: JudgePeer) -> JudgePeer:
+        """With the certificates that the peer has sent by their address, where that is allowed.
+
+        Raises NotAuthenticated when one cannot be had.
+        """
+        if self._fetch is None:
+            return job
+        fetched: dict[int, bytes] = {}
+        for number, url in judging.addresses(job).items():
+            try:
+                async with asyncio.timeout(FETCH_TIMEOUT_S):
+                    fetched[number] = await self._fetch(
+                        url, b"", CERTIFICATE_SIZE_MAX, FETCH_TIMEOUT_S
+                    )
+            except (IsthmusError, TimeoutError) as error:
+                raise NotAuthenticated(
+                    f"the peer's certificate cannot be fetched from {url}: {error or 'too slow'}",
+                    notify=NotifyType.AUTHENTICATION_FAILED,
+                    code="E133",
+                ) from None
+        return judging.with_fetched(job, fetched)
 
     async def _vouching(self, job: Sign, at: int) -> Sign:
         """With an OCSP answer about our own certificate, where the peer asks for it."""

@@ -2,6 +2,7 @@
 key that is slow to sign holds up nobody else."""
 
 import asyncio
+import hashlib
 import threading
 from dataclasses import replace
 
@@ -20,9 +21,10 @@ from isthmus.ike.core.effects import Compute, JudgePeer, MakeKey, Sign
 from isthmus.ike.core.events import ComputeFinished
 from isthmus.ike.core.proofs import Judged
 from isthmus.values.errors import LocalFault
-from isthmus.values.registry.ikev2 import KeMethod
+from isthmus.values.registry.ikev2 import CertEncoding, KeMethod
 from isthmus.values.signature import Scheme
 from isthmus.values.trust import RevocationMode
+from isthmus.wire.v2.certificate import Certificate, HashAndUrl
 from isthmus.x509.ocsp import OcspAnswer
 from isthmus.x509.revocation import Statuses
 
@@ -128,6 +130,40 @@ def test_what_is_not_known_is_asked_before_the_verdict() -> None:
     ((question,),) = asked
     assert [source.url for source in question.sources] == ["http://ca.example.org/list.crl"]
     assert question.path.leaf == named.read
+
+
+@pytest.mark.parametrize("case", ["off", "on", "other octets", "no answer"])
+def test_a_certificate_by_its_address_is_read_only_where_that_is_allowed(case: str) -> None:
+    """RFC 7296 §3.6: encoding 12, the SHA-1 of the certificate and an HTTP address."""
+    job = judge_job()
+    (sent,) = job.certificates
+    digest = hashlib.sha1(sent.data).digest()
+    told = HashAndUrl(digest, "http://ca.example.org/left.der")
+    by_url = Certificate(CertEncoding.HASH_AND_URL_X509, told.encode())
+    terms = tuple(
+        replace(term, auth=replace(term.auth, by_url=case != "off")) for term in job.terms
+    )
+    job = replace(job, certificates=(by_url,), terms=terms)
+    asked: list[str] = []
+
+    async def fetch(url: str, body: bytes, octets_max: int, timeout_s: float) -> bytes:
+        asked.append(url)
+        if case == "no answer":
+            raise LocalFault("the server answers 404")
+        return RIGHT.der if case == "other octets" else sent.data
+
+    async def run() -> ComputeFinished:
+        done: Done = asyncio.Queue()
+        pool = Workers(SeededEntropy(3), done.put_nowait, nobody, lambda: DATE, None, fetch)
+        try:
+            return await answer(pool, done, job)
+        finally:
+            pool.close()
+
+    found = asyncio.run(run())
+    assert asked == ([] if case == "off" else [told.url])
+    assert found.code == ("" if case == "on" else "E133"), found.failure
+    assert (found.result is not None) == (case == "on")
 
 
 class Stuck:

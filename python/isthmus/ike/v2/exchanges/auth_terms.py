@@ -49,7 +49,8 @@ def hashes(connections: tuple[Connection, ...]) -> tuple[Payload, ...]:
 def requests(
     ctx: Context, connections: tuple[Connection, ...], keys_max: int = KEYS_NAMED_MAX
 ) -> tuple[Payload, ...]:
-    """CERTREQ payloads: whose certificates, or that a bare key, would be welcome."""
+    """CERTREQ payloads: whose certificates, or that a bare key, would be welcome; and whether a
+    certificate may come by its address."""
     keys: dict[bytes, None] = {}
     kinds = {connection.remote_auth.kind for connection in connections}
     for connection in connections:
@@ -62,6 +63,8 @@ def requests(
     if any(_wants_ocsp(connection.remote_auth) for connection in connections):
         # No responder is named: whoever the issuer has certified will do (RFC 4806 §3.2).
         found.append(CertificateRequest(CertEncoding.OCSP_CONTENT, b""))
+    if any(connection.remote_auth.by_url for connection in connections):
+        found.append(Notify(kind=NotifyType.HTTP_CERT_LOOKUP_SUPPORTED))
     if AuthKind.PUBKEY in kinds:
         found.append(CertificateRequest(CertEncoding.RAW_PUBLIC_KEY, b""))
     return tuple(found)
