@@ -109,7 +109,7 @@ def _identity(cell: Cell, side: str) -> tuple[str, str]:
             text = f"C=CH, O=Isthmus tests, CN={common}"
             return f"dn:{text}", text
         case "keyid":
-            text = _issued_once(cell, side).read.key_sha1.hex()
+            text = certificate_of(cell, side).read.key_sha1.hex()
             return f"keyid:0x{text}", f"keyid:#{text}"
         case _:
             text = f"{cell.name}.{side}.example.org"
@@ -119,7 +119,7 @@ def _identity(cell: Cell, side: str) -> tuple[str, str]:
 _ISSUED: dict[tuple[str, str], Node] = {}
 
 
-def _issued_once(cell: Cell, side: str) -> Node:
+def certificate_of(cell: Cell, side: str) -> Node:
     found = _ISSUED.get((cell.name, side))
     if found is None:
         found = _ISSUED[(cell.name, side)] = _issued(cell, side)
@@ -150,7 +150,7 @@ def _file(directory: Path, name: str, octets: bytes) -> str:
 
 def _tunnel(cell: Cell, directory: Path) -> str:
     """The tunnel in our configuration."""
-    node = _issued_once(cell, "near")
+    node = certificate_of(cell, "near")
     auth = (cell.near, cell.far)
     entries: dict[str, object] = {
         "peer": SITE_B.outer4,
@@ -190,7 +190,7 @@ def _connection(cell: Cell) -> Connection:
     local: Section = {}
     remote: Section = {}
     if cell.far == "cert":
-        local = {"auth": cell.swan, "certs": [_issued_once(cell, "far").pem.decode()]}
+        local = {"auth": cell.swan, "certs": [certificate_of(cell, "far").pem.decode()]}
     if cell.near == "cert":
         remote = {"auth": cell.swan, "cacerts": [ROOT.pem.decode()]}
     return Connection(
@@ -232,7 +232,7 @@ def loaded(
             world.run(SITE_B.gateway, ["ip", "address", "add", f"{_host(cell)}/32", "dev", "lo"])
             done.append(cell)
             if cell.far == "cert":
-                charon.load_key(_issued_once(cell, "far").key_pem.decode())
+                charon.load_key(certificate_of(cell, "far").key_pem.decode())
             charon.load(_connection(cell))
         try:
             near.start()

@@ -63,7 +63,9 @@ def requests(
     if any(_wants_ocsp(connection.remote_auth) for connection in connections):
         # No responder is named: whoever the issuer has certified will do (RFC 4806 §3.2).
         found.append(CertificateRequest(CertEncoding.OCSP_CONTENT, b""))
-    if any(connection.remote_auth.by_url for connection in connections):
+    judging = [c.remote_auth for c in connections if c.remote_auth.kind is AuthKind.CERT]
+    if judging and all(auth.by_url for auth in judging):
+        # Which tunnel it is will be known later: to one that does not fetch, no address may come.
         found.append(Notify(kind=NotifyType.HTTP_CERT_LOOKUP_SUPPORTED))
     if AuthKind.PUBKEY in kinds:
         found.append(CertificateRequest(CertEncoding.RAW_PUBLIC_KEY, b""))
