@@ -54,14 +54,20 @@ def outcome(judged: Callable[[], object]) -> str:
 
 
 @cache
-def reaching() -> dict[Refusal, list[tuple[str, Judged]]]:
-    """The cases that come to each refusal, and what becomes of them."""
-    found: dict[Refusal, list[tuple[str, Judged]]] = defaultdict(list)
-    prepared: list[tuple[str, str, Judged]] = [
+def everything() -> tuple[tuple[str, str, Judged], ...]:
+    """Every case and probe: its name, what is to come of it, and how to have it judged."""
+    cases = [
         (case.name, case.code or "accepted", case.make().prepare())
         for case in (*REFUSED, *ACCEPTED)
     ]
-    prepared += [(name, "Malformed", judged) for name, judged in PROBES.items()]
+    return (*cases, *((name, "Malformed", judged) for name, judged in PROBES.items()))
+
+
+@cache
+def reaching() -> dict[Refusal, list[tuple[str, Judged]]]:
+    """The cases that come to each refusal, and what becomes of them."""
+    found: dict[Refusal, list[tuple[str, Judged]]] = defaultdict(list)
+    prepared = everything()
     reached: set[Refusal] = set()
     with watched(reached.add):
         for name, expected, judged in prepared:
