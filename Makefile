@@ -7,13 +7,14 @@ RUST := $(wildcard rust/*/Cargo.toml rust/*/src/*.rs rust/*/src/*/*.rs) Cargo.to
 export VIRTUAL_ENV := $(abspath $(VENV))
 unexport PYTHONPATH
 
-.PHONY: help demo test setup build lint format rust-test py-test sim bench mutate mutate-x509 soak-rekey clean
+.PHONY: help demo test setup build lint format rust-test py-test sim sim-campaign bench mutate mutate-x509 soak-rekey clean
 
 help:
 	@echo "make demo    two networks joined by an encrypted tunnel, on this machine, in one story"
 	@echo "make test    everything that must hold: Rust, Python, live tests against strongSwan"
 	@echo "make lint    formatting, lint and types of both languages"
 	@echo "make sim     500 simulated worlds of an hour each; SEED=7 TRACE=1 replays one"
+	@echo "make sim-campaign   every figure of the simulated tests in full (an hour)"
 	@echo "make bench   throughput: no VPN, strongSwan kernel-libipsec, Isthmus, in one run"
 	@echo "make scale   what 100, 500 and 2,000 tunnels cost: start, reload, status, idle, memory"
 	@echo "make mutate  200,000 mutated datagrams against a running daemon"
@@ -72,6 +73,11 @@ sim: setup
 	@$(BIN)/python -m isthmus.simulator.run $(if $(SEED),--seed $(SEED)) $(if $(TRACE),--trace) \
 		$(if $(KEEP),--keep $(KEEP)) $(if $(SHRINK),--shrink) \
 		$(if $(COUNT),--count $(COUNT)) $(if $(START),--start $(START)) $(if $(JOBS),--jobs $(JOBS))
+
+# NAMES="interleavings disorder" for some of them, COUNT=1000 for another number of worlds.
+sim-campaign: setup
+	@$(BIN)/python -m isthmus.simulator.campaign $(NAMES) \
+		$(if $(COUNT),--count $(COUNT)) $(if $(JOBS),--jobs $(JOBS))
 
 bench: setup
 	@tools/packages test

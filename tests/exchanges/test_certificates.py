@@ -13,6 +13,7 @@ from isthmus.crypto.signature import MemoryKey
 from isthmus.ike.core.commands import Configure, Initiate
 from isthmus.ike.core.effects import JudgePeer, Sign
 from isthmus.ike.core.events import ComputeFinished
+from isthmus.ike.v2.exchanges import auth_terms
 from isthmus.policy.authentication import AuthKind, LocalAuth, RemoteAuth
 from isthmus.policy.connection import Configuration, Connection
 from isthmus.values.identity import Identity
@@ -307,3 +308,51 @@ def test_pairs_by_keys_say_nothing_of_signatures() -> None:
         for happening in side.events("exchange.sent"):
             assert "SIGNATURE_HASH" not in str(happening.detail)
             assert "CERT" not in str(happening.detail)
+
+
+@pytest.mark.parametrize(
+    ("kind", "method", "scheme"),
+    [
+        ("rsa2048", "RSA_SIGNATURE", "rsa-pkcs1-sha256"),
+        ("p256", "ECDSA_P256", "ecdsa-sha256"),
+        ("p384", "ECDSA_P384", "ecdsa-sha384"),
+        ("p521", "ECDSA_P521", "ecdsa-sha512"),
+    ],
+)
+def test_peers_that_do_not_know_digital_signatures(
+    kind: str, method: str, scheme: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """RFC 7296 method 1 and RFC 4754: nobody has said which hashes are taken."""
+    monkeypatch.setattr(auth_terms, "hashes", lambda connections: ())
+    both = by_certificates(kind).establish()
+    both.agree()
+    for side in (both.left, both.right):
+        assert verified(side)["scheme"] == scheme
+        sent = [str(dict(h.detail)["payloads"]) for h in side.events("exchange.sent")]
+        assert any(f"AUTH({method})" in payloads for payloads in sent), sent
+
+
+@pytest.mark.parametrize("kind", ["ed25519", "ed448"])
+def test_edwards_keys_need_digital_signatures(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """RFC 8420 §2: not to a receiver that has not said that it takes them."""
+    monkeypatch.setattr(auth_terms, "hashes", lambda connections: ())
+    both = by_certificates(kind)
+    both.left.command(Initiate("site-b"))
+    both.settle()
+    (failed,) = both.left.events("phase1.failed")
+    assert failed.code == "E136"
+
+
+def test_sha1_goes_to_old_peers_that_are_named_as_such(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Method 1 expects SHA-1 (RFC 7296 §3.8); both sides have to say that they mean it."""
+    monkeypatch.setattr(auth_terms, "hashes", lambda connections: ())
+    weak = (Scheme.RSA_PKCS1_SHA256, Scheme.RSA_PKCS1_SHA1)
+    auth = (LocalAuth(AuthKind.CERT, "own", weak), RemoteAuth(AuthKind.CERT, "trust", weak))
+    sides = [keys(leaf(side, "rsa2048").own(), trust(ROOT)) for side in ("left", "right")]
+    both = pair(sides[0], sides[1], auth, auth).establish()
+    assert verified(both.left)["scheme"] == verified(both.right)["scheme"] == "rsa-pkcs1-sha1"
+    strict = pair(sides[0], sides[1], auth, CERT)
+    strict.left.command(Initiate("site-b"))
+    strict.settle()
+    (failed,) = strict.right.events("phase1.failed")
+    assert failed.code == "E135" and "rsa-pkcs1-sha1" in failed.message

@@ -14,7 +14,7 @@ from isthmus.lab.topology import SITE_A, SITE_B
 from .support import CharonGateway, IsthmusGateway, Pair, require_root_and
 
 # Many half-open and closed SAs of one address are the point here, not an attack.
-_CHARON_SETTINGS = """
+CHARON_SETTINGS = """
   dos_protection = no
   reuse_ikesa = no
   close_ike_on_child_failure = yes
@@ -47,7 +47,7 @@ def far(world: World, short_directory: Path) -> Iterator[CharonGateway]:
     """strongSwan as the gateway of site B."""
     require_root_and("strongswan")
     charon = Charon(world, SITE_B.gateway, short_directory / "far")
-    charon.start(settings=_CHARON_SETTINGS)
+    charon.start(settings=CHARON_SETTINGS)
     yield CharonGateway(charon)
     charon.stop()
 
@@ -65,7 +65,7 @@ def pair(world: World, far: CharonGateway, short_directory: Path) -> Iterator[Pa
 def charon_pair(world: World, far: CharonGateway, short_directory: Path) -> Iterator[Pair]:
     """strongSwan at both ends: proves that the tests themselves are sound."""
     charon = Charon(world, SITE_A.gateway, short_directory / "near-charon")
-    charon.start(settings=_CHARON_SETTINGS)
+    charon.start(settings=CHARON_SETTINGS)
     found = Pair(world, CharonGateway(charon), far, short_directory)
     yield found
     found.finish()

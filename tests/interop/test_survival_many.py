@@ -7,22 +7,21 @@ sequence number twice.
 import os
 import signal
 import time
-from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from ipaddress import ip_address
 from pathlib import Path
 
 import pytest
 
 from isthmus.lab import capture, measure
 from isthmus.lab.measure import PingResult
-from isthmus.lab.packets import Esp, Packet
+from isthmus.lab.packets import Packet
 from isthmus.lab.topology import INSIDE, INTERNET
 
 from .fleet import Fleet, fleet, processes, slowness
 from .support import SITE_A, eventually, require_root_and
+from .wire import in_clear, repeats
 
 pytestmark = [pytest.mark.root, pytest.mark.interop, pytest.mark.slow]
 
@@ -83,28 +82,6 @@ def traffic(two: Fleet) -> Iterator[Seen]:
         wire.abandon()
 
 
-def in_clear(packets: Iterable[Packet]) -> list[str]:
-    """Packets with an inside address. (That a port is closed while a daemon is dead, a kernel may
-    say: it quotes nothing but what is sealed.)"""
-    return [
-        packet.text
-        for packet in packets
-        for network in INSIDE
-        if ip_address(packet.source) in network or ip_address(packet.destination) in network
-    ]
-
-
-def repeats(packets: Iterable[Packet]) -> dict[tuple[str, int, int], int]:
-    """SPIs and sequence numbers that were sent more than once: under AES-GCM that would be a nonce
-    twice under one key."""
-    counts = Counter(
-        (packet.destination, packet.content.spi, packet.content.sequence)
-        for packet in packets
-        if isinstance(packet.content, Esp)
-    )
-    return {key: count for key, count in counts.items() if count > 1}
-
-
 def test_the_ike_process_dies_and_nobody_notices(two: Fleet) -> None:
     """No packet is lost, and within 5 s the new process has all tunnels under control."""
     with traffic(two) as seen:
@@ -128,7 +105,7 @@ def test_the_ike_process_dies_and_nobody_notices(two: Fleet) -> None:
     assert took_s < CONTROL_WITHIN_S * slow
     assert seen.pings.sent > 5 * PACKETS_PER_SECOND
     assert seen.lost == () and seen.pings.errors == 0
-    assert in_clear(seen.packets) == []
+    assert in_clear(seen.packets, INSIDE) == []
     assert repeats(seen.packets) == {}
 
 
@@ -148,7 +125,7 @@ def test_the_packet_process_dies_and_another_goes_on_with_its_keys(two: Fleet) -
         print(f"no traffic for {gaps_s[-1]:.3f} s; {len(seen.lost)} packets lost of all tunnels,")
         print(f"{len(seen.packets)} on the wire")
         assert processes(two.near)["plane"] != victim
-        assert in_clear(seen.packets) == []
+        assert in_clear(seen.packets, INSIDE) == []
         assert repeats(seen.packets) == {}
     assert min(gaps_s) < PLANE_WITHIN_S * slow
     assert two.spis(two.near) == spis
@@ -184,5 +161,5 @@ def test_a_peer_that_was_rebooted_is_found_out(short_directory: Path) -> None:
     )
     print(f"machine slow by {slow:.1f}")
     assert back_s < DPD_TIMEOUT_S + AND_S * slow
-    assert in_clear(seen.packets) == []
+    assert in_clear(seen.packets, INSIDE) == []
     assert repeats(seen.packets) == {}

@@ -9,11 +9,10 @@ from isthmus.ike.core.effects import InstallSa, RemoveSa, SendDatagram
 from isthmus.ike.core.records import Happening
 from isthmus.simulator.checks import Violation
 from isthmus.simulator.packets import Ike, Outer, Packet
+from isthmus.simulator.pairs import flow, pair
 from isthmus.simulator.world import World
 from isthmus.values.secret import Secret
 from isthmus.values.spi import Spi
-
-from .small import flow, pair
 
 
 def standing() -> World:
@@ -93,17 +92,42 @@ def two_messages_under_one_iv(world: World) -> None:
         world.checks.transmitted(host, Outer(local, local, Ike(bytes(sent))))
 
 
-def request_executed_twice(world: World) -> None:
+def exchanged(world: World, event: str, direction: str, number: int) -> None:
     detail = (
         ("exchange", "INFORMATIONAL"),
-        ("message_id", 7),
-        ("direction", "request"),
+        ("message_id", number),
+        ("direction", direction),
         ("spi_i", "aa"),
         ("spi_r", "bb"),
     )
-    happening = Happening("exchange.received", detail=detail)
-    world.checks.happened(world.hosts["left"], happening)
-    world.checks.happened(world.hosts["left"], happening)
+    world.checks.happened(world.hosts["left"], Happening(event, detail=detail))
+
+
+def request_executed_twice(world: World) -> None:
+    exchanged(world, "exchange.received", "request", 1)
+    exchanged(world, "exchange.received", "request", 1)
+
+
+def request_ahead_of_its_turn(world: World) -> None:
+    exchanged(world, "exchange.received", "request", 0)
+    exchanged(world, "exchange.received", "request", 2)
+
+
+def request_before_the_last_is_answered(world: World) -> None:
+    exchanged(world, "exchange.sent", "request", 5)
+    exchanged(world, "exchange.sent", "request", 6)
+
+
+def answer_to_no_question(world: World) -> None:
+    exchanged(world, "exchange.sent", "request", 5)
+    exchanged(world, "exchange.received", "response", 4)
+
+
+def closed_for_silence_under_traffic(world: World) -> None:
+    host = world.hosts["left"]
+    host.idle_rules = {("to-right", "lan"): 60.0}
+    world.run_until(20.0)
+    world.checks.happened(host, Happening("phase2.idle", tunnel="to-right", rule="lan"))
 
 
 def engine_that_raises(world: World) -> None:
@@ -161,6 +185,10 @@ def leftover_pair(world: World) -> None:
         (packet_at_the_wrong_host, "wrong_host"),
         (two_messages_under_one_iv, "iv_twice"),
         (request_executed_twice, "executed_twice"),
+        (request_ahead_of_its_turn, "window"),
+        (request_before_the_last_is_answered, "window"),
+        (answer_to_no_question, "window"),
+        (closed_for_silence_under_traffic, "not_idle"),
         (engine_that_raises, "engine_raised"),
         (timer_of_the_dead, "timer_of_the_dead"),
         (half_open_for_ever, "half_open_lives_on"),

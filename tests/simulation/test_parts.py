@@ -8,14 +8,13 @@ from isthmus.simulator.clock import START, Clock
 from isthmus.simulator.host import flipped
 from isthmus.simulator.link import COPIES_MAX, Link, Weather
 from isthmus.simulator.nat import NatBox, NatPlan
+from isthmus.simulator.pairs import flow, pair
 from isthmus.simulator.plan import Cut, NatForgets
 from isthmus.simulator.run import main
 from isthmus.simulator.shrink import shrunk
 from isthmus.simulator.world import World
 from isthmus.values.address import Endpoint
 from isthmus.values.time import Instant
-
-from .small import flow, pair
 
 INSIDE, PEER, OTHER = (
     Endpoint("10.0.0.2", 4500),

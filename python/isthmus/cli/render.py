@@ -187,6 +187,11 @@ def _remarks(tunnel: api.TunnelStatus) -> str:
         said.append("held down")
     if tunnel.weak:
         said.append(f"WEAK: {', '.join(tunnel.weak)}")
+    ending = min((one.days_left for one in tunnel.certificates), default=WARNED_DAYS + 1)
+    if ending < 0:
+        said.append("a certificate EXPIRED")
+    elif ending <= WARNED_DAYS:
+        said.append(f"a certificate ends in {count(ending, 'day')}")
     return ", ".join(said)
 
 
@@ -234,6 +239,7 @@ def tunnel_lines(tunnel: api.TunnelStatus, paint: Paint) -> list[str]:
         lines.append(f"          {safe(phase1.local_id or '')} ⇄ {safe(phase1.remote_id or '')}")
         if phase1.peer_vendor:
             lines.append(f"          peer says it is {safe(phase1.peer_vendor)}")
+    lines += [f"          {_certificate(one, paint)}" for one in tunnel.certificates]
     if tunnel.held_down:
         lines.append("          held down: it waits for `isthmus up`, in spite of traffic")
     if tunnel.weak:
@@ -245,6 +251,20 @@ def tunnel_lines(tunnel: api.TunnelStatus, paint: Paint) -> list[str]:
     for rule in tunnel.rules:
         lines += [_child_line(rule, child) for child in rule.children]
     return lines
+
+
+_CERTIFICATES = {"own": "our certificate", "issuer": "our issuer", "anchor": "root", "peer": "peer"}
+WARNED_DAYS = 30
+
+
+def _certificate(one: api.CertificateStatus, paint: Paint) -> str:
+    """Whose it is, and how long it is good for."""
+    if one.days_left < 0:
+        left = paint("bad", "EXPIRED")
+    else:
+        left = f"{count(one.days_left, 'day')} left"
+        left = paint("busy", left) if one.days_left <= WARNED_DAYS else left
+    return f"{_CERTIFICATES.get(one.role, one.role)} {safe(one.subject)}: {left}"
 
 
 def _rule_row(rule: api.RuleStatus) -> list[Cell | str]:

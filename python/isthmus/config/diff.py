@@ -3,6 +3,7 @@
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, fields
 
+from isthmus.policy.authentication import AuthKind
 from isthmus.policy.changes import Fate, RuleChange, TunnelChange, is_live, tunnel_change
 from isthmus.policy.connection import Configuration, Connection
 from isthmus.values.time import Seconds
@@ -63,7 +64,7 @@ class Difference:
 
     entries: tuple[Entry, ...]
     secrets: tuple[str, ...]
-    """Tunnels whose pre-shared key is another one; never the keys."""
+    """Tunnels whose pre-shared key, certificate or root is another one; never the keys."""
     others: tuple[str, ...]
     """Sentences about what belongs to no tunnel."""
 
@@ -107,7 +108,7 @@ def _entry(change: TunnelChange, old: Connection, new: Connection) -> Entry:
     if change.fate is Fate.RESTART:
         what = [_WORDS.get(n, f"`{n}`") for n in change.changed if not is_live(n, old, new)]
         if change.secret_changed:
-            what.append("pre-shared key")
+            what.append(_secret_word(new))
         return Entry(
             new.name,
             Fate.RESTART,
@@ -126,6 +127,14 @@ def _entry(change: TunnelChange, old: Connection, new: Connection) -> Entry:
         parts.append(f"{only}{_list(live)} changed: applied live")
     replaced = any(rule.fate is Fate.RESTART for rule in change.rules)
     return Entry(new.name, change.fate, "; ".join(parts), REPLACE_GAP_S if replaced else 0.0)
+
+
+def _secret_word(connection: Connection) -> str:
+    kinds = {connection.local_auth.kind, connection.remote_auth.kind}
+    if kinds == {AuthKind.PSK}:
+        return "pre-shared key"
+    words = "certificates or their key" if AuthKind.CERT in kinds else "public key"
+    return f"pre-shared key, {words}" if AuthKind.PSK in kinds else words
 
 
 def _rule_sentence(rule: RuleChange) -> str | None:

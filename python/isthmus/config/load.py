@@ -1,7 +1,7 @@
 """From a path to a configuration with its secrets: the door of this room."""
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -10,6 +10,7 @@ from isthmus.config.errors import ConfigErrors, Report
 from isthmus.config.proofs import Wanted, WantedOwn, WantedSecret
 from isthmus.config.syntax import Position, SyntaxFault, decode
 from isthmus.config.trusting import Reader, may_start, starts_program
+from isthmus.credentials.inventory import Held, held
 from isthmus.credentials.load import FileContent, Unavailable, beside, fetch, files_in, read_file
 from isthmus.credentials.psk import RefusedPsk, aws_warnings, examine
 from isthmus.credentials.reference import SecretCommand, SecretFile, SecretLiteral
@@ -35,6 +36,13 @@ class Loaded:
     """`file:line: sentence`, in the order they were found; also in the configuration."""
     given: Mapping[str, Written]
     """What was set and where, by its dotted name (`tunnel.office.peer`); no secrets."""
+
+    def certificates(self) -> Iterator[Held]:
+        """Those that the tunnels rest on, by tunnel."""
+        for connection in self.configuration.connections:
+            own = self.credentials.own(connection.local_auth.name)
+            trust = self.credentials.trust(connection.remote_auth.name)
+            yield from held(connection.name, own, trust)
 
 
 def load(path: Path, environ: Mapping[str, str] | None = None, at: int | None = None) -> Loaded:

@@ -73,6 +73,7 @@ def compile_proofs(name: str, section: Section, *, allow_weak: bool, report: Rep
     kinds = given.value if given is not None else _PSK_ALONE
     schemes = tuple(p.scheme for p in _schemes(section, allow_weak, report))
     revocation, eku = section.get(schema.REVOCATION), section.get(schema.REMOTE_EKU)
+    by_url = section.get(schema.REMOTE_CERT_URL)
     wanted = Wanted()
     # Of a misspelt auth nobody can say what else it needs.
     if given is not None or not section.has(schema.AUTH):
@@ -90,6 +91,7 @@ def compile_proofs(name: str, section: Section, *, allow_weak: bool, report: Rep
             schemes,
             revocation.value if revocation else RevocationMode.SOFT,
             eku.value if eku else EkuRule.IKE,
+            by_url.value if by_url else False,
         ),
         wanted,
     )
@@ -131,6 +133,7 @@ def _refuse_idle_keys(section: Section, kinds: Sides, is_said: bool, report: Rep
         (schema.REVOCATION, kinds.remote is AuthKind.CERT, "cert"),
         (schema.CRL, kinds.remote is AuthKind.CERT, "cert"),
         (schema.REMOTE_EKU, kinds.remote is AuthKind.CERT, "cert"),
+        (schema.REMOTE_CERT_URL, kinds.remote is AuthKind.CERT, "cert"),
         (schema.REMOTE_KEY, kinds.remote is AuthKind.PUBKEY, "pubkey"),
     )
     for key, is_read, kind in readers:

@@ -217,6 +217,14 @@ REMOTE_EKU: Key[EkuRule] = Key(
     "Extended key usage of the peer's certificate: `\"ike\"` (none, any, IPsec's or TLS's),"
     ' `"server"`, `"client"`, `"any"` (not looked at).',
 )
+REMOTE_CERT_URL = Key(
+    "remote_cert_url",
+    fields.boolean,
+    "true/false",
+    "(`false` where the peer has `cert`)",
+    "Read the peer's certificate from an HTTP address that it names. Whoever may knock can have us"
+    " call any address then.",
+)
 MODE: Key[Mode] = Key(
     "mode",
     fields.choice(Mode, _MODE_WORDS),
@@ -386,6 +394,7 @@ TUNNEL_KEYS: tuple[Key[object], ...] = (
     REVOCATION,
     CRL,
     REMOTE_EKU,
+    REMOTE_CERT_URL,
     IKE,
     MODE,
     INSIDE,

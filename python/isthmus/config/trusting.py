@@ -99,7 +99,10 @@ class Reader:
         before = len(self.report.errors)
         if wanted.certificate is not None:
             what = f"cert in [tunnel.{wanted.name}]"
-            certificates = (*self._read(wanted.certificate, what, read_certificates), *certificates)
+            placed = wanted.certificate
+            path = _beside(placed.at, placed.path)
+            found = self._read(path, placed.at, what, read_certificates)
+            certificates = (*found, *certificates)
         if len(self.report.errors) > before:
             return None
         try:
@@ -165,7 +168,7 @@ class Reader:
             if is_directory(path):
                 names = self._files(path, placed, what, suffixes)
             for name in names:
-                found += self._read(Placed(name, placed.at), what, parse, octets_max)
+                found += self._read(name, placed.at, what, parse, octets_max)
         return tuple(dict.fromkeys(found))
 
     def _files(
@@ -188,12 +191,12 @@ class Reader:
 
     def _read(
         self,
-        placed: Placed,
+        path: str,
+        at: Position,
         what: str,
         parse: Callable[[bytes], tuple[T, ...]],
         octets_max: int = CERTIFICATES_OCTETS_MAX,
     ) -> tuple[T, ...]:
-        path = _beside(placed.at, placed.path)
         try:
             content = read_file(path, octets_max)
             if content.mode & 0o002:
@@ -204,10 +207,9 @@ class Reader:
                 )
             return parse(content.octets)
         except Unavailable as error:
-            self.report.error(placed.at, f"{what}: {error.message}", error.why, error.hint)
+            self.report.error(at, f"{what}: {error.message}", error.why, error.hint)
         except Unusable as error:
-            message = f"{what}: {path}: {error.message}"
-            self.report.error(placed.at, message, error.why, error.hint)
+            self.report.error(at, f"{what}: {path}: {error.message}", error.why, error.hint)
         return ()
 
     def _warn(self, at: Position, tunnel: str, sentence: str | None) -> None:

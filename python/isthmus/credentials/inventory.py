@@ -46,6 +46,11 @@ class Held:
         return (self.certificate.not_after - at) // DAY_S
 
     @property
+    def what(self) -> str:
+        """`our certificate C=DE, CN=gw`."""
+        return f"{_CALLED[self.role]} {self.certificate.subject_text}"
+
+    @property
     def ends_on(self) -> str:
         """The date of its end."""
         return date(self.certificate.not_after)
@@ -67,16 +72,10 @@ _CALLED: Mapping[Role, str] = {
 }
 
 
-def called(role: Role) -> str:
-    """The role in words."""
-    return _CALLED[role]
-
-
 def timing(one: Held, at: int) -> str | None:
     """What is to be said about its dates at the Unix time `at`, with the finding; None: nothing."""
     certificate = one.certificate
-    what = f"{called(one.role)} {certificate.subject_text}"
-    days = one.days_left(at)
+    what, days = one.what, one.days_left(at)
     if at > certificate.not_after:
         return f"{what} expired on {one.ends_on} ({Defect.EXPIRED})"
     if at < certificate.not_before:

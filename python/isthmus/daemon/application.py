@@ -106,6 +106,7 @@ class Application:
             host.feed,
             lambda remote: _resolve(performer, remote),
             learn=revocations.learn,
+            fetch=fetcher.fetch,
         )
         performer = Performer(self._recorder.take, host.feed, workers, self._asked.lab_keys)
         host.attach(performer)
@@ -118,7 +119,7 @@ class Application:
             lambda command: host.feed(CommandIssued(command, 0)),
             self._recorder.take,
         )
-        service = Service(self._control(host, performer, workers, reloader), advice)
+        service = Service(self._control(host, performer, workers, reloader, watch), advice)
         server = Server(service, self._asked.control)
         self._say_what_is_unusual(self._asked.configuration)
         stopping = asyncio.create_task(self._stop.wait())
@@ -187,13 +188,19 @@ class Application:
             self._tell(Reloaded())
 
     def _control(
-        self, host: Host, performer: Performer, workers: Workers, reloader: Reloader
+        self,
+        host: Host,
+        performer: Performer,
+        workers: Workers,
+        reloader: Reloader,
+        watch: CertificateWatch,
     ) -> HostControl:
         return HostControl(
             host,
             performer,
             self._journal,
             reloader,
+            watch,
             lambda: {
                 "ike_jobs_shed": workers.shed,
                 "ike_jobs_waiting": workers.waiting,

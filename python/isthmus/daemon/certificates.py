@@ -16,7 +16,6 @@ from isthmus.credentials.inventory import (
     WARNING_DAYS,
     Held,
     Role,
-    called,
     days_text,
     held,
 )
@@ -26,6 +25,7 @@ from isthmus.ike.core.commands import Distrust
 from isthmus.ike.core.proofs import Judged
 from isthmus.ike.core.records import Happening
 from isthmus.ike.core.views import TunnelView
+from isthmus.policy.connection import Connection
 from isthmus.values.time import Seconds
 from isthmus.values.trust import RevocationMode
 from isthmus.x509.certificate import Certificate
@@ -36,7 +36,7 @@ from isthmus.x509.rules import VerifiedPath
 CHECK_S: Seconds = 15.0
 """How long a revocation that is known, or an end that has come, may go unnoticed."""
 
-REFRESH_S: Seconds = 60.0
+REFRESH_S: Seconds = 30.0
 """How often it is asked whether a list has passed its date and has to be fetched again."""
 
 Proof = tuple[str, tuple[Certificate, ...], int]
@@ -118,16 +118,20 @@ class CertificateWatch:
 
     def held(self) -> Iterator[Held]:
         """Every certificate that a tunnel was configured with."""
-        terms = self._terms()
-        for connection in terms.configuration.connections:
-            own = terms.credentials.own(connection.local_auth.name)
-            trust = terms.credentials.trust(connection.remote_auth.name)
-            yield from held(connection.name, own, trust)
+        for connection in self._terms().configuration.connections:
+            yield from self._held_by(connection)
+
+    def _held_by(self, connection: Connection) -> Iterator[Held]:
+        credentials = self._terms().credentials
+        own = credentials.own(connection.local_auth.name)
+        trust = credentials.trust(connection.remote_auth.name)
+        return held(connection.name, own, trust)
 
     def states(self, tunnel: str, proof: Judged | None) -> tuple[CertificateState, ...]:
         """What a tunnel has, and what its peer has shown."""
         at = int(self._date())
-        found = [one for one in self.held() if one.tunnel == tunnel]
+        connection = self._terms().configuration.connection(tunnel)
+        found = [] if connection is None else list(self._held_by(connection))
         if proof is not None and proof.path is not None:
             found.append(Held(tunnel, Role.PEER, proof.path.leaf))
         return tuple(
@@ -154,11 +158,10 @@ class CertificateWatch:
         if before is not None and before <= passed:
             return
         self._warned[fingerprint] = passed
-        what = f"{called(one.role)} {one.certificate.subject_text}"
         message = (
-            f"{what} expired on {one.ends_on}"
+            f"{one.what} expired on {one.ends_on}"
             if ended
-            else f"{what} ends in {days_text(left // DAY_S)}, on {one.ends_on}: have it renewed"
+            else f"{one.what} ends in {days_text(left // DAY_S)}, on {one.ends_on}: have it renewed"
         )
         self._record(
             Happening(

@@ -8,6 +8,7 @@ import isthmus
 from isthmus.backends.interface import DataPlane, PlaneLost
 from isthmus.backends.specs import PolicyState, SaState
 from isthmus.config.diff import Difference
+from isthmus.daemon.certificates import CertificateState, CertificateWatch
 from isthmus.daemon.host import Host
 from isthmus.daemon.perform import Performer
 from isthmus.daemon.reload import Reloader
@@ -29,12 +30,14 @@ class HostControl:
         performer: Performer,
         journal: Journal,
         reloader: Reloader,
+        watch: CertificateWatch,
         extra_counters: Callable[[], Mapping[str, int]],
     ) -> None:
         self._host = host
         self._performer = performer
         self._journal = journal
         self._reloader = reloader
+        self._watch = watch
         self._extra_counters = extra_counters
         self._tickets = itertools.count(1)
         self._started_s = time.monotonic()
@@ -58,6 +61,10 @@ class HostControl:
 
     def confirm(self) -> bool:
         return self._reloader.confirm()
+
+    def certificates(self, view: TunnelView) -> tuple[CertificateState, ...]:
+        proof = view.phase1.peer_proof if view.phase1 is not None else None
+        return self._watch.states(view.name, proof)
 
     def views(self, tunnel: str | None = None) -> tuple[TunnelView, ...]:
         return self._host.views(tunnel)

@@ -25,6 +25,7 @@ from isthmus.backends.wishes import (
     RuleWish,
 )
 from isthmus.crypto.suite import block_size, icv_size, iv_size
+from isthmus.daemon.gathering import gathered
 from isthmus.daemon.plain_plan import clear_rules, discard_rules
 from isthmus.policy.connection import (
     ChildPolicy,
@@ -114,7 +115,7 @@ def plan(configuration: Configuration) -> Plan:
     wish = NetworkWish(
         tuple(interfaces),
         tuple(_shared(dict.fromkeys(routes))),
-        tuple(dict.fromkeys((*_jumps(rules), *rules))),
+        tuple(gathered(dict.fromkeys((*_jumps(rules), *rules)), routes, POLICY_INTERFACE)),
         configuration.fail_closed,
     )
     return Plan(wish, tuple(attached))

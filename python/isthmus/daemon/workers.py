@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from ipaddress import ip_address
-from typing import assert_never
+from typing import TypeVar, assert_never
 
 from isthmus.crypto import agreement
 from isthmus.crypto.entropy import Entropy
@@ -22,9 +22,10 @@ from isthmus.ike.core.effects import (
     Sign,
 )
 from isthmus.ike.core.events import ComputeFinished
-from isthmus.values.errors import IsthmusError
-from isthmus.values.registry.ikev2 import KeMethod
+from isthmus.values.errors import IsthmusError, LocalFault, NotAuthenticated
+from isthmus.values.registry.ikev2 import KeMethod, NotifyType
 from isthmus.values.secret import Secret
+from isthmus.x509.certificate import CERTIFICATE_SIZE_MAX
 from isthmus.x509.revocation import Statuses
 
 JOBS_MAX = 64
@@ -33,11 +34,18 @@ JOBS_OF_PEERS_MAX = 16_384
 """Jobs for authenticated peers and for ourselves: a flood of strangers must not stop renewals."""
 THREADS = 2
 RESOLVE_TIMEOUT_S = 5.0
+FETCH_TIMEOUT_S = 5.0
+ASKING_MAX = 256
+"""Jobs that wait for an answer from the network; beyond that no stranger's certificate is
+fetched."""
 
 QUICK_METHODS = frozenset({KeMethod.CURVE25519, KeMethod.ECP_256})
 """Well under a millisecond: a thread would cost more than the job."""
 
+T = TypeVar("T")
 Answer = tuple[Secret | bytes, ...]
+Fetch = Callable[[str, bytes, int, float], Awaitable[bytes]]
+"""Address, body, octets and seconds at most."""
 Learn = Callable[[tuple[judging.Question, ...], Statuses], Awaitable[Statuses]]
 ResolveLocal = Callable[[str], Awaitable[str | None]]
 
@@ -53,12 +61,15 @@ class Workers:
         resolve_local: ResolveLocal,
         date: Callable[[], float] = time.time,
         learn: Learn | None = None,
+        fetch: Fetch | None = None,
     ) -> None:
         """`date` is Unix time in seconds, which certificates are judged by; `learn` asks those who
-        know what was revoked, within its own bounds, and never raises."""
+        know what was revoked, within its own bounds, and never raises; `fetch` gets certificates by
+        their address."""
         self._entropy = entropy
         self._date = date
         self._learn = learn
+        self._fetch = fetch
         self._finished = finished
         self._resolve_local = resolve_local
         self._loop = asyncio.get_running_loop()
@@ -66,12 +77,13 @@ class Workers:
         # A key in another process may be slow to sign: nobody else is to wait for it.
         self._signers = ThreadPoolExecutor(THREADS, thread_name_prefix="isthmus-signer")
         self._jobs: set[asyncio.Task[None]] = set()
+        self._asking = 0
         self.shed = 0
         """Jobs refused because too many waited."""
 
     def start(self, compute: Compute) -> None:
         """Begin a job, or refuse it."""
-        if len(self._jobs) >= (JOBS_MAX if compute.sheddable else JOBS_OF_PEERS_MAX):
+        if self.working >= (JOBS_MAX if compute.sheddable else JOBS_OF_PEERS_MAX):
             self.shed += 1
             refusal = ComputeFinished(compute.ticket, None, "too many jobs wait")
             self._loop.call_soon(self._finished, refusal)
@@ -92,9 +104,18 @@ class Workers:
         """Jobs that wait or run."""
         return len(self._jobs)
 
+    @property
+    def working(self) -> int:
+        """Those of them that do not just wait for somebody on the network."""
+        return len(self._jobs) - self._asking
+
     async def _run(self, compute: Compute) -> None:
         try:
             outcome = await self._outcome(compute)
+        except NotAuthenticated as refusal:
+            outcome = ComputeFinished(
+                compute.ticket, None, refusal.reason, refusal.code, refusal.hint
+            )
         except (IsthmusError, OSError, TimeoutError) as error:
             outcome = ComputeFinished(compute.ticket, None, str(error) or type(error).__name__)
         self._finished(outcome)
@@ -108,10 +129,12 @@ class Workers:
                 return await run(self._signers, judging.answer, compute.ticket, job, at)
             case JudgePeer():
                 at = int(self._date())
+                job = await self._fetched(job)
                 if self._learn is not None:
                     questions = await run(self._pool, judging.questions, job, at)
                     if questions:
-                        job = replace(job, statuses=await self._learn(questions, job.statuses))
+                        known = await self._ask(self._learn(questions, job.statuses))
+                        job = replace(job, statuses=known)
                 return await run(self._pool, judging.answer, compute.ticket, job, at)
             case Resolve():
                 return ComputeFinished(compute.ticket, await self._resolve(job))
@@ -123,6 +146,37 @@ class Workers:
             case _:
                 assert_never(job)
 
+    async def _ask(self, asked: Awaitable[T]) -> T:
+        """Wait for somebody on the network: no thread is held, so others are not shed for it."""
+        self._asking += 1
+        try:
+            return await asked
+        finally:
+            self._asking -= 1
+
+    async def _fetched(self, job: JudgePeer) -> JudgePeer:
+        """With the certificates that the peer has sent by their address, where that is allowed.
+
+        Raises NotAuthenticated when one cannot be had.
+        """
+        if self._fetch is None:
+            return job
+        fetched: dict[int, bytes] = {}
+        for number, url in judging.addresses(job).items():
+            if self._asking >= ASKING_MAX:
+                raise LocalFault("too many certificates are being fetched")
+            asked = self._fetch(url, b"", CERTIFICATE_SIZE_MAX, FETCH_TIMEOUT_S)
+            try:
+                async with asyncio.timeout(FETCH_TIMEOUT_S):
+                    fetched[number] = await self._ask(asked)
+            except (IsthmusError, TimeoutError) as error:
+                raise NotAuthenticated(
+                    f"the peer's certificate cannot be fetched from {url}: {error or 'too slow'}",
+                    notify=NotifyType.AUTHENTICATION_FAILED,
+                    code="E133",
+                ) from None
+        return judging.with_fetched(job, fetched)
+
     async def _vouching(self, job: Sign, at: int) -> Sign:
         """With an OCSP answer about our own certificate, where the peer asks for it."""
         vouch = job.vouch
@@ -132,7 +186,7 @@ class Workers:
         question = await run(self._pool, judging.own_question, vouch, at)
         if question is None:
             return job
-        statuses = await self._learn((question,), vouch.statuses)
+        statuses = await self._ask(self._learn((question,), vouch.statuses))
         return replace(job, vouch=replace(vouch, statuses=statuses))
 
     async def _resolve(self, job: Resolve) -> Answer:

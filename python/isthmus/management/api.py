@@ -215,6 +215,17 @@ class Phase1Status(msgspec.Struct, frozen=True, kw_only=True):
     peer_vendor: str | None = None
 
 
+class CertificateStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """`role`: own, issuer (of our own, sent along), anchor (a root that is trusted) or peer."""
+
+    role: str
+    subject: str
+    not_after: int
+    """Unix time in seconds."""
+    days_left: int
+    """Whole days; negative once it has expired."""
+
+
 class TunnelStatus(msgspec.Struct, frozen=True, kw_only=True):
     """One configured tunnel, whether it was ever up or not."""
 
@@ -231,6 +242,7 @@ class TunnelStatus(msgspec.Struct, frozen=True, kw_only=True):
     origin: str = ""
     carrier: bool | None = None
     """Whether the interface of a route-based tunnel has carrier; null: it has none of its own."""
+    certificates: tuple[CertificateStatus, ...] = ()
 
 
 class GroupStatus(msgspec.Struct, frozen=True, kw_only=True):

@@ -84,6 +84,19 @@ class PlaneSa(Protocol):
     def drops(self) -> Mapping[str, int]: ...
 
 
+class HeldCertificate(Protocol):
+    """A certificate that a tunnel was configured with, or that its peer has shown."""
+
+    @property
+    def role(self) -> str: ...
+    @property
+    def subject(self) -> str: ...
+    @property
+    def not_after(self) -> int: ...
+    @property
+    def days_left(self) -> int: ...
+
+
 class PlanePolicy(Protocol):
     """One entry of the SPD, in order of match."""
 
@@ -136,6 +149,9 @@ class Control(Protocol):
     def views(self, tunnel: str | None = None) -> tuple[TunnelView, ...]:
         """The engine's snapshot of every configured tunnel, in file order, or of the one of this
         name, if there is one."""
+
+    def certificates(self, view: TunnelView) -> Sequence[HeldCertificate]:
+        """Those of one tunnel; empty where it has none."""
 
     async def plane_sas(self) -> Sequence[PlaneSa]:
         """The data plane's SAs with their counters. Raises LocalFault if the plane is away."""

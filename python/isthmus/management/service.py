@@ -119,7 +119,10 @@ class Service:
         tunnels: list[api.TunnelStatus] = []
         for start in range(0, len(views), STATUS_AT_ONCE):
             some = views[start : start + STATUS_AT_ONCE]
-            tunnels += [tunnel_status(view, sas, idle_in_s, self._advice) for view in some]
+            tunnels += [
+                tunnel_status(view, sas, idle_in_s, self._advice, self._control.certificates(view))
+                for view in some
+            ]
             await asyncio.sleep(0)
         return api.StatusReply(id=request.id, tunnels=tuple(tunnels), plane=plane, groups=groups)
 

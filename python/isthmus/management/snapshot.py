@@ -5,6 +5,7 @@ from ipaddress import ip_address
 
 from isthmus.ike.core.views import ChildView, Failure, RuleView, TunnelView
 from isthmus.management.api import (
+    CertificateStatus,
     ChildState,
     FailureState,
     GroupStatus,
@@ -16,7 +17,7 @@ from isthmus.management.api import (
     Selectors,
     TunnelStatus,
 )
-from isthmus.management.control import PlanePolicy, PlaneRange, PlaneSa
+from isthmus.management.control import HeldCertificate, PlanePolicy, PlaneRange, PlaneSa
 from isthmus.policy.connection import Configuration, Group
 from isthmus.values.address import Endpoint
 from isthmus.values.selector import TrafficSelector
@@ -33,6 +34,7 @@ def tunnel_status(
     sas: Mapping[str, ByDirection],
     idle_in_s: Mapping[str, float],
     advice: Advice,
+    certificates: Iterable[HeldCertificate] = (),
 ) -> TunnelStatus:
     """One tunnel. `sas` holds the plane's SAs under their name, `tunnel/rule`, and `idle_in_s`
     when each rule goes idle (see `countdowns`)."""
@@ -57,6 +59,15 @@ def tunnel_status(
         weak=view.weak,
         origin=view.origin,
         carrier=view.carrier,
+        certificates=tuple(
+            CertificateStatus(
+                role=one.role,
+                subject=one.subject,
+                not_after=one.not_after,
+                days_left=one.days_left,
+            )
+            for one in certificates
+        ),
     )
 
 

@@ -182,9 +182,10 @@ CATALOGUE: tuple[Code, ...] = (
     Code(
         "E133",
         "certificate by hash and URL",
-        "The peer sent an address to fetch its certificate from instead of the certificate. "
-        "It is not fetched: who may connect could have us call any address.",
-        "Have the peer send the certificate itself.",
+        "The peer sent an address to fetch its certificate from instead of the certificate, and it "
+        "is not fetched, or what lies there is not it. Who may connect could have us call any "
+        "address, so it is off unless the configuration turns it on.",
+        "Have the peer send the certificate itself, or set `remote_cert_url = true`.",
     ),
     Code(
         "E134",

@@ -38,3 +38,5 @@ class RemoteAuth:
     """Signatures that are accepted; empty: every strong one."""
     revocation: RevocationMode = RevocationMode.SOFT
     eku: EkuRule = EkuRule.IKE
+    by_url: bool = False
+    """Read the peer's certificate from an address that it names (RFC 7296 §3.6)."""

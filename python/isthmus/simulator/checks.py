@@ -1,12 +1,13 @@
 """What must hold in every world: after each step, and once nothing goes wrong any more."""
 
 import struct
+from collections import deque
 from typing import TYPE_CHECKING
 
 from isthmus.ike.core.records import Happening
 from isthmus.ike.core.views import RuleView, TunnelView
 from isthmus.policy.connection import Connection
-from isthmus.simulator.host import Host
+from isthmus.simulator.host import NOTICE_S, Host
 from isthmus.simulator.packets import Ike, Outer, Packet
 from isthmus.simulator.plan import Scenario
 from isthmus.simulator.plane import Plane, Sa, covers
@@ -26,8 +27,15 @@ UNESTABLISHED_MAX_S: Seconds = 420.0
 RESPONDER_HALF_OPEN_MAX_S: Seconds = 31.0
 IKE_SAS_PER_TUNNEL_MAX = 40
 CHILD_SAS_PER_RULE_MAX = 40
+USES_KEPT = 64
 IKE_HEADER = struct.Struct(">8s8sBBBBII")
-IV_AT, IV_AT_OF_PIECE, IV_SIZE = 32, 36, 8
+IV_AT, IV_SIZE = 32, 8
+FRAGMENT_NUMBERS_SIZE = 4
+"""An SKF payload says which piece it is before its IV (RFC 7383 §2.5)."""
+
+
+Window = tuple[str, int, str, str]
+"""A host, its incarnation, and the two SPIs of an IKE SA of its."""
 
 
 class Violation(Exception):
@@ -55,7 +63,10 @@ class Checks:
         self._outbound: dict[Spi, tuple[str, bytes]] = {}
         self._sequences: dict[bytes, tuple[Sa, int]] = {}
         """By key: the one SA that seals with it, and the highest number that it has used."""
-        self._executed: set[tuple[str, int, str, str, int]] = set()
+        self._executed: dict[Window, int] = {}
+        """The last request of the peer, by IKE SA."""
+        self._asked: dict[Window, int] = {}
+        """Our request that is not answered yet."""
         self._ivs: dict[tuple[str, bytes, bytes], tuple[bytes, int]] = {}
         """Of each sealing end of an IKE SA: the highest IV, and a hash of what it sealed."""
         self._sealed_with: dict[tuple[str, bytes, bytes, bytes], int] = {}
@@ -65,6 +76,8 @@ class Checks:
         self._arrived: set[int] = set()
         self.outstanding: dict[int, float] = {}
         """Packets of a lossless world that have not come through yet: when each was sent."""
+        self._used: dict[tuple[str, str, str], deque[Seconds]] = {}
+        """When the last packets of a rule left or came, by host, tunnel and rule."""
         self.quiet_at: float | None = None
         self.established = 0
         """IKE SAs that came up anywhere, by IKE_AUTH."""
@@ -124,16 +137,33 @@ class Checks:
         if policy is None or (sa.made.rule != policy.rule.name):
             raise Violation("other_rule", f"{host.name}: packet {packet} under {sa.name}")
 
+        self._use(host, sa)
+
+    def _use(self, host: Host, sa: Sa) -> None:
+        if sa.name in host.idle_rules:
+            used = self._used.setdefault((host.name, *sa.name), deque(maxlen=USES_KEPT))
+            used.append(self._clock.elapsed)
+
+    def _closed_for_silence(self, host: Host, happening: Happening) -> None:
+        """A rule's time without packets is over: no renewal and no probe counts as one, and none
+        of its own packets may have been overlooked but those that came with the notice."""
+        idle_s = host.idle_rules[happening.tunnel, happening.rule]
+        heard = self._clock.elapsed - 2 * NOTICE_S
+        used = self._used.get((host.name, happening.tunnel, happening.rule), ())
+        last = max((at for at in used if at <= heard), default=None)
+        if last is not None and heard - last < idle_s - 0.001 - 2 * NOTICE_S:
+            raise Violation("not_idle", f"{host.name}: {happening.rule} was used at {last:.3f} s")
+
     def transmitted(self, host: Host, outer: Outer) -> None:
         """R-11 for IKE: an IV is used for one message of a key, which may be repeated."""
         if not isinstance(outer.content, Ike):
             return
         octets = outer.content.octets
         spi_i, spi_r, first, _, exchange, _, _, _ = IKE_HEADER.unpack_from(octets)
-        at = IV_AT_OF_PIECE if first == PayloadType.SKF else IV_AT
-        if exchange == ExchangeType.IKE_SA_INIT or len(octets) < at + IV_SIZE + 16:
+        iv_at = IV_AT + FRAGMENT_NUMBERS_SIZE if first == PayloadType.SKF else IV_AT
+        if exchange == ExchangeType.IKE_SA_INIT or len(octets) < iv_at + IV_SIZE + 16:
             return
-        key = (host.name, spi_i, spi_r, octets[at : at + IV_SIZE])
+        key = (host.name, spi_i, spi_r, octets[iv_at : iv_at + IV_SIZE])
         digest = hash_of(octets)
         if self._sealed_with.setdefault(key, digest) != digest:
             raise Violation("iv_twice", f"{host.name}: IKE SA {spi_i.hex()}")
@@ -142,18 +172,36 @@ class Checks:
         """R-18: no request is executed twice."""
         if happening.event == "phase1.up":
             self.established += 1
-        if happening.event != "exchange.received":
-            return
+        elif happening.event == "phase2.idle":
+            self._closed_for_silence(host, happening)
+        if happening.event in ("exchange.received", "exchange.sent"):
+            self._exchanged(host, happening)
+
+    def _exchanged(self, host: Host, happening: Happening) -> None:
+        """R-18: no request is executed twice; message IDs of an IKE SA go up by one either way, and
+        a request goes out only when the one before it is answered (RFC 7296 §2.2, §2.3)."""
         facts = dict(happening.detail)
-        if facts["direction"] != "request" or facts["exchange"] == "IKE_SA_INIT":
+        if facts["exchange"] == "IKE_SA_INIT":
             return
-        identifier = facts["message_id"]
-        assert isinstance(identifier, int)
-        spis = (str(facts["spi_i"]), str(facts["spi_r"]))
-        key = (host.name, host.incarnation, *spis, identifier)
-        if key in self._executed:
-            raise Violation("executed_twice", f"{host.name}: {happening.message} {spis}")
-        self._executed.add(key)
+        number = facts["message_id"]
+        assert isinstance(number, int)
+        window = (host.name, host.incarnation, str(facts["spi_i"]), str(facts["spi_r"]))
+        what = f"{host.name}: {happening.event} {happening.message} {number} of {window[2:]}"
+        received = happening.event == "exchange.received"
+        if facts["direction"] == "response":
+            if received and self._asked.pop(window, None) != number:
+                raise Violation("window", f"{what}: it was not asked")
+        elif received:
+            last = self._executed.get(window)
+            if last is not None and number <= last:
+                raise Violation("executed_twice", what)
+            if number > (1 if last is None else last + 1):
+                raise Violation("window", f"{what} after {last}")
+            self._executed[window] = number
+        else:
+            if window in self._asked:
+                raise Violation("window", f"{what}: {self._asked[window]} is not answered")
+            self._asked[window] = number
 
     def sent(self, packet: Packet, now: float) -> None:
         """A user sends a packet."""
@@ -170,6 +218,7 @@ class Checks:
         if not _is_rules_own(host.plane, sa, packet):
             raise Violation("other_rule", f"{host.name}: {packet} by {sa.name}")
         self._arrived.add(packet.number)
+        self._use(host, sa)
         self.outstanding.pop(packet.number, None)
         self.delivered[packet.flow] = self.delivered.get(packet.flow, 0) + 1
         self.last_delivered[packet.flow] = now

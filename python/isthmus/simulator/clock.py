@@ -37,6 +37,16 @@ class Clock:
         """Do it that long after the world's beginning."""
         self.at(START + elapsed_s, action)
 
+    @property
+    def next_at(self) -> float | None:
+        """When the next thing is to be done."""
+        return self._heap[0][0] if self._heap else None
+
+    def creep(self, at_most_s: Seconds) -> None:
+        """Let a little time pass in which nothing is to be done."""
+        now = self.now + at_most_s
+        self.now = Instant(now if not self._heap else max(self.now, min(now, self._heap[0][0])))
+
     def step(self, until_elapsed_s: Seconds) -> bool:
         """Do the next thing; False when nothing is left before `until_elapsed_s`."""
         if not self._heap or self._heap[0][0] > START + until_elapsed_s:

@@ -9,7 +9,7 @@ from typing import Protocol, assert_never
 
 from isthmus.credentials.store import NOTHING_KNOWN
 from isthmus.crypto import agreement
-from isthmus.crypto.entropy import SeededEntropy
+from isthmus.crypto.entropy import Entropy, SeededEntropy
 from isthmus.ike.auth import judging
 from isthmus.ike.core.commands import Command, Configure
 from isthmus.ike.core.effects import (
@@ -50,10 +50,11 @@ from isthmus.simulator.nat import NatBox
 from isthmus.simulator.packets import Esp, Ike, Outer, Packet
 from isthmus.simulator.packets import Keepalive as KeepalivePacket
 from isthmus.simulator.plan import HostPlan
-from isthmus.simulator.plane import Plane, Refused, Sa
+from isthmus.simulator.plane import Name, Plane, Refused, Sa
 from isthmus.values.address import Endpoint
 from isthmus.values.secret import Secret
 from isthmus.values.spi import Spi
+from isthmus.values.time import Seconds
 
 NOTICE_S = 0.0003
 """A notice on its way from the plane's process to IKE's."""
@@ -120,6 +121,7 @@ class Host:
         self.plan = plan
         self.name = plan.name
         self.configuration: Configuration = plan.configuration
+        self.idle_rules = _idle_rules(plan.configuration)
         self.nat = NatBox(plan.nat) if plan.nat is not None else None
         self.engine: IkeEngine | None = None
         self.incarnation = 0
@@ -146,9 +148,10 @@ class Host:
             self._notice,
             lambda sa, packet: self._world.sealed(self, sa, packet),
             lambda sa: self._world.installed(self, sa),
+            lambda pause_s, look: self._clock.after(pause_s, lambda: look(self._clock.now)),
         )
 
-    def _fresh_entropy(self, what: str) -> SeededEntropy:
+    def _fresh_entropy(self, what: str) -> Entropy:
         text = f"{self._seed}/{self.plan.name}/{what}/{self.incarnation}"
         return SeededEntropy(int.from_bytes(hashlib.sha256(text.encode()).digest()[:16], "big"))
 
@@ -161,6 +164,7 @@ class Host:
         self.engine = IkeEngine(self._fresh_entropy("engine"), Keys())
         self.plane.set_policies(self.configuration)
         self.command(Configure(self.configuration))
+        self.plane.tell_again(self._clock.now)
         for (spi, inbound), sa in tuple(self.plane.sas.items()):
             self.feed(OrphanFound(*sa.name, spi, inbound, sa.remote))
         while self._waiting:
@@ -195,6 +199,7 @@ class Host:
             return
         if isinstance(command, Configure):
             self.configuration = command.configuration
+            self.idle_rules = _idle_rules(command.configuration)
             self.plane.set_policies(command.configuration)
         self._ticket += 1
         self.feed(CommandIssued(command, self._ticket))
@@ -389,6 +394,16 @@ class Host:
     def _note(self, text: str) -> None:
         if self._world.tracing:
             self._world.note(self, text)
+
+
+def _idle_rules(configuration: Configuration) -> dict[Name, Seconds]:
+    """Rules that are closed after so long without packets."""
+    return {
+        (connection.name, rule.name): rule.idle_s
+        for connection in configuration.connections
+        for rule in connection.rules
+        if rule.idle_s is not None
+    }
 
 
 def flipped(octets: bytes, bit: int) -> bytes:

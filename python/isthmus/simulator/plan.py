@@ -46,6 +46,13 @@ class FlowPlan:
     every_s: Seconds
     start_s: Seconds
     stop_s: Seconds
+    pauses: tuple[tuple[Seconds, Seconds], ...] = ()
+    """From when to when nobody sends."""
+
+    def silent_until(self, elapsed_s: Seconds) -> Seconds | None:
+        """The end of the pause that lasts, if one does."""
+        # Sums of fractions are not exact: at its end a pause is over.
+        return next((end for begin, end in self.pauses if begin <= elapsed_s < end - 1e-6), None)
 
 
 @dataclass(frozen=True, slots=True)

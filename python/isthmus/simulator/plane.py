@@ -18,6 +18,7 @@ from isthmus.ike.core.events import (
     PacketSummary,
     PacketWanted,
     PeerMoved,
+    RuleIdle,
 )
 from isthmus.policy.connection import ChildPolicy, Configuration
 from isthmus.simulator.packets import Esp, Keepalive, Outer, Packet
@@ -26,12 +27,15 @@ from isthmus.values.selector import Selectors
 from isthmus.values.spi import Spi
 from isthmus.values.time import Instant, Seconds
 
+GRAIN_S: Seconds = 1e-6
 WANTED_EVERY_S: Seconds = 1.0
 MOVED_EVERY_S: Seconds = 1.0
 RAW_ESP_PORT = 0
 EXPECTED_PACKETS_MAX = 64
 """Packets that wait for the keys of one announced SPI."""
 EXPECTED_S: Seconds = 2.0
+
+NEVER = Instant(-1e9)
 
 Name = tuple[str, str]
 """Tunnel and rule."""
@@ -79,6 +83,18 @@ class Policy:
     on_no_sa: str
     held: deque[tuple[Instant, Packet]] = field(default_factory=deque)
     wanted_at: float = -1e9
+    used_at: Instant = NEVER
+    """When its last packet left or came, under whatever SA."""
+
+
+@dataclass(slots=True, eq=False)
+class Silence:
+    """Since when nobody used a rule that has SAs; replacing them changes nothing."""
+
+    sas: int
+    since: Instant
+    told: Instant | None = None
+    """The start of the silence that IKE was told of last."""
 
 
 class Refused(Exception):
@@ -89,7 +105,8 @@ class Plane:
     """SAD and SPD of one host.
 
     `send` puts a packet on the network, `deliver` hands a decrypted one to the network behind,
-    `notice` tells the IKE process, `sealed` and `installed` tell whoever looks on.
+    `notice` tells the IKE process, `sealed` and `installed` tell whoever looks on, `later` calls
+    back with the time when it has come.
     """
 
     def __init__(
@@ -99,12 +116,17 @@ class Plane:
         notice: Callable[[Event], None],
         sealed: Callable[[Sa, Packet], None],
         installed: Callable[[Sa], None],
+        later: Callable[[Seconds, Callable[[Instant], None]], None],
     ) -> None:
         self._send = send
         self._deliver = deliver
         self._notice = notice
         self._sealed = sealed
         self._installed = installed
+        self._later = later
+        self._silences: dict[Name, Silence] = {}
+        self._looking: set[Name] = set()
+        """Rules whose silence is looked at again later."""
         self.sas: dict[tuple[Spi, bool], Sa] = {}
         self._outbound: dict[Name, list[Sa]] = {}
         self.policies: dict[Name, Policy] = {}
@@ -125,7 +147,7 @@ class Plane:
             self.policies[tunnel, rule.name] = (
                 Policy(rule, "hold")
                 if kept is None
-                else Policy(rule, kept.on_no_sa, kept.held, kept.wanted_at)
+                else Policy(rule, kept.on_no_sa, kept.held, kept.wanted_at, kept.used_at)
             )
 
     def arm(self, name: Name, on_no_sa: str, now: Instant) -> None:
@@ -145,6 +167,7 @@ class Plane:
         sa = Sa(made, key, made.standby, made.local, made.remote)
         self.sas[made.spi, made.inbound] = sa
         self._installed(sa)
+        self._counted(sa.name, now)
         if made.inbound:
             for at, outer, esp, damaged in self._expected.pop(made.spi, ()):
                 if now - at <= EXPECTED_S:
@@ -155,7 +178,7 @@ class Plane:
             while policy is not None and policy.held:
                 at, packet = policy.held.popleft()
                 if now - at <= policy.rule.hold.age_max_s:
-                    self._seal(sa, packet)
+                    self._seal(sa, packet, now)
                 else:
                     self.counters["drop_hold_expired"] += 1
 
@@ -175,6 +198,10 @@ class Plane:
             return
         if sa is None:
             raise Refused(f"SPI 0x{spi:08x} is unknown")
+        silence = self._silences[sa.name]
+        silence.sas -= 1
+        if not silence.sas:
+            del self._silences[sa.name]
         if not inbound:
             self._outbound[sa.name].remove(sa)
 
@@ -185,11 +212,48 @@ class Plane:
     def lose_everything(self) -> None:
         """The process is killed: nothing of it survives."""
         self._expected.clear()
+        self._silences.clear()
         self.sas.clear()
         self._outbound.clear()
         self.keepalives.clear()
         for policy in self.policies.values():
             policy.held.clear()
+
+    # --- silence ---------------------------------------------------------------------------
+
+    def _counted(self, name: Name, now: Instant) -> None:
+        """A rule has one SA more."""
+        silence = self._silences.setdefault(name, Silence(0, now))
+        silence.sas += 1
+        self._watch(name, now)
+
+    def _watch(self, name: Name, now: Instant) -> None:
+        policy, silence = self.policies.get(name), self._silences.get(name)
+        if policy is None or silence is None or policy.rule.idle_s is None:
+            return
+        if name not in self._looking:
+            self._looking.add(name)
+            since = max(silence.since, policy.used_at)
+            due = since + policy.rule.idle_s - now
+            self._later(due if due > 0 else policy.rule.idle_s, lambda at: self._look(name, at))
+
+    def _look(self, name: Name, now: Instant) -> None:
+        self._looking.discard(name)
+        policy, silence = self.policies.get(name), self._silences.get(name)
+        if policy is not None and silence is not None and policy.rule.idle_s is not None:
+            since = max(silence.since, policy.used_at)
+            # Sums of fractions are not exact: the look comes just before its time.
+            is_over = now - since >= policy.rule.idle_s - GRAIN_S
+            if is_over and silence.told != since:
+                silence.told = since
+                self._notice(RuleIdle(*name))
+        self._watch(name, now)
+
+    def tell_again(self, now: Instant) -> None:
+        """A new IKE process has not heard of any silence."""
+        for name, silence in self._silences.items():
+            silence.told = None
+            self._watch(name, now)
 
     def keep_alive(self, local: Endpoint, remote: Endpoint) -> None:
         """One keepalive, now."""
@@ -214,7 +278,7 @@ class Plane:
             ):
                 sa = self.chosen(name)
                 if sa is not None:
-                    self._seal(sa, packet)
+                    self._seal(sa, packet, now)
                 else:
                     self._hold(name, policy, packet, now)
                 return True
@@ -254,7 +318,8 @@ class Plane:
         )
         self._notice(PacketWanted(*name, summary, len(policy.held)))
 
-    def _seal(self, sa: Sa, packet: Packet) -> None:
+    def _seal(self, sa: Sa, packet: Packet, now: Instant) -> None:
+        self.policies[sa.name].used_at = now
         hard = limits_spec(sa.made.lifetimes).hard_packets
         if hard is not None and sa.packets >= hard:
             self.counters["drop_hard_limit"] += 1
@@ -312,6 +377,9 @@ class Plane:
         ) or not covers(sa.made.local_selectors, inner.destination, inner.protocol, inner.port):
             self.counters["drop_selector_inbound"] += 1
             return
+        policy = self.policies.get(sa.name)
+        if policy is not None:
+            policy.used_at = now
         if sa.made.encap and highest and outer.source != sa.remote:
             again = outer.source != sa.moved_to or now - sa.moved_at >= MOVED_EVERY_S
             if again:

@@ -44,6 +44,9 @@ LOSSLESS_SHARE = 0.3
 FRAGMENT_SIZES = (1280, 1280, 220, 160)
 """Of IP datagrams, in octets: with the small ones no message after IKE_SA_INIT stays whole that
 creates anything."""
+IDLE_SHARE = 0.3
+IDLE_S: tuple[Seconds | None, ...] = (15.0, 40.0, 40.0, None)
+PAUSES_MAX = 8
 TCP, ICMP = 6, 1
 
 PHASE1_WORDS = (
@@ -83,6 +86,9 @@ class _Draw:
         self.chance = chance
         self.lossless = lossless
         self.heal_s = chance.uniform(HEAL_EARLIEST_S, HEAL_LATEST_S)
+        self.idle = Random(f"{seed}/idle")
+        self.idles = self.idle.random() < IDLE_SHARE
+        """Rules are closed for silence, and users are silent now and then."""
 
     def scenario(self) -> Scenario:
         chance = self.chance
@@ -216,6 +222,7 @@ class _Draw:
             proposals=proposals(self.chance.choice(words), SecurityProtocol.ESP),
             start=start,
             lifetimes=lifetimes,
+            idle_s=self.idle.choice(IDLE_S) if self.idles else None,
         )
         if count == 1:
             return (rest,)
@@ -258,6 +265,7 @@ class _Draw:
         hub_net, spoke_net = "10.0.0.", f"10.{number}.0."
         flows = []
         for rule in spoke_side.rules:
+            pauses = self._pauses()
             protocol = TCP if rule.name == "web" else ICMP
             for from_hub in (True, False):
                 every_s = chance.uniform(1.0, 6.0)
@@ -277,11 +285,27 @@ class _Draw:
                         # Some begin in the same instant, so that both sides start at once.
                         start_s=chance.choice((5.0, 5.0, chance.uniform(1.0, 60.0))),
                         stop_s=HOUR_S - USERS_STOP_S,
+                        pauses=pauses,
                     )
                 )
         if self.lossless:
             flows = self._spoke_first(flows, spoke_side)
         return flows
+
+    def _pauses(self) -> tuple[tuple[Seconds, Seconds], ...]:
+        """When nobody sends packets of a rule. All begin again in one instant, so that both sides
+        ask for phase 2 at once."""
+        if not self.idles:
+            return ()
+        chance = self.idle
+        found, at = [], chance.uniform(100.0, 500.0)
+        for _ in range(chance.randint(1, PAUSES_MAX)):
+            until = at + chance.uniform(10.0, 150.0)
+            if until >= self.heal_s:
+                break
+            found.append((round(at, 3), round(until, 3)))
+            at = until + chance.uniform(1.0, 300.0)
+        return tuple(found)
 
     def _spoke_first(self, flows: list[FlowPlan], spoke_side: Connection) -> list[FlowPlan]:
         """A side that only listens cannot bring a tunnel up: its users start once it stands."""

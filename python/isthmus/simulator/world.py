@@ -1,5 +1,6 @@
 """One world: hosts, roads, users and accidents, run over virtual time."""
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
@@ -73,6 +74,7 @@ class World:
         self._packets = 0
         self._held_down: set[tuple[str, str]] = set()
         self.figures: dict[str, int] = {}
+        self._steps: Counter[str] = Counter()
 
     # --- time ------------------------------------------------------------------------------
 
@@ -137,6 +139,14 @@ class World:
             self.clock.after(LOOK_EVERY_S, self._look_for_quiet)
 
     # --- incidents -------------------------------------------------------------------------
+
+    def add(self, incident: Incident) -> None:
+        """One more, at a time that is yet to come."""
+        self._schedule(incident)
+
+    def steps_of(self, host: str) -> int:
+        """How many events the engine of a host has handled."""
+        return self._steps[host]
 
     def _schedule(self, incident: Incident) -> None:
         clock = self.clock
@@ -203,6 +213,10 @@ class World:
         """One packet of a flow, and the next one later."""
         elapsed = self.clock.elapsed
         if elapsed >= flow.stop_s:
+            return
+        silent_until = flow.silent_until(elapsed)
+        if silent_until is not None:
+            self.clock.at_elapsed(silent_until, partial(self._user, number, flow))
             return
         self.clock.after(flow.every_s, partial(self._user, number, flow))
         self._packets += 1
@@ -297,6 +311,7 @@ class World:
         """The engine has handled an event."""
         if self.tracing and not isinstance(event, DatagramReceived | DeadlineReached):
             self._line(host.name, f"heard {event_text(event)}")
+        self._steps[host.name] += 1
         self.checks.stepped(host)
 
     def wrong(self, host: Host, rule: str, text: str) -> None:

@@ -11,9 +11,10 @@ from isthmus.values.errors import Malformed
 from isthmus.values.signature import WEAK_SCHEMES, Scheme
 from isthmus.x509 import extensions
 from isthmus.x509.algorithm import scheme_of
-from isthmus.x509.der import BIT_STRING, INTEGER, SEQUENCE, Reader, context
+from isthmus.x509.der import BIT_STRING, INTEGER, SEQUENCE, Reader, context, integer, time
 from isthmus.x509.errors import BadCrl
-from isthmus.x509.extensions import Extensions, Scope
+from isthmus.x509.extensions import Extensions, Scope, each_extension, enumerated
+from isthmus.x509.general_name import general_names
 from isthmus.x509.name import Key, Name
 
 CRL_SIZE_MAX = 10 * 1024 * 1024
@@ -33,18 +34,8 @@ REASON_NAMES = {
     9: "privilegeWithdrawn",
     10: "aACompromise",
 }
-_REASONS = {
-    library.ReasonFlags.unspecified: 0,
-    library.ReasonFlags.key_compromise: 1,
-    library.ReasonFlags.ca_compromise: 2,
-    library.ReasonFlags.affiliation_changed: 3,
-    library.ReasonFlags.superseded: 4,
-    library.ReasonFlags.cessation_of_operation: 5,
-    library.ReasonFlags.certificate_hold: 6,
-    library.ReasonFlags.remove_from_crl: REMOVE_FROM_CRL,
-    library.ReasonFlags.privilege_withdrawn: 9,
-    library.ReasonFlags.aa_compromise: 10,
-}
+CRL_REASON = "2.5.29.21"
+CERTIFICATE_ISSUER = "2.5.29.29"
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +101,7 @@ class Crl:
         fields.any()  # thisUpdate, which the library has read.
         if fields.tag in (0x17, 0x18):
             fields.any()
-        fields.optional(SEQUENCE)  # The entries, which the library reads below.
+        listed = fields.optional(SEQUENCE) or b""
         body = fields.optional(context(0, constructed=True))
         fields.finish()
         if body is not None and version is None:
@@ -131,7 +122,7 @@ class Crl:
         if issuer.empty:
             raise Malformed("an empty issuer name")
         indirect = found.scope is not None and found.scope.indirect
-        entries, foreign = _index(read, issuer, indirect)
+        entries, foreign = _index(listed, issuer, indirect)
         next_update = read.next_update_utc
         return cls(
             issuer=issuer,
@@ -190,39 +181,60 @@ class Crl:
 
 
 def _index(
-    read: library.CertificateRevocationList, issuer: Name, indirect: bool
+    body: bytes, issuer: Name, indirect: bool
 ) -> tuple[dict[int, int], dict[tuple[Key, int], int]]:
+    """The content of revokedCertificates. Raises Malformed or BadCrl.
+
+    Dates and extensions of entries repeat, so each is read once. A CertificateIssuer holds for the
+    entries after it too (RFC 5280 §5.3.3).
+    """
     entries: dict[int, int] = {}
     foreign: dict[tuple[Key, int], int] = {}
+    dates: dict[bytes, int] = {}
+    extras: dict[bytes, tuple[int, Name | None]] = {b"": (0, None)}
     current = issuer
-    for revoked in read:
-        reason = 0
-        for extension in revoked.extensions:
-            value = extension.value
-            if isinstance(value, library.CRLReason):
-                reason = _REASONS[value.reason]
-            elif isinstance(value, library.CertificateIssuer):
-                if not indirect:
-                    raise BadCrl("an entry names another issuer, but the list is not indirect")
-                current = _issuer(value)
-            elif extension.critical:
-                raise BadCrl(
-                    f"an entry has the unknown critical extension {extension.oid.dotted_string}"
-                )
-        packed = int(revoked.revocation_date_utc.timestamp()) << 4 | reason
-        if current == issuer:
-            entries[revoked.serial_number] = packed
+    reader = Reader(body)
+    while not reader.empty:
+        one = Reader(reader.take(SEQUENCE))
+        serial = integer(one.take(INTEGER))
+        tag, content, whole = one.any()
+        since = dates.get(whole)
+        if since is None:
+            since = dates[whole] = time(tag, content)
+        rest = b"" if one.empty else one.take(SEQUENCE)
+        one.finish()
+        said = extras.get(rest)
+        if said is None:
+            said = extras[rest] = _entry_extensions(rest, indirect)
+        reason, named = said
+        if named is not None:
+            current = named
+        packed = since << 4 | reason
+        if current is issuer or current == issuer:
+            entries[serial] = packed
         else:
-            foreign[current.key, revoked.serial_number] = packed
+            foreign[current.key, serial] = packed
     return entries, foreign
 
 
-def _issuer(value: library.CertificateIssuer) -> Name:
-    """The one directoryName of a CertificateIssuer (RFC 5280 §5.3.3)."""
-    names = value.get_values_for_type(library.DirectoryName)
-    if len(names) != 1:
-        raise BadCrl("an entry whose issuer is not one distinguished name")
-    return Name.parse(names[0].public_bytes())
+def _entry_extensions(body: bytes, indirect: bool) -> tuple[int, Name | None]:
+    """Reason and issuer, as far as an entry says them. Raises Malformed or BadCrl."""
+    reason, issuer = 0, None
+    for oid, critical, value in each_extension(Reader(body)):
+        if oid == CRL_REASON:
+            reason = enumerated(value)
+            if reason not in REASON_NAMES:
+                raise Malformed(f"the reason {reason} of an entry")
+        elif oid == CERTIFICATE_ISSUER:
+            if not indirect:
+                raise BadCrl("an entry names another issuer, but the list is not indirect")
+            names = general_names(Reader(value).take(SEQUENCE))
+            issuer = names[0].directory
+            if issuer is None or len(names) != 1:
+                raise BadCrl("an entry whose issuer is not one distinguished name")
+        elif critical:
+            raise BadCrl(f"an entry has the unknown critical extension {oid}")
+    return reason, issuer
 
 
 def is_signed_by(der: bytes, keys: Iterable[PublicKey]) -> bool:

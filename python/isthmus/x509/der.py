@@ -5,6 +5,8 @@ and extensions as they stand in the certificate. Every step takes at least two o
 is as deep as the caller's grammar, so that work is linear in the octets given.
 """
 
+from calendar import timegm
+from datetime import datetime
 from typing import NamedTuple
 
 from isthmus.values.errors import Malformed
@@ -15,6 +17,8 @@ BIT_STRING = 0x03
 OCTET_STRING = 0x04
 OID = 0x06
 ENUMERATED = 0x0A
+UTC_TIME = 0x17
+GENERALIZED_TIME = 0x18
 SEQUENCE = 0x30
 SET = 0x31
 CONSTRUCTED = 0x20
@@ -162,6 +166,23 @@ def oid(body: bytes) -> str:
             value = 0
     first = min(arcs[0] // 40, 2)
     return ".".join(str(arc) for arc in (first, arcs[0] - 40 * first, *arcs[1:]))
+
+
+def time(tag: int, body: bytes) -> int:
+    """A UTCTime or GeneralizedTime as RFC 5280 §4.1.2.5 wants them, in Unix seconds.
+
+    YYMMDDHHMMSSZ from 1950 to 2049, or YYYYMMDDHHMMSSZ. Raises Malformed.
+    """
+    if tag == UTC_TIME and len(body) == 13:
+        body = (b"19" if body[:1] >= b"5" else b"20") + body
+    elif tag != GENERALIZED_TIME:
+        raise Malformed("a time that is neither YYMMDDHHMMSSZ nor YYYYMMDDHHMMSSZ")
+    if len(body) != 15 or not body[:14].isdigit() or body[14] != 0x5A:
+        raise Malformed("a time that is neither YYMMDDHHMMSSZ nor YYYYMMDDHHMMSSZ")
+    try:
+        return timegm(datetime.strptime(body.decode("ascii"), "%Y%m%d%H%M%SZ").timetuple())
+    except ValueError:
+        raise Malformed("a time that does not exist") from None
 
 
 def encode(tag: int, body: bytes) -> bytes:

@@ -4,6 +4,7 @@ What this room does not know is kept by number if it is critical, and not looked
 it does know must be well formed, critical or not.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -144,13 +145,7 @@ def parse(body: bytes, *, of_crl: bool = False) -> Extensions:
     `of_crl` says which ones are known: an IssuingDistributionPoint means nothing in a certificate.
     """
     result = Extensions()
-    reader = Reader(body)
-    while not reader.empty:
-        one = reader.inner()
-        oid = one.oid()
-        critical = one.boolean() if one.tag == BOOLEAN else False
-        value = one.take(OCTET_STRING)
-        one.finish()
+    for oid, critical, value in each_extension(Reader(body)):
         if oid in result.found:
             raise Malformed(f"extension {oid} twice")
         if len(result.found) == EXTENSIONS_MAX:
@@ -167,6 +162,17 @@ def parse(body: bytes, *, of_crl: bool = False) -> Extensions:
             read(result, whole)
             whole.finish()
     return result
+
+
+def each_extension(reader: Reader) -> Iterator[tuple[str, bool, bytes]]:
+    """Object identifier, critical or not, value. Raises Malformed."""
+    while not reader.empty:
+        one = reader.inner()
+        oid = one.oid()
+        critical = one.boolean() if one.tag == BOOLEAN else False
+        value = one.take(OCTET_STRING)
+        one.finish()
+        yield oid, critical, value
 
 
 def _subject_key_identifier(into: Extensions, reader: Reader) -> None:

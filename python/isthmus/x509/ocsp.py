@@ -5,9 +5,7 @@ issuer itself certified for the purpose (RFC 6960 §4.2.2.2); `revocation.py` de
 """
 
 import hashlib
-from calendar import timegm
 from dataclasses import dataclass, field
-from datetime import datetime
 from enum import StrEnum
 from typing import Self
 
@@ -18,7 +16,7 @@ from isthmus.x509.algorithm import scheme_of
 from isthmus.x509.certificate import SERIAL_SIZE_MAX, Certificate
 from isthmus.x509.der import (
     BIT_STRING,
-    BOOLEAN,
+    GENERALIZED_TIME,
     INTEGER,
     OCTET_STRING,
     OID,
@@ -27,9 +25,10 @@ from isthmus.x509.der import (
     context,
     encode,
     integer,
+    time,
 )
 from isthmus.x509.errors import BadCertificate, BadOcsp
-from isthmus.x509.extensions import enumerated
+from isthmus.x509.extensions import each_extension, enumerated
 from isthmus.x509.name import Name
 
 ANSWER_SIZE_MAX = 128 * 1024
@@ -41,7 +40,6 @@ NONCE_SIZE = 32
 _BASIC = bytes.fromhex("2b0601050507300101")
 _NONCE = bytes.fromhex("2b0601050507300102")
 _NONCE_TEXT = "1.3.6.1.5.5.7.48.1.2"
-_GENERALIZED_TIME = 0x18
 _HASHES = {
     "2b0e03021a": "sha1",
     "608648016503040201": "sha256",
@@ -174,7 +172,7 @@ class OcspAnswer:
         if version not in (None, b"\x02\x01\x00"):
             raise Malformed("an answer of an unknown version")
         responder = _responder(fields)
-        produced_at = _time(fields.take(_GENERALIZED_TIME))
+        produced_at = _time(fields)
         singles = _singles(fields.inner())
         nonce = _extensions(fields.optional(context(1, constructed=True)))
         fields.finish()
@@ -235,14 +233,8 @@ def _responder(fields: Reader) -> Name | bytes:
     raise Malformed("a responder that is neither a name nor a key")
 
 
-def _time(body: bytes) -> int:
-    """A GeneralizedTime as RFC 5280 §4.1.2.5.2 wants it: YYYYMMDDHHMMSSZ."""
-    if len(body) != 15 or body[-1:] != b"Z" or not body[:-1].isdigit():
-        raise Malformed("a time that is not YYYYMMDDHHMMSSZ")
-    try:
-        return timegm(datetime.strptime(body.decode("ascii"), "%Y%m%d%H%M%SZ").timetuple())
-    except ValueError:
-        raise Malformed("a time that does not exist") from None
+def _time(reader: Reader) -> int:
+    return time(GENERALIZED_TIME, reader.take(GENERALIZED_TIME))
 
 
 def _singles(reader: Reader) -> tuple[Single, ...]:
@@ -253,12 +245,12 @@ def _singles(reader: Reader) -> tuple[Single, ...]:
         one = reader.inner()
         about = _cert_id(one.inner())
         verdict, since, reason = _verdict(one)
-        this_update = _time(one.take(_GENERALIZED_TIME))
+        this_update = _time(one)
         explicit = one.optional(context(0, constructed=True))
         next_update = None
         if explicit is not None:
             inner = Reader(explicit)
-            next_update = _time(inner.take(_GENERALIZED_TIME))
+            next_update = _time(inner)
             inner.finish()
         _extensions(one.optional(context(1, constructed=True)))
         one.finish()
@@ -286,7 +278,7 @@ def _verdict(one: Reader) -> tuple[Verdict, int | None, int | None]:
     choice = one.any()
     if choice.tag == context(1, constructed=True):
         inner = Reader(choice.body)
-        since = _time(inner.take(_GENERALIZED_TIME))
+        since = _time(inner)
         explicit = inner.optional(context(0, constructed=True))
         inner.finish()
         return Verdict.REVOKED, since, 0 if explicit is None else enumerated(explicit)
@@ -303,12 +295,7 @@ def _extensions(body: bytes | None) -> bytes | None:
     reader = outer.inner()
     outer.finish()
     nonce: bytes | None = None
-    while not reader.empty:
-        one = reader.inner()
-        oid = one.oid()
-        critical = one.boolean() if one.tag == BOOLEAN else False
-        value = one.take(OCTET_STRING)
-        one.finish()
+    for oid, critical, value in each_extension(reader):
         if oid == _NONCE_TEXT:
             inner = Reader(value)
             # Before RFC 8954 some responders did not wrap the nonce once more.

@@ -31,7 +31,7 @@ def test_every_state_word_is_there_and_has_a_colour() -> None:
 def test_every_field_of_status_is_there() -> None:
     structs = (
         *(api.TunnelStatus, api.Phase1Status, api.RuleStatus, api.Selectors),
-        *(api.ChildState, api.FailureState),
+        *(api.ChildState, api.FailureState, api.CertificateStatus),
     )
     fields = {field.encode_name for struct in structs for field in msgspec.structs.fields(struct)}
     assert [field for field in sorted(fields) if f'"{field}"' not in PAGE] == []

@@ -154,3 +154,27 @@ def test_what_belongs_to_no_tunnel_is_told_too() -> None:
     )
     assert found.others == ("addresses that are listened on changed: applied live",)
     assert not found.is_nothing
+
+
+@pytest.mark.parametrize(
+    ("local", "remote", "word"),
+    [
+        (AuthKind.PSK, AuthKind.PSK, "pre-shared key changed"),
+        (AuthKind.CERT, AuthKind.CERT, "certificates or their key changed"),
+        (AuthKind.CERT, AuthKind.PSK, "pre-shared key, certificates or their key changed"),
+        (AuthKind.PUBKEY, AuthKind.PUBKEY, "public key changed"),
+    ],
+)
+def test_another_proof_is_called_what_it_is(local: AuthKind, remote: AuthKind, word: str) -> None:
+    tunnel = replace(
+        OFFICE, local_auth=LocalAuth(local, "office"), remote_auth=RemoteAuth(remote, "office")
+    )
+    entry = plan(tunnel, tunnel, "office")
+    assert entry.fate is Fate.RESTART and entry.sentence.startswith(word)
+
+
+def test_another_way_to_authenticate_restarts_phase_1() -> None:
+    tunnel = replace(OFFICE, remote_auth=RemoteAuth(AuthKind.CERT, "office"))
+    entry = plan(OFFICE, tunnel)
+    assert entry.fate is Fate.RESTART
+    assert entry.sentence.startswith("how the peer authenticates changed")

@@ -18,7 +18,7 @@ from isthmus.daemon.network_plan import (
     AttachedInterface,
     plan,
 )
-from isthmus.policy.connection import Configuration, Group, Interface, Prefer, Route
+from isthmus.policy.connection import Configuration, Connection, Group, Interface, Prefer, Route
 from isthmus.values.proposal import parse_proposal
 from isthmus.values.registry.ikev2 import SecurityProtocol
 
@@ -91,6 +91,52 @@ def test_a_remote_of_everything_leaves_the_local_network_local() -> None:
         priority=KEEP_PRIORITY, version=4, table=MAIN_TABLE, destination="10.1.0.0/24"
     ) in rules_of(configuration, KEEP_PRIORITY)
     assert all(r.input_interface != "lo" for r in rules_of(configuration, MATCH_PRIORITY))
+
+
+def branches(count: int, local: str = "10.1.0.0/24") -> list[Connection]:
+    """Tunnels from one network to so many."""
+    return [tunnel(f"b{n}", rule("lan", local, f"10.2.{n}.0/24")) for n in range(count)]
+
+
+def test_the_rules_of_many_branches_of_one_network_become_one_of_each_kind() -> None:
+    wish = Configuration(tuple(branches(50)))
+    assert rules_of(wish, MATCH_PRIORITY) == [
+        RuleWish(priority=MATCH_PRIORITY, version=4, table=TABLE, source="10.1.0.0/24"),
+        RuleWish(
+            priority=MATCH_PRIORITY,
+            version=4,
+            table=TABLE,
+            input_interface="lo",
+            needs_address_within=("10.1.0.0/24",),
+        ),
+    ]
+    assert rules_of(wish, KEEP_PRIORITY) == [
+        RuleWish(
+            priority=KEEP_PRIORITY,
+            version=4,
+            table=MAIN_TABLE,
+            destination="10.1.0.0/24",
+            input_interface="isthmus0",
+        )
+    ]
+    assert len(rules_of(wish, GUARD_PRIORITY)) == 50
+    assert len([r for r in plan(wish).wish.routes if r.interface]) == 50
+
+
+@pytest.mark.parametrize(
+    "another",
+    [tunnel("other", rule("lan", "10.9.0.0/24", "10.3.0.0/24")), routed("other", "0.0.0.0/0")],
+)
+def test_rules_stay_apart_where_our_table_reaches_more_than_they_do(another: Connection) -> None:
+    """Else traffic of one local network would be led to what only another one may reach."""
+    match = rules_of(Configuration((*branches(50), another)), MATCH_PRIORITY)
+    assert {r.destination for r in match if r.source == "10.1.0.0/24"} == {
+        f"10.2.{n}.0/24" for n in range(50)
+    }
+
+
+def test_a_few_rules_are_left_as_they_are_written() -> None:
+    assert len(rules_of(Configuration(tuple(branches(7))), MATCH_PRIORITY)) == 14
 
 
 def test_families_do_not_mix() -> None:

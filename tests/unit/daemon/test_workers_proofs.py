@@ -2,8 +2,11 @@
 key that is slow to sign holds up nobody else."""
 
 import asyncio
+import hashlib
 import threading
+from collections import Counter
 from dataclasses import replace
+from random import Random
 
 import pytest
 from cryptography import x509
@@ -13,16 +16,20 @@ from tests.exchanges.test_certificates import CERT, left_side, right_side
 
 from isthmus.crypto.entropy import SeededEntropy
 from isthmus.crypto.signature import MemoryKey, PublicKey, verify
+from isthmus.daemon import workers
 from isthmus.daemon.workers import Workers
+from isthmus.ike.auth import judging
 from isthmus.ike.auth.judging import Question
 from isthmus.ike.core.commands import Initiate
 from isthmus.ike.core.effects import Compute, JudgePeer, MakeKey, Sign
 from isthmus.ike.core.events import ComputeFinished
 from isthmus.ike.core.proofs import Judged
 from isthmus.values.errors import LocalFault
-from isthmus.values.registry.ikev2 import KeMethod
+from isthmus.values.registry.ikev2 import AuthMethod, CertEncoding, KeMethod
 from isthmus.values.signature import Scheme
 from isthmus.values.trust import RevocationMode
+from isthmus.wire.v2.authentication import Authentication
+from isthmus.wire.v2.certificate import Certificate, HashAndUrl
 from isthmus.x509.ocsp import OcspAnswer
 from isthmus.x509.revocation import Statuses
 
@@ -56,7 +63,7 @@ def judge_job(mode: RevocationMode = RevocationMode.SOFT, left: Node = LEFT) -> 
 
 
 async def answer(
-    pool: Workers, done: "asyncio.Queue[ComputeFinished]", job: object
+    pool: Workers, done: "asyncio.Queue[ComputeFinished]", job: Sign | JudgePeer
 ) -> ComputeFinished:
     """What becomes of one job."""
     pool.start(Compute(5, job))
@@ -128,6 +135,116 @@ def test_what_is_not_known_is_asked_before_the_verdict() -> None:
     ((question,),) = asked
     assert [source.url for source in question.sources] == ["http://ca.example.org/list.crl"]
     assert question.path.leaf == named.read
+
+
+@pytest.mark.parametrize("case", ["off", "on", "other octets", "no answer"])
+def test_a_certificate_by_its_address_is_read_only_where_that_is_allowed(case: str) -> None:
+    """RFC 7296 §3.6: encoding 12, the SHA-1 of the certificate and an HTTP address."""
+    job = judge_job()
+    (sent,) = job.certificates
+    digest = hashlib.sha1(sent.data).digest()
+    told = HashAndUrl(digest, "http://ca.example.org/left.der")
+    by_url = Certificate(CertEncoding.HASH_AND_URL_X509, told.encode())
+    terms = tuple(
+        replace(term, auth=replace(term.auth, by_url=case != "off")) for term in job.terms
+    )
+    job = replace(job, certificates=(by_url,), terms=terms)
+    asked: list[str] = []
+
+    async def fetch(url: str, body: bytes, octets_max: int, timeout_s: float) -> bytes:
+        asked.append(url)
+        if case == "no answer":
+            raise LocalFault("the server answers 404")
+        return RIGHT.der if case == "other octets" else sent.data
+
+    async def run() -> ComputeFinished:
+        done: Done = asyncio.Queue()
+        pool = Workers(SeededEntropy(3), done.put_nowait, nobody, lambda: DATE, None, fetch)
+        try:
+            return await answer(pool, done, job)
+        finally:
+            pool.close()
+
+    found = asyncio.run(run())
+    assert asked == ([] if case == "off" else [told.url])
+    assert found.code == ("" if case == "on" else "E133"), found.failure
+    assert (found.result is not None) == (case == "on")
+
+
+def test_a_list_that_does_not_come_sheds_no_stranger(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Acceptance 6 of the issue: handshakes beside a hanging server go on."""
+    monkeypatch.setattr(workers, "JOBS_MAX", 3)
+    point = x509.DistributionPoint(
+        [x509.UniformResourceIdentifier("http://ca.example.org/list.crl")], None, None, None
+    )
+    extensions = ((x509.CRLDistributionPoints([point]), False),)
+    named = issue("left", ROOT, LEFT.key, names=LEFT_NAMES, extensions=extensions)
+    job = judge_job(RevocationMode.SOFT, named)
+
+    async def run() -> None:
+        waiting, gate = asyncio.Semaphore(0), asyncio.Event()
+
+        async def learn(questions: tuple[Question, ...], statuses: Statuses) -> Statuses:
+            waiting.release()
+            await gate.wait()
+            return statuses
+
+        done: Done = asyncio.Queue()
+        pool = Workers(SeededEntropy(3), done.put_nowait, nobody, lambda: DATE, learn)
+        try:
+            async with asyncio.timeout(20):
+                for ticket in range(6):
+                    pool.start(Compute(ticket, job, sheddable=True))
+                    await waiting.acquire()
+                pool.start(Compute(10, MakeKey(KeMethod.ECP_384), sheddable=True))
+                assert (await done.get()).ticket == 10
+                gate.set()
+                found = [await done.get() for _ in range(6)]
+        finally:
+            pool.close()
+        assert pool.shed == 0 and all(f.result is not None for f in found)
+
+    asyncio.run(run())
+
+
+def test_whatever_a_peer_sends_is_judged_and_not_more() -> None:
+    """S-09, S-15: damaged certificates, proofs and answers; only refusals come of them."""
+    job = judge_job()
+    (sent,) = job.certificates
+    chance = Random(11)
+    codes: Counter[str] = Counter()
+    for _ in range(1500):
+        proof, certificate = job.proof.data, sent.data
+        if chance.random() < 0.5:
+            proof = _damaged(proof, chance)
+        else:
+            certificate = _damaged(certificate, chance)
+        encoding = chance.choice((sent.encoding, sent.encoding, *CertEncoding))
+        method = chance.choice((job.proof.method, job.proof.method, *AuthMethod))
+        beside = Certificate(CertEncoding.OCSP_CONTENT, _damaged(sent.data, chance))
+        damaged = replace(
+            job,
+            proof=Authentication(method, proof),
+            certificates=(Certificate(encoding, certificate), beside),
+        )
+        found = judging.answer(1, damaged, DATE)
+        assert found.result is None and found.code, found
+        codes[found.code] += 1
+    assert len(codes) >= 6, codes
+
+
+def _damaged(octets: bytes, chance: Random) -> bytes:
+    """Always other octets than those given."""
+    at = chance.randrange(len(octets))
+    match chance.randrange(4):
+        case 0:
+            return octets[:at]
+        case 1:
+            return octets[:at] + chance.randbytes(chance.randrange(1, 5)) + octets[at:]
+        case 2:
+            return octets[:at] + bytes((octets[at] ^ 1 << chance.randrange(8),)) + octets[at + 1 :]
+        case _:
+            return octets[:at] + octets[at + 1 :]
 
 
 class Stuck:

@@ -44,7 +44,7 @@ def group(verb: str) -> click.Command:
 
 
 def make_targets() -> set[str]:
-    return set(re.findall(r"^([a-z-]+):", MAKEFILE, re.MULTILINE))
+    return set(re.findall(r"^([a-z0-9-]+):", MAKEFILE, re.MULTILINE))
 
 
 def demo_sentences() -> set[str]:

@@ -66,6 +66,14 @@ class FakeSa:
 
 
 @dataclass(frozen=True)
+class FakeCertificate:
+    role: str
+    subject: str
+    not_after: int
+    days_left: int
+
+
+@dataclass(frozen=True)
 class FakeRange:
     start: str
     end: str
@@ -229,6 +237,7 @@ class FakeDaemon:
             # Another peer that chose the same SPI: its counters belong to nobody here.
             FakeSa("out", 0x09BB71F3, "other/net", 7, 7, 7),
         )
+        self.held: dict[str, tuple[FakeCertificate, ...]] = {}
         self.plane_away = False
         self.silent_ms: int | None = 2000
         self.difference = Difference(
@@ -252,6 +261,9 @@ class FakeDaemon:
 
     def views(self, tunnel: str | None = None) -> tuple[TunnelView, ...]:
         return tuple(view for view in self.tunnels if tunnel in (None, view.name))
+
+    def certificates(self, view: TunnelView) -> tuple[FakeCertificate, ...]:
+        return self.held.get(view.name, ())
 
     async def plane_sas(self) -> tuple[FakeSa, ...]:
         if self.plane_away:

@@ -21,7 +21,7 @@ from isthmus.management.snapshot import group_status
 from isthmus.observe.codes import BY_ID, advice
 from isthmus.policy.connection import Group, Prefer
 
-from .fakes import BRANCH, PARTNER, FakeDaemon, child
+from .fakes import BRANCH, PARTNER, FakeCertificate, FakeDaemon, child
 
 V = api.SCHEMA
 NO_SA = (
@@ -106,6 +106,7 @@ def test_status_as_json_has_the_documented_shape(daemon: FakeDaemon) -> None:
                 "weak": [],
                 "origin": "",
                 "carrier": None,
+                "certificates": [],
                 "phase1": {
                     "state": "failed",
                     "since_s": 360.0,
@@ -133,6 +134,15 @@ def test_status_as_json_has_the_documented_shape(daemon: FakeDaemon) -> None:
             }
         ],
     }
+
+
+def test_status_tells_of_certificates(daemon: FakeDaemon) -> None:
+    daemon.held["branch"] = (FakeCertificate("own", "CN=hq", 1_798_891_200, 40),)
+    reply = json.loads(encode(one(daemon, api.Status(schema=V))))
+    assert [tunnel["certificates"] for tunnel in reply["tunnels"]] == [
+        [],
+        [{"role": "own", "subject": "CN=hq", "not_after": 1_798_891_200, "days_left": 40}],
+    ]
 
 
 def test_status_answers_without_counters_when_the_plane_is_away(daemon: FakeDaemon) -> None:

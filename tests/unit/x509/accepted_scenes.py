@@ -15,7 +15,9 @@ from .refused_status import (
     deep,
     delegated,
     indirect,
+    indirect_by_name,
     indirectly,
+    issuer_alone,
     list_signer,
     listing,
     responder,
@@ -117,6 +119,7 @@ def _paths() -> dict[str, Maker]:
             pool=(inter(issuer=dn("CN=Gone"), signer=cousin).having(authority_key=None), inter())
         ),
         "the root sent along": lambda: Scene(pool=(root(), inter())),
+        "64 certificates": lambda: Scene(pool=(inter(),) * 64),
         "everything sent twice": lambda: Scene(pool=(inter(), root(), inter(), root(), leaf())),
         "a root that was renewed with a new key": lambda: Scene(
             inter=inter(signer=again).having(authority_key=None),
@@ -346,6 +349,21 @@ def _lists() -> dict[str, Maker]:
             leaf_list().but(signer=lists), extra=(list_signer(),)
         ),
         "an indirect list": lambda: strict(indirect(), **indirectly()),
+        "an indirect list by its issuer's name": lambda: strict(
+            indirect_by_name(ROOT), **issuer_alone()
+        ),
+        "an indirect list by a relative name": lambda: strict(
+            root_list().but(
+                extensions=(forge.scope(relative=forge.attribute("CN", "a"), indirect=True),)
+            ),
+            leaf=leaf().having(
+                points=forge.points(
+                    forge.point(
+                        relative=forge.attribute("CN", "a"), issuers=[forge.directory(ROOT)]
+                    )
+                )
+            ),
+        ),
         "an indirect list with the number of another issuer": lambda: strict(
             indirect((0x1234, SINCE, ())), **indirectly()
         ),
@@ -419,6 +437,9 @@ def _answers() -> dict[str, Maker]:
                 extensions=(forge.unknown(critical=False),),
                 single_extensions=(forge.unknown(critical=False),),
             )
+        ),
+        "an answer with eight certificates": lambda: asked(
+            delegated(certificates=(responder().der(),) * 8)
         ),
         "an answer for one and a list for the other": lambda: Scene(
             answers=(leaf_answer(),), crls=(root_list(),), mode=STRICT

@@ -54,7 +54,7 @@ class Refusal:
         return self.key
 
 
-def _functions(module: ModuleType) -> Iterator[tuple[str, FunctionType]]:
+def functions(module: ModuleType) -> Iterator[tuple[str, FunctionType]]:
     """Functions and methods that are written in a module, by qualified name."""
     for name, value in vars(module).items():
         if inspect.isfunction(value) and value.__module__ == module.__name__:
@@ -72,7 +72,8 @@ def _source(function: FunctionType) -> tuple[str, int]:
     return textwrap.dedent("".join(lines)), first
 
 
-def _parsed(function: FunctionType) -> ast.Module:
+def parsed(function: FunctionType) -> ast.Module:
+    """The tree of a function's source, with its own line numbers."""
     text, first = _source(function)
     tree = ast.parse(text)
     ast.increment_lineno(tree, first - 1)
@@ -90,8 +91,8 @@ def refusals() -> tuple[Refusal, ...]:
     """Every raise statement of the verifier."""
     found: list[Refusal] = []
     for short in MODULES:
-        for name, function in _functions(importlib.import_module(f"{PACKAGE}.{short}")):
-            nodes = raises(_parsed(function))
+        for name, function in functions(importlib.import_module(f"{PACKAGE}.{short}")):
+            nodes = raises(parsed(function))
             found += [Refusal(short, name, n, node.lineno) for n, node in enumerate(nodes)]
     return tuple(found)
 
@@ -104,16 +105,18 @@ class _Rewriter(ast.NodeTransformer):
         return self._change(node)
 
 
+Rewrite = Callable[[ast.Module], ast.Module]
+"""What is done to the tree of a function's source."""
+
+
 @contextmanager
-def _replaced(short: str, qualified: str, change: "Change") -> Iterator[None]:
-    """While this lasts, a function's raise statements are what `change` makes of them."""
+def replaced(short: str, qualified: str, rewrite: Rewrite) -> Iterator[None]:
+    """While this lasts, a function is what `rewrite` makes of it."""
     module = importlib.import_module(f"{PACKAGE}.{short}")
     owner_name, _, name = qualified.rpartition(".")
     owner = getattr(module, owner_name) if owner_name else module
     old = vars(owner)[name]
-    tree = _parsed(getattr(old, "__func__", old))
-    order = {id(node): index for index, node in enumerate(raises(tree))}
-    tree = _Rewriter(lambda node: change(node, order.get(id(node), -1))).visit(tree)
+    tree = rewrite(parsed(getattr(old, "__func__", old)))
     definition = tree.body[0]
     assert isinstance(definition, ast.FunctionDef)
     definition.decorator_list = []
@@ -141,6 +144,17 @@ def _replaced(short: str, qualified: str, change: "Change") -> Iterator[None]:
 Change = Callable[[ast.Raise, int], list[ast.stmt]]
 
 
+def _of_raises(change: Change) -> Rewrite:
+    """`change` gets each raise statement and which one it is; -1 for those that pass on."""
+
+    def rewrite(tree: ast.Module) -> ast.Module:
+        order = {id(node): index for index, node in enumerate(raises(tree))}
+        rewriter = _Rewriter(lambda node: change(node, order.get(id(node), -1)))
+        return ast.Module(rewriter.visit(tree).body, [])
+
+    return rewrite
+
+
 def _put(
     places: list[tuple[object, str]],
     tables: list[tuple[dict[object, object], object]],
@@ -159,7 +173,7 @@ def disabled(refusal: Refusal) -> Iterator[None]:
     def change(node: ast.Raise, index: int) -> list[ast.stmt]:
         return [ast.copy_location(ast.Pass(), node) if index == refusal.index else node]
 
-    with _replaced(refusal.module, refusal.function, change):
+    with replaced(refusal.module, refusal.function, _of_raises(change)):
         yield
 
 
@@ -187,5 +201,5 @@ def watched(reached: Callable[[Refusal], None]) -> Iterator[None]:
                 call = ast.Call(ast.Name(HIT, ast.Load()), [ast.Constant(number)], [])
                 return [ast.copy_location(ast.Expr(call), node), node]
 
-            stack.enter_context(_replaced(short, function, change))
+            stack.enter_context(replaced(short, function, _of_raises(change)))
         yield

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from . import forge
 from .cases import Case, Maker, refused
 from .forge import dn, dns, email, ip, uri
-from .scenes import LEAF, Scene, inter, leaf, root
+from .scenes import INTER, LEAF, Scene, inter, leaf, root
 
 P = "permitted"
 X = "excluded"
@@ -18,6 +18,12 @@ TABLE: dict[str, tuple[str, bytes, bytes]] = {
     "DNS that ends alike": (P, dns("example.net"), dns("badexample.net")),
     "DNS that begins alike": (P, dns("example.net"), dns("example.net.evil.org")),
     "DNS itself under a leading dot": (P, dns(".example.net"), dns("example.net")),
+    "DNS elsewhere, longer than a leading dot": (
+        P,
+        dns(".example.net"),
+        dns("gw.example.org.evil"),
+    ),
+    "DNS that begins with a dot": (P, dns(".example.net"), dns(".example.net")),
     "DNS excluded": (X, dns("example.net"), dns("example.net")),
     "DNS excluded above": (X, dns("example.net"), dns("gw.vpn.example.net")),
     "DNS excluded in other case": (X, dns("EXAMPLE.net"), dns("gw.Example.NET")),
@@ -28,6 +34,12 @@ TABLE: dict[str, tuple[str, bytes, bytes]] = {
     "email host that ends alike": (P, email(".example.net"), email("a@badexample.net")),
     "email of another person": (P, email("a@example.net"), email("b@example.net")),
     "email of another person by case": (P, email("a@example.net"), email("A@example.net")),
+    "email host elsewhere, longer than a dot": (
+        P,
+        email(".example.net"),
+        email("a@mail.example.org.evil"),
+    ),
+    "email host that begins with a dot": (P, email(".example.net"), email("a@.example.net")),
     "email excluded by host": (X, email("example.net"), email("a@EXAMPLE.net")),
     "email excluded by domain": (X, email(".example.net"), email("a@mail.example.net")),
     "email excluded by person": (X, email("a@example.net"), email("a@example.net")),
@@ -50,6 +62,9 @@ TABLE: dict[str, tuple[str, bytes, bytes]] = {
         uri("http://evil.org?a.example.net"),
     ),
     "URI without a host": (P, uri("example.net"), uri("urn:example:net")),
+    "URI without a scheme": (P, uri("example.net"), uri("://example.net/")),
+    "URI with an empty host": (X, uri("example.org"), uri("http:///example.net")),
+    "URI with an address, all others excluded": (X, uri("example.org"), uri("http://192.0.2.1/")),
     "URI with an address": (P, uri("example.net"), uri("http://192.0.2.1/")),
     "URI with an IPv6 address": (X, uri("example.org"), uri("http://[2001:db8::1]/")),
     "IPv4 elsewhere": (P, ip("192.0.2.0/24"), ip("198.51.100.1")),
@@ -137,6 +152,15 @@ def _subjects() -> dict[str, Maker]:
             alternative(dns("gw.example.net")),
             inter().having(c=forge.subtrees([dns("example.net")])),
             root().having(c=forge.subtrees([dns("example.org")])),
+        ),
+        "intermediate authority's own name alone": lambda: Scene(
+            root=root().having(
+                c=forge.subtrees((), [forge.directory(INTER)]),
+            ),
+        ),
+        "self-issued leaf": lambda: Scene(
+            leaf(subject=INTER).having(names=forge.names(dns("gw.example.org"))),
+            inter().having(c=forge.subtrees([dns("example.net")])),
         ),
         "intermediate authority's own name": lambda: Scene(
             leaf(subject=LEAF),

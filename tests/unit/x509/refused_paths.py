@@ -46,7 +46,15 @@ def with_root(spec: Spec) -> Scene:
 
 
 def _times() -> list[Case]:
-    late: dict[str, Maker] = {}
+    late: dict[str, Maker] = {
+        f"inter expired, {order} one that a stranger signed": lambda turn=turn: Scene(
+            pool=(
+                inter(not_after=AT - 1),
+                inter(signer=forge.key("P256", "stranger")),
+            )[::turn]
+        )
+        for order, turn in (("before", 1), ("after", -1))
+    }
     early: dict[str, Maker] = {}
     for name, place, spec in (
         ("leaf", with_leaf, leaf),

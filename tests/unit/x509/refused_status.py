@@ -109,6 +109,16 @@ def _revoked_by_list() -> dict[str, Maker]:
             ),
             **indirectly(),
         ),
+        "inter on an indirect list that names its own issuer": lambda: Scene(
+            crls=(
+                leaf_list(),
+                root_list().but(
+                    entries=((2, SINCE, (forge.entry_issuer(ROOT),)),),
+                    extensions=(forge.scope(indirect=True),),
+                ),
+            ),
+            mode=STRICT,
+        ),
         "leaf on a list by a certified signer": lambda: strict(
             leaf_list().but(signer=forge.key("P256", "lists"), entries=listing()),
             extra=(list_signer(),),
@@ -139,6 +149,17 @@ def indirectly(*issuers: bytes) -> dict[str, object]:
     """A leaf that says that the root's list speaks of it."""
     where = forge.point([POINT], issuers=[forge.directory(ROOT)])
     return {"leaf": leaf().having(points=forge.points(where))}
+
+
+def issuer_alone() -> dict[str, object]:
+    """A leaf whose distribution point has no name but the list's issuer."""
+    where = forge.point(issuers=[forge.directory(ROOT)])
+    return {"leaf": leaf().having(points=forge.points(where))}
+
+
+def indirect_by_name(name: bytes) -> ListSpec:
+    """An indirect list of the root's that goes by a directory name."""
+    return root_list().but(extensions=(forge.scope([forge.directory(name)], indirect=True),))
 
 
 def _unknown() -> dict[str, Maker]:
@@ -172,6 +193,12 @@ def _unknown() -> dict[str, Maker]:
         "a point for some reasons, and its list alone": lambda: strict(
             leaf_list().but(extensions=(forge.scope([POINT]),)),
             leaf=leaf().having(points=forge.points(forge.point([POINT], reasons=(1, 2)))),
+        ),
+        "a list by another issuer that names its point and is not indirect": lambda: strict(
+            leaf_list(), **indirectly()
+        ).but(crls=(root_list().but(extensions=(forge.scope([POINT]),)), root_list())),
+        "an indirect list of another name than the point's issuer": lambda: strict(
+            indirect_by_name(forge.dn("CN=other")), **issuer_alone()
         ),
         "a delta list alone": lambda: strict(
             leaf_list().but(extensions=(forge.crl_number(6), forge.delta_of(5)))
@@ -313,6 +340,9 @@ def _bad_lists() -> dict[str, Maker]:
         ),
         "a forged list, admitted": lambda: soft(
             leaf_list().but(signer=forge.key("P256", "stranger")), admitted=True
+        ),
+        "a list with a reason that does not exist": lambda: strict(
+            leaf_list().but(entries=listing(7, forge.reason(7)))
         ),
         "a list with a negative number": lambda: strict(
             leaf_list().but(extensions=(forge.crl_number(-1),))

@@ -33,6 +33,7 @@ REFUSED_ELSEWHERE = {
 
 
 PROBES: dict[str, Callable[[], object]] = {
+    "a time of another type": lambda: der.time(0x0C, b"20270115080000Z"),
     "a tag of several octets": lambda: der.Reader(b"\x1f\x01\x00").any(),
     "a length of five octets": lambda: der.Reader(b"\x04\x85\0\0\0\0\1x").any(),
     "a length that is cut short": lambda: der.Reader(b"\x04\x82\x80").any(),
@@ -53,14 +54,20 @@ def outcome(judged: Callable[[], object]) -> str:
 
 
 @cache
-def reaching() -> dict[Refusal, list[tuple[str, Judged]]]:
-    """The cases that come to each refusal, and what becomes of them."""
-    found: dict[Refusal, list[tuple[str, Judged]]] = defaultdict(list)
-    prepared: list[tuple[str, str, Judged]] = [
+def everything() -> tuple[tuple[str, str, Judged], ...]:
+    """Every case and probe: its name, what is to come of it, and how to have it judged."""
+    cases = [
         (case.name, case.code or "accepted", case.make().prepare())
         for case in (*REFUSED, *ACCEPTED)
     ]
-    prepared += [(name, "Malformed", judged) for name, judged in PROBES.items()]
+    return (*cases, *((name, "Malformed", judged) for name, judged in PROBES.items()))
+
+
+@cache
+def reaching() -> dict[Refusal, list[tuple[str, Judged]]]:
+    """The cases that come to each refusal, and what becomes of them."""
+    found: dict[Refusal, list[tuple[str, Judged]]] = defaultdict(list)
+    prepared = everything()
     reached: set[Refusal] = set()
     with watched(reached.add):
         for name, expected, judged in prepared:

@@ -3,6 +3,8 @@
 from dataclasses import replace
 
 import pytest
+from cryptography.x509 import OCSPNonce
+from cryptography.x509.ocsp import load_der_ocsp_request
 
 from isthmus.values.trust import RevocationMode
 from isthmus.x509.certificate import Certificate
@@ -205,6 +207,22 @@ def test_a_revoked_way_is_left_for_one_that_is_not() -> None:
     with pytest.raises(Untrusted) as caught:
         serials(first)
     assert caught.value.code == "E149"
+
+
+def test_a_judgement_of_which_a_part_is_not_known_has_no_end() -> None:
+    assert judge(path(), Statuses.of([leaf_list().made()]), AT, SOFT).good_until is None
+    assert judge(path(), Statuses.of([root_list().made()]), AT, SOFT).good_until is None
+
+
+@pytest.mark.parametrize("serial", [1, 0x7F, 0x80, 0x1234, (1 << 159) + 1])
+def test_the_library_reads_our_requests(serial: int) -> None:
+    found = path(Scene(leaf(serial=serial)))
+    certificate, issuer = found.certificates[:2]
+    read = load_der_ocsp_request(request(certificate, issuer, b"n" * 32))
+    assert (read.serial_number, read.hash_algorithm.name) == (serial, "sha1")
+    assert read.issuer_key_hash == issuer.key_sha1
+    assert read.extensions.get_extension_for_class(OCSPNonce).value.nonce == b"n" * 32
+    assert not load_der_ocsp_request(request(certificate, issuer)).extensions
 
 
 def test_a_source_shows_no_octets() -> None:

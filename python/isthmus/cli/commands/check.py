@@ -43,9 +43,9 @@ def check(file: str, explain: bool, strict: bool) -> int:
         return Exit.CONFIG_INVALID
     refused = strict and bool(loaded.warnings)
     if given.json:
-        print_lines([_as_json(file, loaded, explain)])
+        print_lines([_as_json(file, loaded, explain, at)])
     elif not given.quiet:
-        print_lines(_lines(file, loaded, explain, Paint(given.colour)))
+        print_lines(_lines(file, loaded, explain, at, Paint(given.colour)))
     return Exit.CONFIG_INVALID if refused else Exit.OK
 
 
@@ -96,10 +96,16 @@ def _tell_errors(given: Settings, file: str, errors: ConfigErrors) -> None:
     print(f"{file}: {count(len(errors.errors), 'error')}; nothing of it is used.", file=sys.stderr)
 
 
-def _lines(file: str, loaded: Loaded, explained: bool, paint: Paint) -> list[str]:
+def _lines(file: str, loaded: Loaded, explained: bool, at: int, paint: Paint) -> list[str]:
     lines = [f"{paint('busy', 'warning:')} {safe(warning)}" for warning in loaded.warnings]
     if explained:
         lines += _explained(explain_defaults(loaded))
+    lines += [
+        f"{safe(one.tunnel)}: {safe(one.what)}, until {one.ends_on[:10]},"
+        f" {count(one.days_left(at), 'day')} left"
+        for one in loaded.certificates()
+        if one.days_left(at) >= 0
+    ]
     connections = loaded.configuration.connections
     rules = sum(len(connection.rules) for connection in connections)
     sums = f"{count(len(connections), 'tunnel')}, {count(rules, 'rule')}"
@@ -118,7 +124,7 @@ def _explained(settings_: tuple[Effective, ...]) -> list[str]:
     return [*lines, ""]
 
 
-def _as_json(file: str, loaded: Loaded, explained: bool) -> str:
+def _as_json(file: str, loaded: Loaded, explained: bool, at: int) -> str:
     document: dict[str, object] = {
         "schema": SCHEMA,
         "ok": True,
@@ -126,6 +132,16 @@ def _as_json(file: str, loaded: Loaded, explained: bool) -> str:
         "tunnels": [connection.name for connection in loaded.configuration.connections],
         "errors": [],
         "warnings": list(loaded.warnings),
+        "certificates": [
+            {
+                "tunnel": one.tunnel,
+                "role": one.role.value,
+                "subject": one.certificate.subject_text,
+                "not_after": one.certificate.not_after,
+                "days_left": one.days_left(at),
+            }
+            for one in loaded.certificates()
+        ],
     }
     if explained:
         document["settings"] = [

@@ -5,8 +5,9 @@ against what the peer says it is, its key against the signature, and only then t
 is walked. One refusal is told, of the first tunnel that the peer might have belonged to.
 """
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import assert_never
 
 from isthmus.crypto.signature import BadKey, PublicKey
@@ -15,11 +16,12 @@ from isthmus.ike.core.effects import JudgePeer, Sign
 from isthmus.ike.core.events import ComputeFinished
 from isthmus.ike.core.proofs import Judged, PeerTerms, Vouch
 from isthmus.policy.authentication import AuthKind
-from isthmus.values.errors import IsthmusError, NotAuthenticated
+from isthmus.values.errors import IsthmusError, Malformed, NotAuthenticated
 from isthmus.values.registry.ikev2 import CertEncoding, NotifyType, label
 from isthmus.values.signature import WEAK_SCHEMES, Scheme
 from isthmus.values.trust import EkuRule, RevocationMode
 from isthmus.wire.v2.certificate import Certificate as Sent
+from isthmus.wire.v2.certificate import HashAndUrl
 from isthmus.x509.certificate import Certificate
 from isthmus.x509.errors import BadCertificate, BadOcsp, Defect, Untrusted
 from isthmus.x509.identity import describe, matches
@@ -36,6 +38,8 @@ from isthmus.x509.revocation import (
 )
 from isthmus.x509.rules import Judge, PathRules, VerifiedPath
 
+ADDRESSES_MAX = 4
+"""Certificates of one peer that are fetched."""
 SENT_MAX = 16
 """CERT payloads that are looked at."""
 _BY_URL = frozenset({CertEncoding.HASH_AND_URL_X509, CertEncoding.HASH_AND_URL_BUNDLE})
@@ -85,6 +89,39 @@ def judge(job: JudgePeer, at: int) -> Judged:
         except NotAuthenticated as failure:
             refusal = refusal or failure
     raise refusal or _refusal("E137", "nothing is loaded that the peer could be trusted by")
+
+
+def addresses(job: JudgePeer) -> dict[int, str]:
+    """Where to fetch the peer's certificates, by the number of the CERT payload; empty unless a
+    tunnel that the peer may belong to allows it. Raises NotAuthenticated for too many, or none that
+    can be read."""
+    if not any(terms.auth.by_url for terms in job.terms):
+        return {}
+    found: dict[int, str] = {}
+    for number, payload in enumerate(job.certificates[:SENT_MAX]):
+        if payload.encoding == CertEncoding.HASH_AND_URL_X509:
+            try:
+                found[number] = HashAndUrl.decode(payload.data).url
+            except Malformed as malformed:
+                raise _refusal("E133", f"a certificate by hash and URL: {malformed}") from None
+    if len(found) > ADDRESSES_MAX:
+        raise _refusal("E133", f"{len(found)} certificates by hash and URL are too many")
+    return found
+
+
+def with_fetched(job: JudgePeer, fetched: Mapping[int, bytes]) -> JudgePeer:
+    """The job as if the certificates themselves had been sent, under the terms that allow it.
+
+    Raises NotAuthenticated for octets that have another hash than the peer said.
+    """
+    certificates = list(job.certificates)
+    for number, octets in fetched.items():
+        digest = hashlib.sha1(octets, usedforsecurity=False).digest()
+        if HashAndUrl.decode(certificates[number].data).digest != digest:
+            raise _refusal("E133", "what lies at the peer's address is another certificate")
+        certificates[number] = Sent(CertEncoding.X509_SIGNATURE, octets)
+    terms = tuple(terms for terms in job.terms if terms.auth.by_url) if fetched else job.terms
+    return replace(job, certificates=tuple(certificates), terms=terms)
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,7 +206,7 @@ def _read(sent: Sequence[Sent]) -> _Shown:
             raise _refusal(
                 "E133",
                 "the peer sent its certificate by hash and URL, which is not fetched here",
-                "have the peer send the certificate itself",
+                "have the peer send the certificate itself, or set remote_cert_url",
             )
         if payload.encoding == CertEncoding.RAW_PUBLIC_KEY and first:
             try:

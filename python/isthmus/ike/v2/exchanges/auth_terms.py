@@ -49,7 +49,8 @@ def hashes(connections: tuple[Connection, ...]) -> tuple[Payload, ...]:
 def requests(
     ctx: Context, connections: tuple[Connection, ...], keys_max: int = KEYS_NAMED_MAX
 ) -> tuple[Payload, ...]:
-    """CERTREQ payloads: whose certificates, or that a bare key, would be welcome."""
+    """CERTREQ payloads: whose certificates, or that a bare key, would be welcome; and whether a
+    certificate may come by its address."""
     keys: dict[bytes, None] = {}
     kinds = {connection.remote_auth.kind for connection in connections}
     for connection in connections:
@@ -62,6 +63,10 @@ def requests(
     if any(_wants_ocsp(connection.remote_auth) for connection in connections):
         # No responder is named: whoever the issuer has certified will do (RFC 4806 §3.2).
         found.append(CertificateRequest(CertEncoding.OCSP_CONTENT, b""))
+    judging = [c.remote_auth for c in connections if c.remote_auth.kind is AuthKind.CERT]
+    if judging and all(auth.by_url for auth in judging):
+        # Which tunnel it is will be known later: to one that does not fetch, no address may come.
+        found.append(Notify(kind=NotifyType.HTTP_CERT_LOOKUP_SUPPORTED))
     if AuthKind.PUBKEY in kinds:
         found.append(CertificateRequest(CertEncoding.RAW_PUBLIC_KEY, b""))
     return tuple(found)
