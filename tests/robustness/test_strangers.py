@@ -112,7 +112,7 @@ def test_every_octet_of_a_reply_to_a_stranger_is_accounted_for() -> None:
                         for p in decode_message(octets).payloads
                     )
                     assert [p.kind for p in split(told.next_payload, reply[HEADER_SIZE:])] == [
-                        *(33, 34, 40, 41, 41, *(41,) * min(pieces, 1), 43)
+                        *(33, 34, 40, 41, 41, *(41,) * min(pieces, 1), 43, 43)
                     ]
                     (nonce,) = (p for p in message.payloads if isinstance(p, Nonce))
                     assert nonce.data not in octets and len(nonce.data) == 32
