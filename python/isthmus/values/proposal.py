@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 from isthmus.values.registry.ikev2 import (
     Encr,
@@ -222,6 +223,10 @@ class _Words:
         return True
 
 
+_WORDS_KEPT = 256
+"""Thousands of tunnels use the same few proposals."""
+
+
 class UnknownKeyword(ValueError):
     """A proposal string holds a word that names no algorithm."""
 
@@ -230,6 +235,7 @@ class UnknownKeyword(ValueError):
         self.word = word
 
 
+@lru_cache(_WORDS_KEPT)
 def parse_proposal(text: str, protocol: SecurityProtocol) -> Proposal:
     """From strongSwan's spelling: `aes256gcm16-prfsha384-ecp256`, `aes256-sha256-modp2048`.
 
@@ -291,6 +297,7 @@ def _prf_of(integ: Transform) -> Transform:
     return Transform(TransformType.PRF, _PRF_OF_INTEG[Integ(integ.number)])
 
 
+@lru_cache(_WORDS_KEPT)
 def transform_keyword(transform: Transform) -> str:
     """The keyword of a transform; `kind:number` for what we do not know."""
     kind, number = transform.kind, transform.number
