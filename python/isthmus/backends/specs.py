@@ -46,6 +46,14 @@ class LimitsSpec(msgspec.Struct, frozen=True):
     hard_packets: int | None = None
 
 
+class NetworkMapSpec(msgspec.Struct, frozen=True):
+    """A network of our side and how the peer sees it."""
+
+    real: str
+    mapped: str
+    prefix: int
+
+
 class PolicySpec(msgspec.Struct, frozen=True):
     """One entry of the SPD; the list's order is the order of match."""
 
@@ -60,6 +68,7 @@ class PolicySpec(msgspec.Struct, frozen=True):
     on_no_sa: OnNoSa = "hold"
     clamp_mss: bool = True
     idle_ms: int | None = None
+    map: tuple[NetworkMapSpec, ...] = ()
 
 
 class SaSpec(msgspec.Struct, frozen=True):

@@ -7,6 +7,7 @@ from isthmus.backends.specs import (
     Direction,
     EndpointSpec,
     LimitsSpec,
+    NetworkMapSpec,
     PolicySpec,
     RangeSpec,
     SaSpec,
@@ -117,6 +118,12 @@ def policy_spec(number: int, tunnel: str, rule: ChildPolicy, interface: int) -> 
         on_no_sa="hold_quiet" if rule.start is Start.LISTEN else "hold",
         clamp_mss=rule.clamp_mss,
         idle_ms=None if rule.idle_s is None else round(rule.idle_s * 1000),
+        map=tuple(
+            NetworkMapSpec(
+                str(m.real.network_address), str(m.mapped.network_address), m.real.prefixlen
+            )
+            for m in rule.map_local
+        ),
     )
 
 

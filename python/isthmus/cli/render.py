@@ -269,7 +269,10 @@ def _certificate(one: api.CertificateStatus, paint: Paint) -> str:
 
 def _rule_row(rule: api.RuleStatus) -> list[Cell | str]:
     current = rule.children[-1] if rule.children else None
-    selectors = f"{', '.join(rule.selectors.local)} ⇄ {', '.join(rule.selectors.remote)}"
+    local = ", ".join(rule.selectors.local)
+    if rule.map_local:
+        local += f" ({', '.join(f'{own} as {seen}' for own, seen in rule.map_local.items())})"
+    selectors = f"{local} ⇄ {', '.join(rule.selectors.remote)}"
     row: list[Cell | str] = [
         safe(rule.name),
         Cell(rule.state, ROLES.get(rule.state, "")),

@@ -34,6 +34,7 @@ _RULE_WORDS = {
     "clamp_mss": "`clamp_mss`",
     "local": "local networks",
     "remote": "remote networks",
+    "map_local": "`map_local`",
 }
 _FILE_WORDS = {
     "listen": "addresses that are listened on",

@@ -2,6 +2,7 @@
 
 from isthmus.config import schema
 from isthmus.config.errors import Report
+from isthmus.config.mapping import network_maps
 from isthmus.config.network_fields import PlacedRoute
 from isthmus.config.rules import RuleDefaults
 from isthmus.config.section import Section
@@ -72,7 +73,7 @@ def policy_routes(placed: tuple[PlacedRoute, ...]) -> tuple[Route, ...]:
     )
 
 
-def route_rule(name: str, defaults: RuleDefaults, origin: str) -> ChildPolicy:
+def route_rule(name: str, defaults: RuleDefaults, origin: str, report: Report) -> ChildPolicy:
     """The one rule of a tunnel without rules: everything, as the routing table decides."""
     everything = (TrafficSelector.everything(4), TrafficSelector.everything(6))
     return ChildPolicy(
@@ -87,6 +88,7 @@ def route_rule(name: str, defaults: RuleDefaults, origin: str) -> ChildPolicy:
         clamp_mss=defaults.clamp_mss,
         origin=origin,
         idle_s=defaults.idle_s,
+        map_local=network_maps(defaults.map_local, (), f"[tunnel.{name}]", report),
     )
 
 

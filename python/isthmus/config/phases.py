@@ -42,6 +42,7 @@ def rule_defaults(
             "take clear_df out",
         )
     chosen_df = df.value if df else Df.CLEAR if clear_df and clear_df.value else Df.COPY
+    maps = section.get(schema.MAP_LOCAL)
     life = lifetimes(
         PHASE2_LIFETIMES,
         section.get(schema.LIFETIME),
@@ -56,6 +57,7 @@ def rule_defaults(
         replay_window=window.value if window else schema.REPLAY_WINDOW_DEFAULT,
         clamp_mss=clamp.value if clamp else True,
         df=chosen_df.value,
+        map_local=maps.value if maps else (),
     )
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from isthmus.config import schema
 from isthmus.config.errors import Report
 from isthmus.config.fields import Limit
+from isthmus.config.mapping import PlacedMap, network_maps
 from isthmus.config.network_fields import PlacedNetwork, PlacedProposal, Ports
 from isthmus.config.schema import Df, Key
 from isthmus.config.section import Given, Section
@@ -35,6 +36,7 @@ class RuleDefaults:
     replay_window: int
     clamp_mss: bool
     df: str
+    map_local: tuple[PlacedMap, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +138,8 @@ def compile_rule(
     selectors = _selectors(section, report)
     if selectors is None:
         return None
+    maps, local = section.get(schema.RULE_MAP_LOCAL), section.get(schema.LOCAL)
+    placed_maps = maps.value if maps else defaults.map_local
     return ChildPolicy(
         name=name,
         local=selectors[0],
@@ -148,6 +152,7 @@ def compile_rule(
         clamp_mss=clamp.value if clamp else defaults.clamp_mss,
         origin=str(section.at),
         idle_s=idle.value.seconds if idle else defaults.idle_s,
+        map_local=network_maps(placed_maps, local.value if local else (), section.title, report),
     )
 
 

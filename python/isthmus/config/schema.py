@@ -4,8 +4,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Generic, TypeVar
 
-from isthmus.config import fields, network_fields, proof_fields
+from isthmus.config import fields, mapping, network_fields, proof_fields
 from isthmus.config.fields import Cell, Limit, Read, Span
+from isthmus.config.mapping import PlacedMap
 from isthmus.config.network_fields import (
     Peer,
     PlacedNetwork,
@@ -375,6 +376,15 @@ ONE_PAIR: Key[bool] = Key(
     "false",
     "One phase 2 for each pair of networks, for peers that take a single pair. Policy mode.",
 )
+MAP_LOCAL: Key[tuple[PlacedMap, ...]] = Key(
+    "map_local",
+    mapping.map_local,
+    "table of networks",
+    "(none)",
+    "Networks on this side and how the peer sees them, for sites whose addresses overlap (1:1 NAT):"
+    ' `{ "10.9.0.0/24" = "172.31.9.0/24" }`. Hosts keep their place in the network; what is'
+    " negotiated and sent has the peer's view.",
+)
 PHASE1: Key[Node] = Key(
     "phase1", fields.table, "table", "(see below)", "Settings of phase 1 (IKE SA)."
 )
@@ -421,6 +431,7 @@ TUNNEL_KEYS: tuple[Key[object], ...] = (
     CLEAR_DF,
     ON_NO_SA,
     ONE_PAIR,
+    MAP_LOCAL,
     ALLOW_WEAK,
     PHASE1,
     RULE,
@@ -537,6 +548,14 @@ RULE_CLAMP_MSS = _of_tunnel(CLAMP_MSS)
 RULE_DF = _of_tunnel(DF)
 RULE_ON_NO_SA = _of_tunnel(ON_NO_SA)
 RULE_ONE_PAIR = _of_tunnel(ONE_PAIR)
+RULE_MAP_LOCAL = Key(
+    MAP_LOCAL.name,
+    MAP_LOCAL.read,
+    "network or table",
+    "(the tunnel's)",
+    "How the peer sees our networks, as in the tunnel's table; one network alone stands for the"
+    " only one in `local`.",
+)
 RULE_KEYS: tuple[Key[object], ...] = (
     LOCAL,
     REMOTE,
@@ -555,6 +574,7 @@ RULE_KEYS: tuple[Key[object], ...] = (
     RULE_DF,
     RULE_ON_NO_SA,
     RULE_ONE_PAIR,
+    RULE_MAP_LOCAL,
 )
 
 # [group.NAME]

@@ -57,7 +57,7 @@ def compile_tunnel(name: str, node: Node, report: Report) -> CompiledTunnel:
     interface = None
     if mode is Mode.ROUTE:
         interface = compile_interface(name, section, node.key_at, remote.address, report)
-        rules = rules or (route_rule(name, defaults, str(section.at)),)
+        rules = rules or (route_rule(name, defaults, str(section.at), report),)
         if paired or _one_pair_wanted(section):
             report.error(
                 section.at,

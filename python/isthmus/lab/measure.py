@@ -108,10 +108,20 @@ def start_ping(
 
 
 def transfer(
-    world: World, source: str, target: str, address: str, octets: int, *, timeout_s: float = 60.0
+    world: World,
+    source: str,
+    target: str,
+    address: str,
+    octets: int,
+    *,
+    own_address: str = "",
+    timeout_s: float = 60.0,
 ) -> TransferResult:
-    """Send random octets over TCP from one host to another host's address and compare digests."""
-    server = world.start(target, [*_TRAFFIC, "serve", address, str(_TRANSFER_PORT)])
+    """Send random octets over TCP from one host to another host's address and compare digests.
+
+    `own_address` is what the other host itself calls its address, when that is mapped on the way.
+    """
+    server = world.start(target, [*_TRAFFIC, "serve", own_address or address, str(_TRANSFER_PORT)])
     try:
         _await_ready(server)
         output = world.run(

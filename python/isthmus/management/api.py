@@ -187,6 +187,9 @@ class RuleStatus(msgspec.Struct, frozen=True, kw_only=True):
     state: str
     since_s: float
     selectors: Selectors
+    """As written; what is negotiated is the pairs' own."""
+    map_local: dict[str, str] = {}
+    """Networks of this side and how the peer sees them."""
     trigger: str = ""
     idle_in_s: float | None = None
     """When phase 2 closes if no packet comes; null: never, or it is not up."""

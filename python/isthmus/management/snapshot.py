@@ -135,6 +135,7 @@ def rule_status(
         state=str(rule.state),
         since_s=rule.since_s,
         selectors=Selectors(local=texts(rule.local), remote=texts(rule.remote)),
+        map_local={str(m.real): str(m.mapped) for m in rule.map_local},
         trigger=rule.trigger,
         idle_in_s=idle_in_s if rule.children else None,
         children=tuple(child_state(child, sas) for child in rule.children),

@@ -195,8 +195,15 @@ def _why(taker: Taker, packet: Packet) -> str:
     how = "routed to it by" if taker.is_routed else "in"
     return (
         f"{packet.source} is in {selectors_text(local)}, and {packet.destination} is {how} "
-        f"{selectors_text(remote)}.{_ENDS[taker.verdict]}"
+        f"{selectors_text(remote)}.{_ENDS[taker.verdict]}{_mapped(taker.rule, packet)}"
     )
+
+
+def _mapped(rule: ChildPolicy | PlainRule, packet: Packet) -> str:
+    """What the peer sees instead of the source, if that is another address."""
+    maps = () if isinstance(rule, PlainRule) else rule.map_local
+    seen = next((s for m in maps if (s := m.outward(packet.source)) is not None), None)
+    return "" if seen is None else f" The peer sees it come from {seen} (map_local)."
 
 
 def _key(taker: Taker, packet: Packet) -> Width:

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from isthmus.policy.authentication import LocalAuth, RemoteAuth
+from isthmus.policy.mapping import NetworkMap, seen
 from isthmus.values.address import IKE_PORT, Endpoint
 from isthmus.values.identity import Identity, IdentityPattern
 from isthmus.values.proposal import Proposal
@@ -117,6 +118,13 @@ class ChildPolicy:
     """File and line that it came from."""
     idle_s: Seconds | None = None
     """Phase 2 is closed after this much silence of the traffic; None: never."""
+    map_local: tuple[NetworkMap, ...] = ()
+    """Networks of our side that the peer sees under other addresses."""
+
+    @property
+    def seen_local(self) -> Selectors:
+        """Our side as the peer sees it: what is negotiated and what ESP carries."""
+        return seen(self.local, self.map_local)
 
 
 ROUTE_METRIC = 100

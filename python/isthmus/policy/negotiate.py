@@ -143,15 +143,16 @@ def narrow(
     """
     found: list[tuple[tuple[bool, bool, bool, bool, Width], Narrowed]] = []
     for rule in rules:
-        ours = intersect_all(rule.local, local)
+        own = rule.seen_local
+        ours = intersect_all(own, local)
         peers = intersect_all(rule.remote, remote)
         ours, peers = _same_families(ours, peers)
         if not ours or not peers or len(ours) > SELECTORS_MAX or len(peers) > SELECTORS_MAX:
             continue
-        whole = covers(ours, rule.local) and covers(peers, rule.remote)
-        within = covers(rule.local, local) and covers(rule.remote, remote)
-        size = width(rule.local, rule.remote)
-        asked = _holds_packet(rule.local, local) and _holds_packet(rule.remote, remote)
+        whole = covers(ours, own) and covers(peers, rule.remote)
+        within = covers(own, local) and covers(rule.remote, remote)
+        size = width(own, rule.remote)
+        asked = _holds_packet(own, local) and _holds_packet(rule.remote, remote)
         # What is sent comes by the first rule that fits, so the narrowest that holds the packet.
         widest_first = whole and not asked
         rank = (

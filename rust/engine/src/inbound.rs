@@ -292,7 +292,8 @@ impl Worker<'_> {
         entry.used(now_ms);
         self.packets += 1;
         self.octets += u64::try_from(inner.len()).unwrap_or(0);
-        let packet = &opened.packet;
+        let map = &entry.policy.map;
+        let packet = &map.arrive(&mut buffer[inner.clone()], &opened.packet);
         clamp(shared, table, entry, packet, &mut buffer[inner.clone()]);
         self.delivery.add(shared, buffer, interface, inner, packet);
     }

@@ -379,6 +379,10 @@ impl Pipeline {
         {
             shared.counters.event(Event::MssClamped);
         }
+        let packet = &entry
+            .policy
+            .map
+            .leave(&mut self.arena[inner.clone()], packet);
         let sealed = match sa.seal(&mut self.arena, inner, packet, now_ms, &mut self.entropy) {
             Ok(sealed) => sealed,
             Err(refused) => {

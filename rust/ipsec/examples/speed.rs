@@ -74,6 +74,7 @@ fn measure(suite: Suite, length: usize) -> (f64, f64) {
         on_no_sa: OnNoSa::Hold,
         clamp_mss: true,
         idle_ms: None,
+        map: Default::default(),
     };
     let spd = Spd::new(vec![policy]).expect("one policy");
     let mut sad = Sad::default();

@@ -34,6 +34,7 @@
 //! # let spd = Spd::new(vec![Policy {
 //! #     id: 1, name: "site/net".into(), interface: 3, action: Action::Protect, selectors: any_selectors(),
 //! #     hold: HoldLimits::default(), on_no_sa: OnNoSa::Hold, clamp_mss: true, idle_ms: None,
+//! #     map: Default::default(),
 //! # }]).unwrap();
 //! # let mut sad = Sad::default();
 //! # sad.install_outbound(OutboundSa::new(parameters(0x1001), 0).unwrap()).unwrap();
@@ -72,6 +73,7 @@ pub mod esp;
 pub mod hold;
 mod index;
 pub mod lifetime;
+pub mod map;
 pub mod nat;
 pub mod offload;
 pub mod packet;

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use crate::hold::HoldLimits;
 use crate::index::Index;
+use crate::map::AddressMap;
 use crate::packet::Packet;
 use crate::selector::Selectors;
 
@@ -53,6 +54,8 @@ pub struct Policy {
     pub clamp_mss: bool,
     /// Silence after which IKE wants to hear of it.
     pub idle_ms: Option<u64>,
+    /// How the peer sees the addresses of our side. Its selectors are those before the mapping.
+    pub map: AddressMap,
 }
 
 /// A policy in the database, with its counter.

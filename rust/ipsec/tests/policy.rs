@@ -246,6 +246,7 @@ fn policy(id: u32, interface: u32, action: Action, selectors: Selectors) -> Poli
         on_no_sa: OnNoSa::Hold,
         clamp_mss: true,
         idle_ms: None,
+        map: Default::default(),
     }
 }
 

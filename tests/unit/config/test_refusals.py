@@ -106,7 +106,6 @@ RULE_LINES = [
     ("remote_ports = [443]", 16, "needs a protocol that has ports", 'protocol = "tcp"'),
     ('protocol = "icmp"\nlocal_ports = 8', 15, "needs a protocol that has ports", "tcp"),
     ('suite = "compat"\nproposals = ["aes256gcm16-ecp256"]', 1, "both suite and proposals", "one"),
-    ('map_local = "10.0.0.0/8"', 1, "not in this version yet", "overlap"),
     ('idle = "soon"', 8, "no duration", "10m"),
 ]
 

@@ -118,6 +118,7 @@ def test_status_as_json_has_the_documented_shape(daemon: FakeDaemon) -> None:
                         "state": "failed",
                         "since_s": 2460.0,
                         "selectors": {"local": ["10.1.10.0/24"], "remote": ["0.0.0.0/0"]},
+                        "map_local": {},
                         "trigger": "",
                         "idle_in_s": None,
                         "children": [],

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from isthmus.ike.core.proofs import Judged
+from isthmus.policy.mapping import NetworkMap
 from isthmus.values.address import Endpoint
 from isthmus.values.selector import Selectors
 from isthmus.values.spi import Spi
@@ -74,6 +75,7 @@ class RuleView:
     local: Selectors
     remote: Selectors
     since_s: Seconds
+    map_local: tuple[NetworkMap, ...] = ()
     children: tuple[ChildView, ...] = ()
     failure: Failure | None = None
     trigger: str = ""

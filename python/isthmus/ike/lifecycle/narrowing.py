@@ -16,7 +16,7 @@ def tell_narrowed(ctx: Context, sa: IkeSa, child: ChildSa) -> None:
     rule = child.rule
     if sa.connection.mode is Mode.ROUTE:
         return
-    if covers(child.local, rule.local) and covers(child.remote, rule.remote):
+    if covers(child.local, rule.seen_local) and covers(child.remote, rule.remote):
         return
     ctx.record(
         "phase2.narrowed",

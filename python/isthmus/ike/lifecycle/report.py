@@ -78,6 +78,7 @@ def _rule_view(run: TunnelRun, rule: RuleRun, phase1_up: bool, now: Instant) -> 
         local=rule.policy.local,
         remote=rule.policy.remote,
         since_s=now - rule.since,
+        map_local=rule.policy.map_local,
         children=children,
         failure=_failure(rule.failure, now) if rule.child is None else None,
         trigger=rule.trigger,

@@ -34,7 +34,7 @@ def make_offer(ctx: Context, rule: ChildPolicy, trigger: str, *, pfs: bool) -> C
     proposals = rule.proposals if pfs else without_ke(rule.proposals)
     spi = ctx.registry.fresh_spi()
     ctx.emit(ExpectSa(spi))
-    return ChildOffer(rule.name, spi, proposals, rule.local, rule.remote, trigger, ctx.now)
+    return ChildOffer(rule.name, spi, proposals, rule.seen_local, rule.remote, trigger, ctx.now)
 
 
 def without_ke(proposals: tuple[Proposal, ...]) -> tuple[Proposal, ...]:
@@ -151,7 +151,7 @@ def decide(rules: tuple[ChildPolicy, ...], payloads: tuple[Payload, ...], *, pfs
     fitting = narrow(rules, our_side, peers_side)
     if not fitting:
         ours = "; ".join(
-            f"{r.name}: {selectors_text(r.local)} to {selectors_text(r.remote)}" for r in rules
+            f"{r.name}: {selectors_text(r.seen_local)} to {selectors_text(r.remote)}" for r in rules
         )
         raise NoAgreement(
             f"the peer wants {selectors_text(our_side)} to {selectors_text(peers_side)}; "

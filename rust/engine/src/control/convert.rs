@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use ipsec::cipher::Suite;
 use ipsec::hold::HoldLimits;
 use ipsec::lifetime::Limits;
+use ipsec::map::{AddressMap, NetworkPair};
 use ipsec::sa::{KeyOctets, Path, SaParameters, SaUpdate};
 use ipsec::selector::{Selectors, TrafficSelector};
 use ipsec::spd::{Action, OnNoSa, Policy};
@@ -74,7 +75,22 @@ pub fn policy(from: frames::Policy) -> Result<Policy, String> {
         on_no_sa: on_no_sa(from.on_no_sa),
         clamp_mss: from.clamp_mss,
         idle_ms: from.idle_ms,
+        map: map(&from.map)?,
     })
+}
+
+fn map(from: &[frames::NetworkPair]) -> Result<AddressMap, String> {
+    let pairs = from
+        .iter()
+        .map(|pair| {
+            Ok(NetworkPair {
+                real: frames::parse_address(&pair.real)?,
+                mapped: frames::parse_address(&pair.mapped)?,
+                prefix: pair.prefix,
+            })
+        })
+        .collect::<Result<Vec<_>, String>>()?;
+    AddressMap::new(pairs).map_err(|error| error.to_string())
 }
 
 pub fn on_no_sa(from: frames::OnNoSa) -> OnNoSa {

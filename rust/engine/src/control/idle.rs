@@ -147,6 +147,7 @@ mod tests {
             on_no_sa: OnNoSa::Hold,
             clamp_mss: true,
             idle_ms,
+            map: Default::default(),
         }])
         .unwrap()
     }

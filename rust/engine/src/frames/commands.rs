@@ -47,6 +47,16 @@ pub struct Policy {
     /// Silence of its SAs after which IKE is told; none: never.
     #[serde(default)]
     pub idle_ms: Option<u64>,
+    #[serde(default)]
+    pub map: Vec<NetworkPair>,
+}
+
+/// A network of ours and how the peer sees it.
+#[derive(Clone, Debug, Deserialize)]
+pub struct NetworkPair {
+    pub real: String,
+    pub mapped: String,
+    pub prefix: u8,
 }
 
 /// One direction of a Child SA. No `Debug`: it holds keys.
