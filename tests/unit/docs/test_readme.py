@@ -78,12 +78,21 @@ def test_every_command_that_is_named_exists() -> None:
     assert "`isthmus explain` | not yet" in README
 
 
-@pytest.mark.parametrize("verb", ["lab", "psk"])
+@pytest.mark.parametrize("verb", ["lab", "psk", "ca"])
 def test_every_verb_below_a_verb_exists(verb: str) -> None:
     command = group(verb)
     assert isinstance(command, click.Group)
     used = {word for name, word, _ in commands() if name == verb and word}
     assert used and used <= set(command.commands)
+
+
+def test_every_option_of_a_ca_command_exists() -> None:
+    ca = group("ca")
+    assert isinstance(ca, click.Group)
+    for verb, word, rest in commands():
+        if verb == "ca" and word:
+            options = {name for param in ca.commands[word].params for name in param.opts}
+            assert set(re.findall(r"(?<!\S)--[a-z-]+", rest)) <= options, (word, rest)
 
 
 def test_every_option_of_a_lab_command_exists() -> None:
