@@ -1,11 +1,13 @@
 """A web server of an authority that behaves as the path says: run in a namespace, by its path.
 
-`python statusserver.py ADDRESS PORT DIRECTORY`. `/files/NAME` is a file of the directory as it is
-at that moment; below `/hang/` nothing ever comes, below `/endless/` a body without end, below
-`/gigabyte/` one of a gigabyte, below `/lies/` something else than asked for. Standard library only.
+`python statusserver.py ADDRESS PORT COUNT DIRECTORY` listens on so many ports from PORT on.
+`/files/NAME` is a file of the directory as it is at that moment; below `/hang/` nothing ever comes,
+below `/drip/` an octet a second, below `/endless/` a body without end, below `/gigabyte/` one of a
+gigabyte, below `/lies/` something else than asked for. Standard library only.
 """
 
 import sys
+import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -27,6 +29,8 @@ class Handler(BaseHTTPRequestHandler):
             match kind:
                 case "hang":
                     time.sleep(600)
+                case "drip":
+                    self._drip()
                 case "endless":
                     self._pour(None)
                 case "gigabyte":
@@ -48,6 +52,16 @@ class Handler(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(body)
 
+    def _drip(self) -> None:
+        """An octet a second."""
+        self.send_response(200)
+        self.send_header("Content-Length", "600")
+        self.end_headers()
+        for _ in range(600):
+            self.wfile.write(b"0")
+            self.wfile.flush()
+            time.sleep(1)
+
     def _pour(self, size: int | None) -> None:
         self.close_connection = True
         self.send_response(200)
@@ -65,5 +79,8 @@ class Handler(BaseHTTPRequestHandler):
 
 
 if __name__ == "__main__":
-    Handler.directory = Path(sys.argv[3])
-    ThreadingHTTPServer((sys.argv[1], int(sys.argv[2])), Handler).serve_forever()
+    Handler.directory = Path(sys.argv[4])
+    first = int(sys.argv[2])
+    for port in range(first, first + int(sys.argv[3])):
+        server = ThreadingHTTPServer((sys.argv[1], port), Handler)
+        threading.Thread(target=server.serve_forever).start()

@@ -23,7 +23,9 @@ class NotFetched(LocalFault):
 class Fetcher:
     """Asks a child process, which is started with the first question, and again if it has ended."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, loopback: bool = False) -> None:
+        """`loopback`: addresses of this machine may be asked, too."""
+        self._options = ("--loopback",) if loopback else ()
         self._process: asyncio.subprocess.Process | None = None
         self._reading: asyncio.Task[None] | None = None
         self._waiting: dict[int, asyncio.Future[bytes]] = {}
@@ -86,6 +88,7 @@ class Fetcher:
                     "isthmus.daemon.fetcher",
                     "--parent",
                     str(os.getpid()),
+                    *self._options,
                     stdin=asyncio.subprocess.PIPE,
                     stdout=asyncio.subprocess.PIPE,
                     start_new_session=True,

@@ -33,7 +33,7 @@ from isthmus.x509.revocation import (
 )
 from isthmus.x509.rules import VerifiedPath
 
-FETCH_TIMEOUT_S: Seconds = 10.0
+FETCH_TIMEOUT_S: Seconds = 5.0
 PATIENCE_S = {
     RevocationMode.OFF: 0.0,
     RevocationMode.SOFT: 2.0,

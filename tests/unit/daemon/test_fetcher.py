@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
+from isthmus.daemon.fetcher import OF_SERVER_AT_ONCE
 from isthmus.daemon.fetching import Fetcher, NotFetched
 
 from .webserver import Web, web
@@ -17,7 +18,7 @@ MEBIBYTE = 1 << 20
 def play(scene: Callable[[Fetcher, Web], Awaitable[None]]) -> None:
     async def run() -> None:
         async with web() as server:
-            fetcher = Fetcher()
+            fetcher = Fetcher(loopback=True)
             try:
                 await asyncio.wait_for(scene(fetcher, server), 120)
             finally:
@@ -71,11 +72,11 @@ def test_a_server_that_misbehaves_is_refused_within_bounds(path: str, why: str) 
 
 
 @pytest.mark.parametrize(
-    "url", ["https://example.net/", "file:///etc/passwd", "http://a:b@c/", "x"]
+    "url", ["https://example.net/", "file:///etc/passwd", "http://a:b@c/", "x", "http://[x/"]
 )
 def test_other_addresses_are_not_asked(url: str) -> None:
     async def scene(fetcher: Fetcher, server: Web) -> None:
-        with pytest.raises(NotFetched, match="only plain http"):
+        with pytest.raises(NotFetched, match=r"only plain http|no HTTP"):
             await fetcher.fetch(url, b"", MEBIBYTE, 30)
 
     play(scene)
@@ -96,6 +97,24 @@ def test_others_are_served_while_one_hangs() -> None:
     play(scene)
 
 
+def test_a_server_that_hangs_has_only_its_own_questions_wait() -> None:
+    async def scene(fetcher: Fetcher, server: Web) -> None:
+        async with web() as other:
+            server.pages["/page"] = other.pages["/page"] = b"a page"
+            hanging = [
+                asyncio.create_task(fetcher.fetch(other.url("/hang"), b"", MEBIBYTE, 60))
+                for _ in range(40)
+            ]
+            assert await fetcher.fetch(server.url("/page"), b"", MEBIBYTE, 30) == b"a page"
+            with pytest.raises(NotFetched, match="no answer within"):
+                await fetcher.fetch(other.url("/page"), b"", MEBIBYTE, 0.5)
+            assert len(other.asked) == OF_SERVER_AT_ONCE
+            for task in hanging:
+                task.cancel()
+
+    play(scene)
+
+
 def test_a_fetcher_that_was_killed_is_started_again() -> None:
     async def scene(fetcher: Fetcher, server: Web) -> None:
         server.pages["/page"] = b"a page"
@@ -108,3 +127,31 @@ def test_a_fetcher_that_was_killed_is_started_again() -> None:
         assert await fetcher.fetch(server.url("/page"), b"", MEBIBYTE, 30) == b"a page"
 
     play(scene)
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        "127.0.0.1",
+        "[::1]",
+        "localhost",
+        "169.254.169.254",
+        "[fe80::1]",
+        "0.0.0.0",
+        "[::ffff:127.0.0.1]",
+    ],
+)
+def test_this_machine_and_its_links_are_not_asked(host: str) -> None:
+    """S-37: whoever names an address in a certificate must not reach what only we can reach."""
+
+    async def run() -> None:
+        async with web() as server:
+            fetcher = Fetcher()
+            try:
+                with pytest.raises(NotFetched, match="neither loopback nor link-local"):
+                    await fetcher.fetch(f"http://{host}:{server.port}/page", b"", MEBIBYTE, 30)
+            finally:
+                await fetcher.close()
+            assert server.asked == []
+
+    asyncio.run(run())
