@@ -8,6 +8,7 @@ from isthmus.ike.core.effects import ArmPolicy, RemoveSa
 from isthmus.ike.core.events import OrphanFound, PacketWanted, RuleIdle
 from isthmus.ike.core.sa import IkeSa
 from isthmus.ike.lifecycle import carrier, superseding
+from isthmus.ike.lifecycle.adoption import LOOK_AGAIN_S, Adoption
 from isthmus.ike.lifecycle.index import SaIndex
 from isthmus.ike.lifecycle.narrowing import tell_narrowed
 from isthmus.ike.lifecycle.tunnel import Orphan, PastFailure, RuleRun, TunnelRun
@@ -46,6 +47,7 @@ class Tunnels:
         self.runs: dict[str, TunnelRun] = {}
         self.sas = SaIndex()
         """Every IKE SA that is not closed; kept by the engine's registry."""
+        self._adoption = Adoption()
         self.stopping = False
         """The daemon stops: nothing new begins."""
 
@@ -156,6 +158,7 @@ class Tunnels:
             connection=sa.connection,
             facts=facts,
         )
+        self._adopted(ctx, sa)
         if run is None:
             return
         run.failure = None
@@ -527,6 +530,27 @@ class Tunnels:
         run.orphans = [o for o in run.orphans if o.rule not in replaced]
         if not run.orphans:
             return
+        name = run.connection.name
+        self._adoption.ask(name)
+        self._adopt_in_turn(ctx)
+        if self._adoption.waits(name):
+            ctx.agenda.arm(tunnel_owner(run), TimerKind.ADOPT, ctx.later(LOOK_AGAIN_S))
+
+    def _adopted(self, ctx: Context, sa: IkeSa) -> None:
+        """An attempt has ended, well or badly: whose turn is it now?"""
+        self._adoption.done(sa.connection.name)
+        self._adopt_in_turn(ctx)
+
+    def _adopt_in_turn(self, ctx: Context) -> None:
+        while (tunnel := self._adoption.next(ctx.now)) is not None:
+            run = self.runs.get(tunnel)
+            if run is None or not run.orphans or self.stopping:
+                self._adoption.done(tunnel)
+                continue
+            self._replace_orphans(ctx, run)
+            ctx.agenda.arm(tunnel_owner(run), TimerKind.ADOPT, ctx.later(ORPHAN_LINGER_S))
+
+    def _replace_orphans(self, ctx: Context, run: TunnelRun) -> None:
         remote = next((o.remote for o in run.orphans if not o.inbound), None)
         for orphan in run.orphans:
             rule = run.rules[orphan.rule]
@@ -536,11 +560,11 @@ class Tunnels:
                 rule.since = ctx.now
         open_sa = self.open_sa(run)
         if open_sa is not None:
+            self._adoption.done(run.connection.name)
             for name in dict.fromkeys(o.rule for o in run.orphans):
                 self._dialect.create_child(ctx, open_sa, name, run.rules[name].trigger)
         elif not self.under_way(run):
             self._initiate(ctx, run, remote)
-        ctx.agenda.arm(tunnel_owner(run), TimerKind.ADOPT, ctx.later(ORPHAN_LINGER_S))
 
     @staticmethod
     def _orphan_is_done(ctx: Context, run: TunnelRun, orphan: Orphan) -> bool:
@@ -650,6 +674,7 @@ class Tunnels:
     def sa_removed(self, ctx: Context, sa: IkeSa) -> None:
         """An IKE SA is closed and forgotten."""
         self.sas.discard(sa)
+        self._adopted(ctx, sa)
         run = self.runs.get(sa.connection.name)
         if run is not None:
             self._maybe_closed(ctx, run)
