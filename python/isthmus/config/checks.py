@@ -1,6 +1,7 @@
 """What only shows between rules or between tunnels: overlaps and twins."""
 
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from ipaddress import ip_interface
 
@@ -125,7 +126,8 @@ def _ends(connection: Connection) -> tuple[object, ...]:
     """What a peer's messages are told apart by."""
     remote_id = None if connection.remote_id is None else _folded(connection.remote_id)
     if remote_id is None and connection.peer is not None:
-        remote_id = _folded(Identity.parse(connection.peer))
+        with suppress(ValueError):  # A name without remote_id was refused already.
+            remote_id = _folded(Identity.parse(connection.peer))
     local_id = None if connection.local_id is None else _folded(connection.local_id)
     return connection.peer, connection.local_address, local_id, remote_id
 

@@ -1,6 +1,7 @@
 """Texts of one configuration become `policy` values; secrets stay references."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from ipaddress import ip_address
 
@@ -15,6 +16,7 @@ from isthmus.config.section import Section
 from isthmus.config.syntax import Node, Position, SyntaxFault, parse
 from isthmus.config.tunnel import CompiledTunnel, compile_tunnel
 from isthmus.policy.connection import Configuration
+from isthmus.values.address import IpAddress
 
 _SYNTAX_HINTS = (
     ("Invalid value", 'put text into double quotes: peer = "203.0.113.10"'),
@@ -195,9 +197,9 @@ def _warn_unheard(
     for tunnel in tunnels:
         connection = tunnel.connection
         text = connection.local_address or connection.peer
-        if text is None:
+        wanted = None if text is None else _address(text)
+        if wanted is None:
             continue
-        wanted = ip_address(text)
         of_family = [address for address in heard if address.version == wanted.version]
         is_ours = connection.local_address is not None
         if not of_family:
@@ -208,9 +210,16 @@ def _warn_unheard(
         elif is_ours and wanted not in of_family and not any(a.is_unspecified for a in of_family):
             report.warn(
                 tunnel.at,
-                f"[tunnel.{connection.name}] has local_address {shown(text)}, which [listen]"
+                f"[tunnel.{connection.name}] has local_address {shown(str(wanted))}, which [listen]"
                 " leaves out",
             )
+
+
+def _address(text: str) -> IpAddress | None:
+    """None for a name, which may have addresses of either family."""
+    with suppress(ValueError):
+        return ip_address(text)
+    return None
 
 
 def _given(root: Node) -> Iterator[tuple[str, Written]]:

@@ -1,5 +1,6 @@
 """Readers of the values that IPsec is made of: addresses, networks, identities, proposals."""
 
+import re
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -36,15 +37,18 @@ from isthmus.values.registry.ikev2 import SecurityProtocol
 from isthmus.values.selector import PROTOCOL_NAMES, IpNetwork
 
 PORT_MAX = 65535
+NAME_OCTETS_MAX = 253
+_LABEL = re.compile(r"[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?")
 METRIC_MAX = 0x00FF_FFFF
 """Routing daemons read the highest octet of a larger metric as a distance."""
 
 
 @dataclass(frozen=True, slots=True)
 class Peer:
-    """The peer's address; None: any."""
+    """The peer's address or its name; neither: any."""
 
     address: IpAddress | None
+    name: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,17 +119,14 @@ def local_address(cell: Cell) -> IpAddress:
 
 
 def peer(cell: Cell) -> Peer:
-    """The address of a gateway, or `any`."""
+    """The address of a gateway, its name, or `any`."""
     value = cell.node.value
     if not isinstance(value, str):
         raise cell.wrong_type("an address", '"203.0.113.10"')
     if value == "any":
         return Peer(None)
     if _parsed_address(value) is None and _looks_like_name(value):
-        raise cell.not_yet(
-            f"the peer by its name {shown(value)}",
-            'write the peer\'s address, as in peer = "203.0.113.10"',
-        )
+        return Peer(None, host_name(cell, value))
     found = address(cell)
     if found.is_unspecified or found.is_multicast:
         raise cell.refuse(
@@ -134,6 +135,18 @@ def peer(cell: Cell) -> Peer:
             'write the peer\'s address, or "any" with start = "listen"',
         )
     return Peer(found)
+
+
+def host_name(cell: Cell, value: str) -> str:
+    """A name that DNS can have an address for (RFC 1123 §2.1)."""
+    labels = value.removesuffix(".").split(".")
+    if len(value) > NAME_OCTETS_MAX or not all(_LABEL.fullmatch(label) for label in labels):
+        raise cell.refuse(
+            f"is {shown(value)}, which is neither an address nor a name",
+            "names have labels of 1 to 63 letters, digits and hyphens, with dots in between",
+            'write it as "203.0.113.10" or "vpn.example.net"',
+        )
+    return value
 
 
 def network(cell: Cell) -> PlacedNetwork:

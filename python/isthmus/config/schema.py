@@ -131,9 +131,10 @@ _PACKETS = fields.integer(1000, 1 << 62, 1_000_000_000)
 PEER: Key[Peer] = Key(
     "peer",
     network_fields.peer,
-    "address",
+    "address or name",
     "(required)",
-    'The peer\'s address. `"any"`: wherever it comes from; then `start` is `"listen"`.',
+    "The peer's address, or its name, which is looked up anew for each attempt; `remote_id` must be"
+    ' set then. `"any"`: wherever it comes from; then `start` is `"listen"`.',
 )
 PEER_PORT: Key[int] = Key(
     "peer_port", fields.integer(1, 65535, 500), "port", "500", "UDP port that phase 1 is sent to."

@@ -84,7 +84,7 @@ def compile_tunnel(name: str, node: Node, report: Report) -> CompiledTunnel:
     phase1_idle = section.get(schema.PHASE1_IDLE)
     connection = Connection(
         name=name,
-        peer=None if remote.address is None else str(remote.address),
+        peer=remote.name if remote.address is None else str(remote.address),
         local_id=local_id.value if local_id else None,
         remote_id=remote_id.value if remote_id else None,
         phase1_proposals=phase1_proposals,
@@ -114,6 +114,7 @@ class _Remote:
     is_known: bool
     address: IpAddress | None
     start: Start
+    name: str | None = None
 
 
 def _printed(name: str) -> str:
@@ -144,6 +145,16 @@ def _remote(section: Section, report: Report) -> _Remote:
         )
     if peer is None:
         return _Remote(False, None, start.value if start else Start.TRAFFIC)
+    if peer.value.name is not None:
+        if not section.has(schema.REMOTE_ID):
+            report.error(
+                peer.at,
+                f"{section.title} has its peer by name and no remote_id",
+                "the name's addresses may change, and only the identity tells which peer it is",
+                f'add remote_id = "fqdn:{peer.value.name}", as the peer is set to call itself',
+            )
+        usual = start.value if start else Start.TRAFFIC
+        return _Remote(True, None, usual, peer.value.name)
     if peer.value.address is not None:
         return _Remote(True, peer.value.address, start.value if start else Start.TRAFFIC)
     if start is not None and start.value is not Start.LISTEN:

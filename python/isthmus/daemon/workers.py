@@ -34,6 +34,10 @@ JOBS_OF_PEERS_MAX = 16_384
 """Jobs for authenticated peers and for ourselves: a flood of strangers must not stop renewals."""
 THREADS = 2
 RESOLVE_TIMEOUT_S = 5.0
+ADDRESSES_MAX = 8
+"""Addresses of one name that are tried."""
+NAMES_MAX = 4096
+"""Names whose last addresses are remembered."""
 FETCH_TIMEOUT_S = 5.0
 ASKING_MAX = 256
 """Jobs that wait for an answer from the network; beyond that no stranger's certificate is
@@ -72,6 +76,8 @@ class Workers:
         self._fetch = fetch
         self._finished = finished
         self._resolve_local = resolve_local
+        self._last_good: dict[str, list[str]] = {}
+        """By name; a resolver that is away for a while takes no tunnel with it."""
         self._loop = asyncio.get_running_loop()
         self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="isthmus-job")
         # A key in another process may be slow to sign: nobody else is to wait for it.
@@ -191,22 +197,41 @@ class Workers:
 
     async def _resolve(self, job: Resolve) -> Answer:
         """Raises OSError for a name that has no address, or an address that has no route."""
-        remotes = [job.peer] if _is_address(job.peer) else await self._look_up(job.peer)
-        if job.local is not None:
-            return job.local.encode(), remotes[0].encode()
-        for remote in dict.fromkeys(remotes):
-            local = await self._resolve_local(remote)
+        remotes = [job.peer] if _is_address(job.peer) else await self._addresses(job.peer)
+        ways: list[bytes] = []
+        for remote in remotes:
+            local = job.local
+            if local is None:
+                local = await self._resolve_local(remote)
+            elif ip_address(local).version != ip_address(remote).version:
+                continue
             if local is not None:
-                return local.encode(), remote.encode()
-        raise OSError(f"there is no route to {remotes[0]}")
+                ways += local.encode(), remote.encode()
+        if not ways:
+            raise OSError(f"there is no route to {', '.join(remotes)}")
+        return tuple(ways)
+
+    async def _addresses(self, name: str) -> list[str]:
+        """The addresses of a name, asked anew; those of the last time while nobody knows."""
+        try:
+            found = await self._look_up(name)
+        except (OSError, TimeoutError) as error:
+            known = self._last_good.get(name)
+            if known is None:
+                raise OSError(f"{name} has no address: {error or 'no answer'}") from None
+            return known
+        if len(self._last_good) >= NAMES_MAX:
+            self._last_good.clear()
+        self._last_good[name] = found
+        return found
 
     async def _look_up(self, name: str) -> list[str]:
         async with asyncio.timeout(RESOLVE_TIMEOUT_S):
             try:
                 found = await self._loop.getaddrinfo(name, 0, type=socket.SOCK_DGRAM)
             except socket.gaierror as error:
-                raise OSError(f"{name} has no address: {error.strerror}") from None
-        return [str(address[0]) for *_, address in found]
+                raise OSError(error.strerror) from None
+        return list(dict.fromkeys(str(address[0]) for *_, address in found))[:ADDRESSES_MAX]
 
 
 def _is_address(text: str) -> bool:

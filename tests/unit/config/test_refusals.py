@@ -162,7 +162,9 @@ def test_a_file_is_refused(tmp_path: Path, text: str, column: int, message: str,
 
 
 PEERS = [
-    ('peer = "vpn.example.net"', "not in this version yet"),
+    ('peer = "vpn.example.net"', "has its peer by name and no remote_id"),
+    ('peer = "vpn..example.net"\nremote_id = "fqdn:a"', "neither an address nor a name"),
+    (f'peer = "{"a" * 64}.net"\nremote_id = "fqdn:a"', "neither an address nor a name"),
     ('peer = "203.0.113"', "which is no address"),
     ('peer = "203.0.113.300"', "which is no address"),
     ('peer = "fe80::1%eth0"', "which is no address"),

@@ -1,6 +1,7 @@
 """Slow jobs end as events, within bounds."""
 
 import asyncio
+import socket
 from collections.abc import Awaitable, Callable
 
 import pytest
@@ -137,6 +138,44 @@ def test_a_name_is_looked_up() -> None:
 
     found = asyncio.run(answer(Resolve("localhost", None), route))
     assert found.result == (b"127.0.0.1", b"127.0.0.1")
+
+
+def test_every_address_of_a_name_is_given_and_the_last_ones_while_nobody_knows(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """F-37: asked anew each time; a resolver that fails takes no tunnel with it."""
+    lists = [["192.0.2.2", "2001:db8::2", "192.0.2.2"], ["192.0.2.3"], None, ["192.0.2.4"]]
+
+    def getaddrinfo(name: str, *_: object, **__: object) -> list[tuple[object, ...]]:
+        found = lists.pop(0) if name == "vpn.example.net" else None
+        if found is None:
+            raise socket.gaierror(socket.EAI_AGAIN, "try again")
+        return [(0, 0, 0, "", (address, 0)) for address in found]
+
+    async def route(remote: str) -> str | None:
+        return "2001:db8::1" if ":" in remote else "192.0.2.1"
+
+    async def run() -> list[ComputeFinished]:
+        found: asyncio.Queue[ComputeFinished] = asyncio.Queue()
+        workers = Workers(SeededEntropy(1), found.put_nowait, route)
+        answers = []
+        for name, local in (
+            *[("vpn.example.net", None)] * 3,
+            ("other.example.net", None),
+            ("vpn.example.net", "2001:db8::7"),
+        ):
+            workers.start(Compute(1, Resolve(name, local)))
+            answers.append(await found.get())
+        workers.close()
+        return answers
+
+    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
+    first, second, third, unknown, other_family = asyncio.run(run())
+    ours, theirs = (b"192.0.2.1", b"2001:db8::1"), (b"192.0.2.2", b"2001:db8::2")
+    assert first.result == (ours[0], theirs[0], ours[1], theirs[1])
+    assert second.result == third.result == (ours[0], b"192.0.2.3")
+    assert unknown.failure == "other.example.net has no address: try again"
+    assert other_family.failure == "there is no route to 192.0.2.4"
 
 
 def test_no_route_and_no_plane_are_failures_with_a_sentence() -> None:

@@ -142,7 +142,8 @@ class MakeKeyAndAgree:
 class Resolve:
     """Job: where a peer is and which of our addresses reaches it.
 
-    `peer` is an address or a name. Result: (bytes local address, bytes remote address), as text.
+    `peer` is an address or a name. Result: bytes local address, bytes remote address, as text; for
+    a name with several addresses all of them, in the order in which they are to be tried.
     """
 
     peer: str

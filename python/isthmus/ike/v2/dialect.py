@@ -71,6 +71,8 @@ def receive(
 ) -> None:
     """A datagram with this SA's SPI. Raises Dropped when it must not be believed."""
     if header.exchange == ExchangeType.IKE_SA_INIT:
+        if sa.has_moved_on and remote.address != sa.remote.address:
+            raise Dropped("other_address")
         _receive_init(ctx, sa, header, octets)
         return
     if sa.protector is None:
@@ -424,7 +426,7 @@ def timer(ctx: Context, sa: SaV2, kind: TimerKind) -> None:
     """A timer of the IKE SA fired."""
     match kind:
         case TimerKind.RETRANSMIT:
-            if not repeat_request(ctx, sa):
+            if not ike_sa_init.next_address(ctx, sa) and not repeat_request(ctx, sa):
                 _unanswered(ctx, sa)
         case TimerKind.GRACE:
             ike_sa_init.grace_over(ctx, sa)

@@ -76,6 +76,11 @@ class SaV2(IkeSa):
     """Outbound SPIs that the peer deleted while our request may have been making them."""
     first_hash: bytes = b""
     """Responder: what the IKE_SA_INIT that made this SA is known by."""
+    other_ways: tuple[tuple[str, str], ...] = ()
+    """Initiator: addresses, ours and the peer's, that are tried when the present ones stay without
+    an answer: a name may have several."""
+    has_moved_on: bool = False
+    """It was begun with another address of the peer, whose late answer must not be taken."""
     fragments_agreed: bool = False
     """Both sides read messages in pieces (RFC 7383 §2.3)."""
     fragment_size: int = 0

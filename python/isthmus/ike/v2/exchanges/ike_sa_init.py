@@ -58,6 +58,8 @@ GRACE_S = 1.0
 """How long an unprotected refusal waits for a better answer (RFC 7296 §2.21.1)."""
 VENDOR_ID = b"Isthmus"
 HALF_OPEN_S = 30.0
+TRIES_OF_ADDRESS = 4
+"""Messages to one of several addresses of a name before the next one is tried, about 4 s."""
 
 
 # --- initiator ------------------------------------------------------------------------------
@@ -99,7 +101,35 @@ def _resolved(ctx: Context, sa: SaV2, port: int, done: ComputeFinished) -> None:
     if done.result is None:
         closing.give_up(ctx, sa, Failed("E101", done.failure, "check the peer's name and routes"))
         return
-    local, remote = (part.decode() for part in done.result if isinstance(part, bytes))
+    texts = [part.decode() for part in done.result if isinstance(part, bytes)]
+    sa.other_ways = tuple(zip(texts[::2], texts[1::2], strict=True))
+    _go_next_way(ctx, sa, port)
+
+
+def next_address(ctx: Context, sa: SaV2) -> bool:
+    """The first message stays without an answer: begin anew with the next address of the peer's
+    name. False: there is none, or it is too early."""
+    out = sa.window.outstanding
+    if not isinstance(sa.state, AwaitInitReply) or not sa.other_ways or out is None:
+        return False
+    if out.tries < TRIES_OF_ADDRESS:
+        return False
+    before = sa.remote
+    _resend(ctx, sa)
+    sa.has_moved_on = True
+    _go_next_way(ctx, sa, before.port)
+    ctx.record(
+        "phase1.next_address",
+        f"{before} does not answer: {sa.remote} is tried, another address of {sa.connection.peer}",
+        connection=sa.connection,
+        facts=(("from", str(before)), ("to", str(sa.remote))),
+    )
+    return True
+
+
+def _go_next_way(ctx: Context, sa: SaV2, port: int) -> None:
+    (local, remote), *others = sa.other_ways
+    sa.other_ways = tuple(others)
     sa.local = Endpoint(local, IKE_PORT if port == IKE_PORT else NAT_T_PORT)
     sa.remote = Endpoint(remote, port)
     methods = sa.connection.phase1_proposals[0].of_kind(TransformType.KE)
