@@ -309,7 +309,7 @@ def test_handshakes_beside_servers_that_hang_lie_and_flood_take_no_longer(both: 
         beside = _handshakes(both)
         assert not waiting[0].done(), "its server hangs"
         assert {asked.result() for asked in waiting} == {"E160"}, both.diary()
-    # Others use this machine too, now more and now less: both sides of the middle are what is usual.
+    # Others use this machine too, now more and now less: what is usual lies on both sides.
     alone += _handshakes(both)
     median, loaded = statistics.median(alone), statistics.median(beside)
     worst = [sorted(some)[-2] * 1000 for some in (alone, beside)]
