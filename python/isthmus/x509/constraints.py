@@ -12,7 +12,7 @@ from isthmus.x509.errors import Defect, Untrusted
 from isthmus.x509.extensions import Subtrees
 from isthmus.x509.general_name import GeneralName, NameKind, subject_name
 
-COMPARISONS_MAX = 32_768
+COMPARISONS_MAX = 8192
 """In one path. Names times subtrees is what makes name constraints slow: it is bounded."""
 
 

@@ -19,10 +19,11 @@ from isthmus.x509.crl import REASON_NAMES, REMOVE_FROM_CRL, Crl
 from isthmus.x509.errors import BadCrl, BadOcsp, Defect, Untrusted
 from isthmus.x509.extensions import CRL_SIGN, REASONS_ALL, Point
 from isthmus.x509.general_name import NameKind
-from isthmus.x509.name import Key, Name
+from isthmus.x509.name import Key
 from isthmus.x509.ocsp import OcspAnswer, Single, Verdict, request
 from isthmus.x509.path import validate
 from isthmus.x509.rules import VerifiedPath
+from isthmus.x509.scope import in_scope, reasons_of
 from isthmus.x509.usage import Purpose
 
 SKEW_S = 300
@@ -36,6 +37,8 @@ ANSWERS_MAX = 4096
 SOURCES_MAX = 8
 """Places asked about one certificate."""
 URL_SIZE_MAX = 2048
+SIGNERS_MAX = 8
+"""Certificates of a list's issuer whose key is tried: each costs a hash over the whole list."""
 _NESTING_MAX = 3
 """Certificates that sign lists have lists of their own; how deep that is followed."""
 
@@ -359,7 +362,7 @@ class _Inquiry:
         until: list[int] = []
         for point in (*certificate.extensions.points, Point()):
             for crl in self._lists_for(certificate, point):
-                reasons = point.reasons & _reasons(crl)
+                reasons = point.reasons & reasons_of(crl)
                 try:
                     signer = self.check_signer(crl, index)
                 except BadCrl as error:
@@ -436,11 +439,11 @@ class _Inquiry:
         Raises BadCrl when nobody who may sign it did.
         """
         above = self._path.certificates[index + 1 :]
-        beside = (*self._path.pool, *self._statuses.certificates, *self._path.certificates)
+        # Ours before those that a peer sent along, which may be there to cost time.
+        beside = (*self._statuses.certificates, *self._path.certificates, *self._path.pool)
+        named = [one for one in dict.fromkeys((*above, *beside)) if one.subject == crl.issuer]
         reason = f"nobody at hand is {crl.issuer}, who signed the revocation list"
-        for candidate in dict.fromkeys((*above, *beside)):
-            if candidate.subject != crl.issuer:
-                continue
+        for candidate in named[:SIGNERS_MAX]:
             try:
                 _check_may_sign(candidate)
                 crl.check_signature(candidate.public_key, allow_sha1=self._path.rules.allow_sha1)
@@ -484,48 +487,6 @@ def _check_may_sign(candidate: Certificate) -> None:
     usage = candidate.extensions.key_usage
     if usage is not None and CRL_SIGN not in usage:
         raise BadCrl(f"the key usage of {candidate.subject_text} lacks cRLSign")
-
-
-def _reasons(crl: Crl) -> frozenset[int]:
-    return REASONS_ALL if crl.scope is None else crl.scope.point.reasons
-
-
-def in_scope(crl: Crl, certificate: Certificate, point: Point) -> bool:
-    """RFC 5280 §6.3.3 b: a list is about this certificate, as found through this point."""
-    scope = crl.scope
-    if scope is None:
-        return not point.issuers
-    if point.issuers and not scope.indirect:
-        return False
-    if scope.only_attributes:
-        return False
-    if certificate.is_authority and scope.only_users:
-        return False
-    if not certificate.is_authority and scope.only_authorities:
-        return False
-    if not scope.point.named:
-        return True
-    wanted = _places(scope.point, crl.issuer)
-    if point.named:
-        return bool(wanted & _places(point, _point_issuer(certificate, point)))
-    if point.issuers:
-        return bool(wanted & _places(Point(point.issuers), crl.issuer))
-    return (NameKind.DIRECTORY, certificate.issuer.key) in wanted
-
-
-def _point_issuer(certificate: Certificate, point: Point) -> Name:
-    named = [name.directory for name in point.issuers if name.directory is not None]
-    return named[0] if named else certificate.issuer
-
-
-def _places(point: Point, issuer: Name) -> set[tuple[NameKind, object]]:
-    """The names of a distribution point, so that two can be compared."""
-    if point.relative is not None:
-        return {(NameKind.DIRECTORY, (*issuer.key, point.relative))}
-    return {
-        (name.kind, name.octets if name.directory is None else name.directory.key)
-        for name in point.names
-    }
 
 
 def _since(since: int | None, reason: int | None) -> str:

@@ -310,6 +310,12 @@ def _policies() -> dict[str, Maker]:
     }
 
 
+def _namesake(number: int) -> forge.Spec:
+    """A certificate in the intermediate authority's name that the peer made for itself."""
+    key = forge.key("P256", f"namesake-{number}")
+    return authority(INTER, INTER, key, key)
+
+
 def _lists() -> dict[str, Maker]:
     lists = forge.key("P256", "lists")
     pointed = leaf().having(points=forge.points(forge.point([POINT])))
@@ -347,6 +353,11 @@ def _lists() -> dict[str, Maker]:
         "a list in its last second": lambda: strict(leaf_list().but(next_update=AT)),
         "a list by a certified signer": lambda: strict(
             leaf_list().but(signer=lists), extra=(list_signer(),)
+        ),
+        "a list by a certified signer beside twenty that the peer sent": lambda: strict(
+            leaf_list().but(signer=lists),
+            extra=(list_signer(),),
+            pool=(inter(), *(_namesake(n) for n in range(20))),
         ),
         "an indirect list": lambda: strict(indirect(), **indirectly()),
         "an indirect list by its issuer's name": lambda: strict(

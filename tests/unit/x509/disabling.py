@@ -30,6 +30,7 @@ MODULES = (
     "policies",
     "revocation",
     "rules",
+    "scope",
     "usage",
     "walk",
 )

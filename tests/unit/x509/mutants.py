@@ -19,7 +19,17 @@ from .disabling import PACKAGE, functions, parsed, replaced
 from .test_disabling import Judged, everything, outcome
 from .test_pkits import verdict
 
-MODULES = ("walk", "usage", "constraints", "policies", "path", "revocation", "crl", "ocsp")
+MODULES = (
+    "walk",
+    "usage",
+    "constraints",
+    "policies",
+    "path",
+    "scope",
+    "revocation",
+    "crl",
+    "ocsp",
+)
 
 _COMPARED: dict[type[ast.cmpop], tuple[type[ast.cmpop], ...]] = {
     ast.Lt: (ast.LtE, ast.GtE),
