@@ -22,6 +22,7 @@ from isthmus.daemon.certificates import CertificateWatch
 from isthmus.daemon.channel import (
     Applied,
     Fatal,
+    PlaneSilent,
     Pulse,
     Ready,
     Reload,
@@ -159,6 +160,7 @@ class Application:
             performer,
             self._apply_network,
             self._recorder.take,
+            lambda: self._tell(PlaneSilent()),
         )
 
     def _reloader(self, link: PlaneLink) -> Reloader:

@@ -45,6 +45,10 @@ class Pulse(Message, frozen=True, tag="pulse"):
     """IKE: the event loop turns."""
 
 
+class PlaneSilent(Message, frozen=True, tag="plane_silent"):
+    """IKE: the plane runs and does not answer; another one is wanted in its place."""
+
+
 class Fatal(Message, frozen=True, tag="fatal"):
     """IKE: it makes no sense to go on; the reason is for the user."""
 
@@ -70,7 +74,7 @@ class Reload(Message, frozen=True, tag="reload"):
     """Supervisor: read the configuration again (somebody sent SIGHUP)."""
 
 
-FromIke = Apply | Ready | Status | Pulse | Reloaded | Fatal
+FromIke = Apply | Ready | Status | Pulse | PlaneSilent | Reloaded | Fatal
 FromSupervisor = Applied | Reload | ShutDown
 
 from_ike: msgspec.json.Decoder[FromIke] = msgspec.json.Decoder(FromIke)

@@ -39,6 +39,9 @@ from isthmus.values.spi import Spi
 
 RETRY_FIRST_S = 0.02
 RETRY_MAX_S = 0.5
+ASK_EVERY_S = 2.0
+SILENCES_MAX = 2
+"""Questions that a plane that lives leaves unanswered, each for the client's `REPLY_TIMEOUT_S`."""
 EARLY_NOTICES_MAX = 256
 """Notices kept while the set-up is not done; the oldest go first."""
 
@@ -58,6 +61,7 @@ class PlaneLink:
         performer: Performer,
         apply_network: ApplyNetwork,
         record: Callable[[Happening], None],
+        plane_is_silent: Callable[[], object],
     ) -> None:
         self._path = path
         self._configuration = configuration
@@ -67,6 +71,7 @@ class PlaneLink:
         self._performer = performer
         self._apply_network = apply_network
         self._record = record
+        self._plane_is_silent = plane_is_silent
         self._broken = asyncio.Event()
         self._early: deque[Notice] = deque(maxlen=EARLY_NOTICES_MAX)
         self._is_set_up = False
@@ -91,9 +96,26 @@ class PlaneLink:
                 self._record(Happening("plane.lost", message=str(lost)))
                 await asyncio.sleep(RETRY_FIRST_S)
                 continue
-            await self._broken.wait()
+            await self._watch(plane)
             self._performer.plane = None
             self._record(Happening("plane.lost", message="the data plane's process went away"))
+
+    async def _watch(self, plane: UserspacePlane) -> None:
+        """Until the connection breaks. A plane that hangs does not break it: it is asked something
+        now and then, and when it does not answer again and again, the supervisor ends it."""
+        unanswered = 0
+        while not self._broken.is_set():
+            with suppress(TimeoutError):
+                async with asyncio.timeout(ASK_EVERY_S):
+                    await self._broken.wait()
+            try:
+                await plane.interfaces()
+                unanswered = 0
+            except PlaneLost:
+                unanswered += 1
+            if unanswered == SILENCES_MAX and not self._broken.is_set():
+                self._record(Happening("plane.silent", message="the data plane does not answer"))
+                self._plane_is_silent()
 
     async def _connect(self) -> UserspacePlane:
         pause = RETRY_FIRST_S

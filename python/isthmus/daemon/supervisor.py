@@ -22,6 +22,7 @@ from isthmus.daemon.channel import (
     Applied,
     Apply,
     Fatal,
+    PlaneSilent,
     Pulse,
     Ready,
     Reload,
@@ -171,6 +172,9 @@ class Supervisor:
         match message:
             case Pulse():
                 self._heard_s = time.monotonic()
+            case PlaneSilent():
+                self._say("the data plane does not answer: ending it")
+                self._plane.signal(signal.SIGKILL)
             case Status(text):
                 self._manager.say(f"STATUS={text}")
             case Apply(wish, more):

@@ -48,6 +48,8 @@ class PlayedPlane:
         self.inner = SimulatedPlane(self.tell)
         self.heard: list[Command] = []
         self.refuse: set[type[Frame]] = set()
+        self.is_silent = False
+        """As a process that hangs: it hears everything and answers nothing."""
         self._pid = pid
         self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._listener.setblocking(False)
@@ -86,7 +88,7 @@ class PlayedPlane:
                 command = to_plane.decode(octets)
                 self.heard.append(command)
                 reply = await self._answer(command)
-                if reply is not None:
+                if reply is not None and not self.is_silent:
                     client.send(encoder.encode(reply))
 
     async def _answer(self, command: Command) -> Frame | None:

@@ -10,6 +10,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from isthmus.backends import userspace
 from isthmus.backends.frames import (
     AttachInterface,
     DatagramIn,
@@ -31,9 +32,18 @@ from isthmus.backends.frames import (
 from isthmus.backends.specs import EndpointSpec
 from isthmus.backends.translate import sa_spec
 from isthmus.crypto.entropy import SeededEntropy
-from isthmus.daemon import channel
+from isthmus.daemon import channel, link
 from isthmus.daemon.application import Application, Arguments, ports
-from isthmus.daemon.channel import Applied, Apply, Fatal, Pulse, Ready, ShutDown, Status
+from isthmus.daemon.channel import (
+    Applied,
+    Apply,
+    Fatal,
+    PlaneSilent,
+    Pulse,
+    Ready,
+    ShutDown,
+    Status,
+)
 from isthmus.ike.core.commands import Configure, Shutdown
 from isthmus.ike.core.effects import (
     ArmPolicy,
@@ -283,6 +293,25 @@ def test_a_new_plane_goes_on_with_the_same_keys_where_it_knows_the_counts(direct
         assert at.engine.events == []
 
     play(directory, scene, ScriptedEngine(answer))  # type: ignore[arg-type]
+
+
+def test_a_plane_that_hangs_is_told_of(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(link, "ASK_EVERY_S", 0.02)
+    monkeypatch.setattr(userspace, "REPLY_TIMEOUT_S", 0.05)
+
+    async def scene(at: Run) -> None:
+        await at.ready()
+        await asyncio.sleep(0.3)
+        assert PlaneSilent() not in at.said
+        at.plane.is_silent = True
+        await at.until(lambda: PlaneSilent() in at.said)
+        await asyncio.sleep(0.3)
+        assert at.said.count(PlaneSilent()) == 1
+        await at.plane.die()
+        at.plane = PlayedPlane(at.plane_path, pid=2)
+        await at.until(lambda: any(isinstance(c, AttachInterface) for c in at.plane.heard))
+
+    play(directory, scene)
 
 
 def test_a_broken_connection_to_the_same_plane_loses_nothing(directory: Path) -> None:
