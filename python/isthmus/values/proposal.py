@@ -223,7 +223,7 @@ class _Words:
         return True
 
 
-_WORDS_KEPT = 256
+_KEPT = 256
 """Thousands of tunnels use the same few proposals."""
 
 
@@ -235,7 +235,7 @@ class UnknownKeyword(ValueError):
         self.word = word
 
 
-@lru_cache(_WORDS_KEPT)
+@lru_cache(_KEPT)
 def parse_proposal(text: str, protocol: SecurityProtocol) -> Proposal:
     """From strongSwan's spelling: `aes256gcm16-prfsha384-ecp256`, `aes256-sha256-modp2048`.
 
@@ -297,7 +297,6 @@ def _prf_of(integ: Transform) -> Transform:
     return Transform(TransformType.PRF, _PRF_OF_INTEG[Integ(integ.number)])
 
 
-@lru_cache(_WORDS_KEPT)
 def transform_keyword(transform: Transform) -> str:
     """The keyword of a transform; `kind:number` for what we do not know."""
     kind, number = transform.kind, transform.number
