@@ -28,6 +28,7 @@ from isthmus.lab.topology import SITE_A, SITE_B, Site
 TRIES = 7
 CHANGED = 10
 UP_AT_ONCE = 8
+PATIENCE_S = 120.0
 TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 
 
@@ -131,7 +132,7 @@ def reload(daemon: Isthmus, told: list[Tunnel]) -> str:
         for t in told[:CHANGED]
     ]
     daemon.write(*changed, *told[CHANGED:])
-    took = timed(lambda: daemon.do("reload", timeout_s=120))
+    took = timed(lambda: daemon.do("reload", timeout_s=PATIENCE_S))
     (event,) = [e for e in daemon.events() if e["event"] == "config.reloaded"]
     return (
         f"{took:.2f} s for the command: {event['read_ms']} ms to read, "
@@ -148,7 +149,7 @@ def armed(directory: Path, count: int, idle_s: float) -> dict[str, int]:
         told = [tunnel(SITE_A, n, gateways.fresh_psk()) for n in range(count)]
         daemon.write(*told)
         print(f"{count} armed tunnels", flush=True)
-        print(f"  start              {timed(daemon.start):.2f} s")
+        print(f"  start              {timed(lambda: daemon.start(patience_s=PATIENCE_S)):.2f} s")
         pids = processes(daemon)
         held = resident_kib(pids)
         print(f"  memory             {text(held)}")
@@ -172,14 +173,14 @@ def live(directory: Path, count: int, idle_s: float) -> None:
         for site in (SITE_A, SITE_B):
             daemon = Isthmus(world, site.gateway, directory / site.gateway)
             daemon.write(*(tunnel(site, n, psk) for n, psk in enumerate(psks)))
-            daemon.start()
+            daemon.start(patience_s=PATIENCE_S)
             daemons.append(daemon)
         near = daemons[0]
         pids = processes(near)
         before = resident_kib(pids)
 
         def bring_up(number: int) -> None:
-            near.request("up", tunnel=name(number), timeout_s=60.0)
+            near.request("up", tunnel=name(number), timeout_s=PATIENCE_S)
 
         def all_up() -> None:
             with ThreadPoolExecutor(UP_AT_ONCE) as pool:

@@ -103,7 +103,7 @@ def many(short_directory: Path, tmp_path_factory: pytest.TempPathFactory) -> Ite
         for site in (SITE_A, SITE_B):
             gateway = Isthmus(world, site.gateway, short_directory / f"many-{site.letter}")
             gateway.write(*told[site.letter])
-            gateway.start()
+            gateway.start(patience_s=PATIENCE_S)
             gateways.append(gateway)
         for number in range(LIVE):
             gateways[0].request("up", tunnel=name(number), timeout_s=PATIENCE_S)

@@ -160,7 +160,9 @@ class Isthmus:
             parts.append(tunnel.toml(secret))
         _write_private(self.configuration, "\n".join([*parts, others]))
 
-    def start(self, *, environment: Mapping[str, str] | None = None) -> None:
+    def start(
+        self, *, environment: Mapping[str, str] | None = None, patience_s: float = _START_S
+    ) -> None:
         """Start the daemon and wait until it answers. Raises LabError with the end of its log."""
         extra = dict(environment or {})
         if self.keys_exported:
@@ -181,7 +183,7 @@ class Isthmus:
                 stdout=log,
                 environment=extra,
             )
-        deadline = time.monotonic() + _START_S
+        deadline = time.monotonic() + patience_s
         while not self.answers():
             if self._process.poll() is not None or time.monotonic() > deadline:
                 self.stop()
