@@ -11,6 +11,7 @@ from isthmus.config.errors import Report
 from isthmus.config.fields import shown
 from isthmus.config.groups import compile_groups
 from isthmus.config.plain import check_plain, compile_plain
+from isthmus.config.proof_schema import PSK
 from isthmus.config.proofs import Wanted
 from isthmus.config.section import Section
 from isthmus.config.syntax import Node, Position, SyntaxFault, parse
@@ -239,9 +240,9 @@ def _given(root: Node) -> Iterator[tuple[str, Written]]:
 
 def _shown(name: str, node: Node) -> str:
     """What may be shown of a key's value: of a secret only the reference, if it is one."""
-    if name == schema.PSK.name and isinstance(node.value, str):
+    if name == PSK.name and isinstance(node.value, str):
         return '"..."'
-    if isinstance(node.value, Mapping) and name != schema.PSK.name:
+    if isinstance(node.value, Mapping) and name != PSK.name:
         return "{ ... }"
     return _written(node)
 

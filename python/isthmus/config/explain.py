@@ -9,9 +9,10 @@ from dataclasses import dataclass, replace
 
 from isthmus.config import schema
 from isthmus.config.compile import Written, quoted
+from isthmus.config.key import Key
 from isthmus.config.load import Loaded
 from isthmus.config.pairs import written_name
-from isthmus.config.schema import SECTIONS, Key
+from isthmus.config.schema import SECTIONS
 from isthmus.config.suites import DEFAULT_SUITE, SUITES
 from isthmus.config.syntax import Position
 from isthmus.config.units import duration_text, size_text

@@ -6,8 +6,8 @@ from itertools import chain
 
 from isthmus.config import schema
 from isthmus.config.errors import Report
+from isthmus.config.key import Key
 from isthmus.config.rules import SELECTORS_MAX, ports_given, side
-from isthmus.config.schema import Key
 from isthmus.config.section import Section
 from isthmus.config.syntax import Node, Position
 from isthmus.policy.connection import ChildPolicy, Connection, Mode, PlainRule, Processing

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from isthmus.config import schema
+from isthmus.config import proof_schema, schema
 from isthmus.config.errors import Report
 from isthmus.config.proof_fields import Placed, PlacedScheme, Sides
 from isthmus.config.section import Given, Section
@@ -69,14 +69,14 @@ class Proofs:
 
 def compile_proofs(name: str, section: Section, *, allow_weak: bool, report: Report) -> Proofs:
     """Both sides. What is missing, or has no meaning, is reported."""
-    given = section.get(schema.AUTH)
+    given = section.get(proof_schema.AUTH)
     kinds = given.value if given is not None else _PSK_ALONE
     schemes = tuple(p.scheme for p in _schemes(section, allow_weak, report))
-    revocation, eku = section.get(schema.REVOCATION), section.get(schema.REMOTE_EKU)
-    by_url = section.get(schema.REMOTE_CERT_URL)
+    revocation, eku = section.get(proof_schema.REVOCATION), section.get(proof_schema.REMOTE_EKU)
+    by_url = section.get(proof_schema.REMOTE_CERT_URL)
     wanted = Wanted()
     # Of a misspelt auth nobody can say what else it needs.
-    if given is not None or not section.has(schema.AUTH):
+    if given is not None or not section.has(proof_schema.AUTH):
         _refuse_idle_keys(section, kinds, given is not None, report)
         wanted = Wanted(
             _secret(name, section, kinds, allow_weak, report),
@@ -103,7 +103,9 @@ def _schemes(section: Section, allow_weak: bool, report: Report) -> tuple[Placed
         return ()
     # The table's other keys, and those that it does not have, are `phases`' business.
     title = f"{section.title[:-1]}.phase1]"
-    given = Section(node.value, "phase1", title, schema.PHASE1_KEYS, report).get(schema.SIGNATURE)
+    given = Section(node.value, "phase1", title, schema.PHASE1_KEYS, report).get(
+        proof_schema.SIGNATURE
+    )
     if given is None:
         return ()
     for placed in given.value:
@@ -125,16 +127,16 @@ def _refuse_idle_keys(section: Section, kinds: Sides, is_said: bool, report: Rep
     both = {kinds.local, kinds.remote}
     signs = kinds.local is not AuthKind.PSK
     readers = (
-        (schema.PSK, AuthKind.PSK in both, "psk"),
-        (schema.CERT, kinds.local is AuthKind.CERT, "cert"),
-        (schema.KEY, signs, "cert"),
-        (schema.CA, kinds.remote is AuthKind.CERT, "cert"),
-        (schema.INTERMEDIATES, AuthKind.CERT in both, "cert"),
-        (schema.REVOCATION, kinds.remote is AuthKind.CERT, "cert"),
-        (schema.CRL, kinds.remote is AuthKind.CERT, "cert"),
-        (schema.REMOTE_EKU, kinds.remote is AuthKind.CERT, "cert"),
-        (schema.REMOTE_CERT_URL, kinds.remote is AuthKind.CERT, "cert"),
-        (schema.REMOTE_KEY, kinds.remote is AuthKind.PUBKEY, "pubkey"),
+        (proof_schema.PSK, AuthKind.PSK in both, "psk"),
+        (proof_schema.CERT, kinds.local is AuthKind.CERT, "cert"),
+        (proof_schema.KEY, signs, "cert"),
+        (proof_schema.CA, kinds.remote is AuthKind.CERT, "cert"),
+        (proof_schema.INTERMEDIATES, AuthKind.CERT in both, "cert"),
+        (proof_schema.REVOCATION, kinds.remote is AuthKind.CERT, "cert"),
+        (proof_schema.CRL, kinds.remote is AuthKind.CERT, "cert"),
+        (proof_schema.REMOTE_EKU, kinds.remote is AuthKind.CERT, "cert"),
+        (proof_schema.REMOTE_CERT_URL, kinds.remote is AuthKind.CERT, "cert"),
+        (proof_schema.REMOTE_KEY, kinds.remote is AuthKind.PUBKEY, "pubkey"),
     )
     for key, is_read, kind in readers:
         if is_read or not section.has(key):
@@ -159,12 +161,12 @@ def _secret(
 ) -> WantedSecret | None:
     if AuthKind.PSK not in (kinds.local, kinds.remote):
         return None
-    psk = section.get(schema.PSK)
+    psk = section.get(proof_schema.PSK)
     if psk is not None:
         suite = section.get(schema.SUITE)
         is_for_aws = suite is not None and suite.value == "aws"
         return WantedSecret(name, psk.value.reference, psk.at, allow_weak, is_for_aws)
-    if not section.has(schema.PSK):
+    if not section.has(proof_schema.PSK):
         report.error(
             section.at,
             f"{section.title} has no psk",
@@ -178,15 +180,15 @@ def _secret(
 def _own(name: str, section: Section, kinds: Sides, report: Report) -> WantedOwn | None:
     if kinds.local is AuthKind.PSK:
         return None
-    key, certificate = section.get(schema.KEY), section.get(schema.CERT)
-    if not section.has(schema.KEY):
+    key, certificate = section.get(proof_schema.KEY), section.get(proof_schema.CERT)
+    if not section.has(proof_schema.KEY):
         report.error(
             section.at,
             f"{section.title} has no key",
             "we prove who we are by a signature, which our private key makes",
             f'add key = {{ file = "/etc/isthmus/secrets/{_file_name(name)}.key" }}',
         )
-    if key is None or (section.has(schema.CERT) and certificate is None):
+    if key is None or (section.has(proof_schema.CERT) and certificate is None):
         return None
     is_bare = kinds.local is AuthKind.PUBKEY
     return WantedOwn(
@@ -196,12 +198,12 @@ def _own(name: str, section: Section, kinds: Sides, report: Report) -> WantedOwn
 
 def _trust(name: str, section: Section, kinds: Sides, report: Report) -> WantedTrust | None:
     """For a side of ours that has a certificate, CAs complete its chain."""
-    extra = _placed(section.get(schema.INTERMEDIATES))
+    extra = _placed(section.get(proof_schema.INTERMEDIATES))
     match kinds.remote:
         case AuthKind.PSK:
             return WantedTrust(name, extra=extra) if extra else None
         case AuthKind.CERT:
-            if not section.has(schema.CA):
+            if not section.has(proof_schema.CA):
                 report.error(
                     section.at,
                     f"{section.title} has no ca",
@@ -209,18 +211,20 @@ def _trust(name: str, section: Section, kinds: Sides, report: Report) -> WantedT
                     'add ca = ["/etc/isthmus/certs/root.pem"], with the root certificate that the'
                     " peer's goes back to",
                 )
-            anchors = _placed(section.get(schema.CA))
-            lists = _placed(section.get(schema.CRL))
+            anchors = _placed(section.get(proof_schema.CA))
+            lists = _placed(section.get(proof_schema.CRL))
             return WantedTrust(name, anchors, extra, lists=lists)
         case AuthKind.PUBKEY:
-            if not section.has(schema.REMOTE_KEY):
+            if not section.has(proof_schema.REMOTE_KEY):
                 report.error(
                     section.at,
                     f"{section.title} has no remote_key",
                     "a bare public key is believed only if it is known beforehand",
                     f'add remote_key = ["/etc/isthmus/certs/{_file_name(name)}.pub"]',
                 )
-            return WantedTrust(name, extra=extra, keys=_placed(section.get(schema.REMOTE_KEY)))
+            return WantedTrust(
+                name, extra=extra, keys=_placed(section.get(proof_schema.REMOTE_KEY))
+            )
 
 
 def _placed(given: Given[tuple[Placed, ...]] | None) -> tuple[Placed, ...]:

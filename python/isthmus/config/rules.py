@@ -5,9 +5,10 @@ from dataclasses import dataclass, replace
 from isthmus.config import schema
 from isthmus.config.errors import Report
 from isthmus.config.fields import Limit
+from isthmus.config.key import Key
 from isthmus.config.mapping import PlacedMap, network_maps
 from isthmus.config.network_fields import PlacedNetwork, PlacedProposal, Ports
-from isthmus.config.schema import Df, Key
+from isthmus.config.schema import Df
 from isthmus.config.section import Given, Section
 from isthmus.config.suites import SUITES
 from isthmus.config.syntax import Position

@@ -1,11 +1,11 @@
 """Which keys each section has: the one list that reading, errors, explanations and docs share."""
 
-from dataclasses import dataclass
 from enum import StrEnum
-from typing import Generic, TypeVar
+from typing import TypeVar
 
-from isthmus.config import fields, mapping, network_fields, proof_fields
-from isthmus.config.fields import Cell, Limit, Read, Span
+from isthmus.config import fields, mapping, network_fields, proof_fields, proof_schema
+from isthmus.config.fields import Cell, Limit, Span
+from isthmus.config.key import Key
 from isthmus.config.mapping import PlacedMap
 from isthmus.config.network_fields import (
     Peer,
@@ -14,14 +14,10 @@ from isthmus.config.network_fields import (
     PlacedRoute,
     Ports,
 )
-from isthmus.config.proof_fields import Placed, PlacedScheme, Sides
-from isthmus.config.secret_fields import PskReference, key_reference, psk_reference
 from isthmus.config.syntax import Node
-from isthmus.credentials.reference import KeyReference
 from isthmus.policy.connection import DpdAction, Mode, Nat, Prefer, Start
 from isthmus.values.identity import Identity, IdentityPattern
 from isthmus.values.registry.ikev2 import SecurityProtocol
-from isthmus.values.trust import EkuRule, RevocationMode
 
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
@@ -48,19 +44,6 @@ class OnNoSa(StrEnum):
     """What becomes of a packet whose rule has no SA."""
 
     HOLD = "hold"
-
-
-@dataclass(frozen=True, slots=True)
-class Key(Generic[T_co]):
-    """One setting of a section."""
-
-    name: str
-    read: Read[T_co]
-    kind: str
-    """Its type, for the reference."""
-    default: str
-    """How the default is written, or words in brackets where it depends."""
-    about: str
 
 
 def _replay_window(cell: Cell) -> int:
@@ -105,21 +88,7 @@ _DPD_WORDS = {
 }
 _MODE_WORDS = {"tunnel": Mode.POLICY, "vti": Mode.ROUTE, "xfrm": Mode.ROUTE, "routed": Mode.ROUTE}
 _NAT_WORDS = {"yes": Nat.FORCE, "on": Nat.FORCE, "always": Nat.FORCE, "no": Nat.OFF}
-_EKU_WORDS = {
-    "serverauth": EkuRule.SERVER,
-    "clientauth": EkuRule.CLIENT,
-    "ipsec": EkuRule.IKE,
-    "none": EkuRule.ANY,
-    "off": EkuRule.ANY,
-}
-_REVOCATION_WORDS = {
-    "no": RevocationMode.OFF,
-    "none": RevocationMode.OFF,
-    "relaxed": RevocationMode.SOFT,
-    "yes": RevocationMode.STRICT,
-}
 _NET = "list of networks"
-_FILES = "list of files and folders"
 _LIFETIME = fields.duration(LIFETIME_MIN_S, LIFETIME_MAX_S, "1h")
 _IDLE = fields.duration_or_never(1.0, 30 * DAY_S, "10m")
 _START = fields.choice(Start, _START_WORDS)
@@ -145,87 +114,6 @@ LOCAL_ADDRESS = Key(
     "address",
     "(the kernel chooses)",
     "Our address towards the peer.",
-)
-AUTH: Key[Sides] = Key(
-    "auth",
-    proof_fields.sides,
-    "word",
-    '"psk"',
-    'How the two sides prove who they are: `"psk"`, `"cert"`, `"pubkey"` (bare public keys); each'
-    ' in its own way with `{ local = "cert", remote = "psk" }`.',
-)
-PSK: Key[PskReference] = Key(
-    "psk",
-    psk_reference,
-    "secret",
-    "(required where a side has `psk`)",
-    "The pre-shared key; see *Secrets*.",
-)
-CERT: Key[Placed] = Key(
-    "cert",
-    proof_fields.path("/etc/isthmus/certs/gw.pem"),
-    "file",
-    "(required for `cert`, unless `key` is a PKCS#12 file)",
-    "Our certificate, PEM or DER, and the CAs between it and the root.",
-)
-KEY: Key[KeyReference] = Key(
-    "key",
-    key_reference,
-    "secret",
-    "(required for `cert` and `pubkey`)",
-    "Our private key; see *Certificates*.",
-)
-CA: Key[tuple[Placed, ...]] = Key(
-    "ca",
-    proof_fields.paths("/etc/isthmus/certs/root.pem"),
-    _FILES,
-    "(required where the peer has `cert`)",
-    "Root certificates that the peer's may go back to.",
-)
-INTERMEDIATES: Key[tuple[Placed, ...]] = Key(
-    "intermediates",
-    proof_fields.paths("/etc/isthmus/certs/issuing.pem"),
-    _FILES,
-    "(none)",
-    "CAs between, for peers that do not send them. They are not trusted by themselves.",
-)
-REMOTE_KEY: Key[tuple[Placed, ...]] = Key(
-    "remote_key",
-    proof_fields.paths("/etc/isthmus/certs/branch.pub"),
-    _FILES,
-    "(required where the peer has `pubkey`)",
-    "The peer's public key, PEM or DER; several while it changes.",
-)
-REVOCATION: Key[RevocationMode] = Key(
-    "revocation",
-    fields.choice(RevocationMode, _REVOCATION_WORDS),
-    "word",
-    "(`soft` where the peer has `cert`)",
-    'Is the peer\'s certificate revoked? `"soft"` (refused if it is known to be), `"strict"`'
-    ' (refused unless it is known not to be), `"off"`.',
-)
-CRL: Key[tuple[Placed, ...]] = Key(
-    "crl",
-    proof_fields.paths("/etc/isthmus/crls"),
-    _FILES,
-    "(none)",
-    "Revocation lists, PEM or DER, beside those that are fetched.",
-)
-REMOTE_EKU: Key[EkuRule] = Key(
-    "remote_eku",
-    fields.choice(EkuRule, _EKU_WORDS),
-    "word",
-    "(`ike` where the peer has `cert`)",
-    "Extended key usage of the peer's certificate: `\"ike\"` (none, any, IPsec's or TLS's),"
-    ' `"server"`, `"client"`, `"any"` (not looked at).',
-)
-REMOTE_CERT_URL = Key(
-    "remote_cert_url",
-    fields.boolean,
-    "true/false",
-    "(`false` where the peer has `cert`)",
-    "Read the peer's certificate from an HTTP address that it names. Whoever may knock can have us"
-    " call any address then.",
 )
 MODE: Key[Mode] = Key(
     "mode",
@@ -395,17 +283,7 @@ RULE: Key[Node] = Key(
 
 TUNNEL_KEYS: tuple[Key[object], ...] = (
     PEER,
-    AUTH,
-    PSK,
-    CERT,
-    KEY,
-    CA,
-    INTERMEDIATES,
-    REMOTE_KEY,
-    REVOCATION,
-    CRL,
-    REMOTE_EKU,
-    REMOTE_CERT_URL,
+    *proof_schema.TUNNEL_KEYS,
     IKE,
     MODE,
     INSIDE,
@@ -452,14 +330,6 @@ PHASE1_PROPOSALS: Key[tuple[PlacedProposal, ...]] = Key(
 PHASE1_LIFETIME: Key[float] = Key(
     "lifetime", _LIFETIME, "duration", '"8h"', "How long phase 1 lasts before new keys are made."
 )
-SIGNATURE: Key[tuple[PlacedScheme, ...]] = Key(
-    "signature",
-    proof_fields.schemes,
-    "list of signatures",
-    "(every strong one that the key can make)",
-    "Signatures that we make, best first, and take from the peer: `ecdsa-sha384`,"
-    " `rsa-pss-sha256`, `ed25519` and so on.",
-)
 FRAGMENTATION: Key[bool] = Key(
     "fragmentation",
     fields.boolean,
@@ -481,7 +351,7 @@ PHASE1_KEYS: tuple[Key[object], ...] = (
     PHASE1_LIFETIME,
     FRAGMENTATION,
     FRAGMENT_SIZE,
-    SIGNATURE,
+    *proof_schema.PHASE1_KEYS,
 )
 
 # [tunnel.NAME.dpd]

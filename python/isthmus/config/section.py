@@ -8,8 +8,9 @@ from typing import Generic, TypeVar
 
 from isthmus.config.errors import Report
 from isthmus.config.fields import Cell, Refused, kind_of, shown
+from isthmus.config.key import Key
 from isthmus.config.not_yet import NOT_YET
-from isthmus.config.schema import SECTIONS, Key
+from isthmus.config.schema import SECTIONS
 from isthmus.config.syntax import Node, Position, Table
 
 T = TypeVar("T")

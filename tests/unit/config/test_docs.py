@@ -6,9 +6,10 @@ from pathlib import Path
 import pytest
 
 from exchanges import pki
+from isthmus.config.key import Key
 from isthmus.config.load import load
 from isthmus.config.not_yet import NOT_YET
-from isthmus.config.schema import SECTIONS, Key
+from isthmus.config.schema import SECTIONS
 from isthmus.config.suites import SUITES, SUITES_NOT_YET
 
 from .samples import SECRET, write
