@@ -10,7 +10,7 @@ import pytest
 from isthmus.lab.namespaces import World, end
 
 from .conftest import CHARON_SETTINGS
-from .support import SITE_B, CharonGateway
+from .support import SITE_B, CharonGateway, eventually
 from .test_certificates import ROOT, Both, Cell, carried_from_either_side, certificate_of, loaded
 
 pytestmark = [pytest.mark.root, pytest.mark.interop]
@@ -34,7 +34,9 @@ def both(world: World, far: CharonGateway, short_directory: Path) -> Iterator[Bo
     server = world.start(SITE_B.gateway, words)
     far.charon.stop()
     far.charon.start(settings=CHARON_SETTINGS + "hash_and_url = yes\n")
+    sockets = ["ss", "-Hltn", f"sport = :{PORT}"]
     try:
+        eventually("the server listens", lambda: world.run(SITE_B.gateway, sockets))
         with far.charon.vici() as vici:
             base = f"http://{SITE_B.outer4}:{PORT}/files/"
             authority = {"cacert": ROOT.pem.decode(), "cert_uri_base": base}

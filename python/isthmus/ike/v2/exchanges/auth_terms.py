@@ -3,7 +3,7 @@
 Tunnels with pre-shared keys on both sides say nothing of it.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from isthmus.ike.auth import signature
 from isthmus.ike.auth.signature import SAID_NOTHING, PeerTakes
@@ -70,6 +70,16 @@ def requests(
     if AuthKind.PUBKEY in kinds:
         found.append(CertificateRequest(CertEncoding.RAW_PUBLIC_KEY, b""))
     return tuple(found)
+
+
+def answer(ctx: Context, candidates: tuple[Connection, ...], takes: PeerTakes) -> Iterator[Payload]:
+    """What a responder says in IKE_SA_INIT, on behalf of every tunnel that the peer may mean."""
+    if not uses_signatures(candidates):
+        return  # There may be thousands of them: they are gone through once.
+    if takes.hashes is not None:
+        yield from hashes(candidates)
+    yield from announced(candidates)
+    yield from requests(ctx, candidates)
 
 
 def announced(connections: tuple[Connection, ...]) -> tuple[Payload, ...]:

@@ -448,9 +448,7 @@ def _reply(
             sa.spi_i, sa.spi_r, sa.local, sa.remote, sa.connection.nat, ctx.entropy
         ),
         *(_offered(sa) if sa.fragments_agreed else ()),
-        *(auth_terms.hashes(sa.candidates) if takes.hashes is not None else ()),
-        *auth_terms.announced(sa.candidates),
-        *auth_terms.requests(ctx, sa.candidates),
+        *auth_terms.answer(ctx, sa.candidates, takes),
         VendorId(VENDOR_ID),
         *nat.preference(sa.connection.nat),
     )
