@@ -1,6 +1,7 @@
 """IKE fragmentation (RFC 7383): messages in pieces, lost, repeated, swapped and cut anew."""
 
 from dataclasses import replace
+from itertools import pairwise
 from random import Random
 
 import pytest
@@ -97,8 +98,8 @@ def test_large_messages_go_in_pieces_that_fit(size: int) -> None:
         assert total > 1
         assert pieces(message) == [(n, total) for n in range(1, total + 1)]
         assert all(len(d.octets) + OVERHEAD <= size for d in message)
-        # Not one piece more than it takes.
-        assert all(len(d.octets) + OVERHEAD > size - 16 for d in message[:-1])
+        # Not one piece more than it takes: all but the last are as large as may be.
+        assert all(len(d.octets) + OVERHEAD == size for d in message[:-1])
         firsts = [piece.first for piece in map(piece_of, message) if piece is not None]
         assert firsts[0] != 0 and set(firsts[1:]) <= {0}
 
@@ -272,6 +273,61 @@ def test_a_whole_message_without_an_answer_is_cut_too() -> None:
     # The answer comes in pieces no larger than those that were seen to pass.
     answer = [d for d in pair.wire if d.local.address == RIGHT and piece_of(d) is not None]
     assert answer and all(len(d.octets) + OVERHEAD <= 576 for d in answer)
+
+
+def test_pauses_begin_anew_with_smaller_pieces() -> None:
+    """RFC 7383 §2.5.2: half a second, three quarters, then smaller ones after half a second."""
+    pair = Pair(*ends())
+    sizes, times = [len(up_to_auth(pair))], [pair.now]
+    while len(times) < 5:
+        pair.lose()
+        deadline = pair.left.engine.deadline
+        assert deadline is not None
+        pair.advance(deadline - pair.now, deliver=False)
+        if pair.left.out:
+            sizes.append(len(pair.left.out))
+            times.append(pair.now)
+    pauses = [later - sooner for sooner, later in pairwise(times)]
+    assert sizes[0] == sizes[1] < sizes[2] == sizes[3] == sizes[4]
+    for pause, plain in zip(pauses, (0.5, 0.75, 0.5, 0.75), strict=True):
+        assert 0.8 * plain <= pause <= 1.2 * plain
+
+
+def test_a_cut_that_makes_no_more_pieces_is_no_other_cut() -> None:
+    """The total tells the sets apart, so it has to grow: the same pieces are sent again."""
+    pair = large_pair(size=600)
+    first = [d.octets for d in up_to_auth(pair)]
+    pair.lose()
+    for _ in range(12):
+        pair.advance(0.5, deliver=False)
+        sent = [d.octets for d in pair.left.out]
+        assert sent in ([], first, first * 2)
+        pair.lose()
+    pair.advance(4)
+    assert is_up(pair)
+
+
+def test_the_whole_answer_may_come_instead_of_its_pieces() -> None:
+    """It was sent whole twice and then in pieces; the road brings a piece before the whole one."""
+    pair = Pair(*ends(networks=16))
+    up_to_auth(pair)
+    pair.step()
+    (whole,) = pair.right.out
+    assert piece_of(whole) is None
+    for _ in range(8):
+        pair.lose()
+        pair.advance(0.5, deliver=False)
+        while pair.left.out:
+            pair.deliver(pair.left, pair.left.out.pop(0))
+        if len(pieces(pair.right.out)) > 1:
+            break
+    cut = [d for d in pair.right.out if piece_of(d) is not None]
+    pair.lose()
+    pair.deliver(pair.right, cut[0])
+    assert pair.left.engine.census()["fragment_octets"] > 0
+    pair.deliver(pair.right, whole)
+    assert pair.left.engine.census()["fragment_octets"] == 0
+    assert is_up(pair)
 
 
 def test_finer_pieces_take_the_place_of_coarser_ones() -> None:
