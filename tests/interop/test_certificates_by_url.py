@@ -30,7 +30,7 @@ def both(world: World, far: CharonGateway, short_directory: Path) -> Iterator[Bo
         der = certificate_of(cell, "far").der
         (files / hashlib.sha1(der).hexdigest()).write_bytes(der)
     script = Path(__file__).with_name("statusserver.py")
-    words = [sys.executable, "-I", str(script), SITE_B.outer4, str(PORT), str(files)]
+    words = [sys.executable, "-I", str(script), SITE_B.outer4, str(PORT), "1", str(files)]
     server = world.start(SITE_B.gateway, words)
     far.charon.stop()
     far.charon.start(settings=CHARON_SETTINGS + "hash_and_url = yes\n")
