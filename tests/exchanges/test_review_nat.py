@@ -1,10 +1,13 @@
 """What a hostile review asked of address translation (RFC 7296 §2.23)."""
 
+from dataclasses import replace
+
 import pytest
 
+from isthmus.ike.core.commands import Configure
 from isthmus.ike.core.effects import SendDatagram
 from isthmus.ike.core.events import DatagramReceived
-from isthmus.policy.connection import Nat
+from isthmus.policy.connection import Configuration, Nat
 from isthmus.values.address import Endpoint
 
 from .pair import LEFT, RIGHT, Pair, Side, connection, rule
@@ -35,6 +38,18 @@ def test_keepalives_go_on_after_phase_1_is_renewed() -> None:
     pair.settle()
     assert ike_sas(pair) == (1, 1)
     assert pair.left.keepalives[-1].every_s > 0, "the SA that lives has keepalives"
+
+
+def test_keepalives_go_as_often_as_the_tunnel_says_also_after_a_reload() -> None:
+    behind = connection("site-b", RIGHT, (rule(),), keepalive_s=5.0)
+    pair = BehindNat(behind, far_side(peer=None, remote_id=f"ip:{LEFT}"))
+    pair.establish()
+    assert [k.every_s for k in pair.left.keepalives] == [5.0]
+    assert pair.right.keepalives == []
+    before = pair.left.children()
+    pair.left.command(Configure(Configuration((replace(behind, keepalive_s=2.0),))))
+    assert pair.left.keepalives[-1].every_s == 2.0
+    assert pair.left.children() == before, "nothing is made anew"
 
 
 class BothBehindNat(Pair):

@@ -48,7 +48,7 @@ class Road:
 ROADS = (
     Road("repeats-and-delay", 2, "isthmus", copies=3, delay_s=2.0, renewals=1),
     Road("damage-1-percent", 3, "strongswan", damage=0.01, renewals=12),
-    Road("damage-20-percent", 4, "isthmus", copies=2, damage=0.2, delay_s=0.1, renewals=4),
+    Road("damage-20-percent", 4, "isthmus", copies=2, damage=0.2, delay_s=0.1, renewals=2),
 )
 
 

@@ -28,6 +28,7 @@ pytestmark = [pytest.mark.root, pytest.mark.interop]
 
 KEEPALIVE_S = 20.0
 """How often Isthmus keeps a mapping alive; so much may pass without return traffic."""
+PATIENCE_OF_ROUTER_S = 3
 BEFORE, AFTER = range(20_000, 20_999), range(30_000, 30_999)
 INTERVAL_S = 0.05
 IKE_SA_INIT = 34
@@ -90,7 +91,7 @@ class Ground:
 
 
 @contextmanager
-def ground(scene: Scene, directory: Path) -> Iterator[Ground]:
+def ground(scene: Scene, directory: Path, *, keepalive: str = "20s") -> Iterator[Ground]:
     """Build what a scene asks for; gone at the end with everything that ran in it."""
     require_root_and("nftables", "conntrack", *scene.needs)
     world = World.create(directory, attached=True)
@@ -106,7 +107,11 @@ def ground(scene: Scene, directory: Path) -> Iterator[Ground]:
         psk = gateways.fresh_psk()
         b_address = boxes[1].gateway_address if scene.b_is_forwarded else SITE_B.outer4
         b = started(world, SITE_B, scene.b, directory, psk, b_address)
-        a = started(world, SITE_A, scene.a, directory, psk, router.gateway_address)
+        # Two tests wait for a liveness check of ours: the usual time for one is enough.
+        asks_every_s = 2 if scene.b_is_forwarded else 10
+        a = started(
+            world, SITE_A, scene.a, directory, psk, router.gateway_address, keepalive, asks_every_s
+        )
         try:
             yield Ground(world, router, a, b, directory)
         finally:
@@ -117,7 +122,14 @@ def ground(scene: Scene, directory: Path) -> Iterator[Ground]:
 
 
 def started(
-    world: World, site: Site, kind: gateways.Peer, directory: Path, psk: str, address: str
+    world: World,
+    site: Site,
+    kind: gateways.Peer,
+    directory: Path,
+    psk: str,
+    address: str,
+    keepalive: str = "20s",
+    asks_every_s: int = 10,
 ) -> Isthmus | Charon:
     """One gateway, running; only site A, which is behind the router, can start phase 1."""
     home = directory / site.gateway
@@ -129,7 +141,9 @@ def started(
         return charon
     daemon = Isthmus(world, site.gateway, home)
     tunnel = gateways.tunnel(site, psk, "policy")
-    daemon.write(replace(tunnel, start="traffic" if site is SITE_A else "listen"))
+    settings = {"keepalive": f'"{keepalive}"', "dpd": f'{{ every = "{asks_every_s}s" }}'}
+    starts = "traffic" if site is SITE_A else "listen"
+    daemon.write(replace(tunnel, start=starts, settings=settings))
     daemon.start()
     return daemon
 
@@ -210,6 +224,20 @@ def test_a_router_forgets_and_traffic_resumes(scene: Scene, tmp_path: Path) -> N
     }
     assert begun == before[0], "phase 1 was negotiated once"
     assert packets.inside_in_clear(seen, INSIDE) == []
+
+
+@pytest.mark.parametrize("keepalive_s", [1, 300])
+def test_keepalives_hold_the_mapping_of_an_impatient_router(
+    keepalive_s: int, tmp_path: Path
+) -> None:
+    """After a silence that is twice the router's patience the peer still reaches us from outside;
+    with keepalives that come too late it does not."""
+    with ground(Scene("isthmus", "isthmus"), tmp_path, keepalive=f"{keepalive_s}s") as found:
+        found.router.impatient(PATIENCE_OF_ROUTER_S)
+        brought_up(found)
+        time.sleep(2 * PATIENCE_OF_ROUTER_S)
+        back = measure.ping(found.world, SITE_B.host, SITE_A.host4, count=5, interval_s=0.01)
+    assert back.received == (5 if keepalive_s == 1 else 0)
 
 
 def test_forgers_and_repeaters_move_nobody(tmp_path: Path) -> None:

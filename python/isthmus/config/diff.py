@@ -19,6 +19,7 @@ _WORDS = {
     "phase1_lifetimes": "phase 1 lifetime",
     "phase1_idle_s": "`phase1_idle`",
     "liveness": "`dpd`",
+    "keepalive_s": "`keepalive`",
     "local_auth": "how we authenticate",
     "remote_auth": "how the peer authenticates",
     "local_address": "`local_address`",

@@ -223,6 +223,13 @@ NAT: Key[Nat] = Key(
     'ESP inside UDP: `"auto"` (when a NAT is seen, and between two Isthmus, which are faster that '
     'way), `"needed"` (only when a NAT is seen), `"force"`, `"off"`.',
 )
+KEEPALIVE: Key[float] = Key(
+    "keepalive",
+    fields.duration(1, 300, "20s"),
+    "duration",
+    '"20s"',
+    "Behind a NAT: how often its mapping is kept alive; less than it forgets after.",
+)
 REPLAY_WINDOW: Key[int] = Key(
     "replay_window",
     _replay_window,
@@ -304,6 +311,7 @@ TUNNEL_KEYS: tuple[Key[object], ...] = (
     LIFETIME_PACKETS,
     DPD,
     NAT,
+    KEEPALIVE,
     REPLAY_WINDOW,
     CLAMP_MSS,
     DF,

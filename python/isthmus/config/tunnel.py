@@ -19,7 +19,7 @@ from isthmus.config.proofs import Wanted, compile_proofs
 from isthmus.config.rules import RuleDefaults, Weakness, compile_rule
 from isthmus.config.section import Section
 from isthmus.config.syntax import Node, Position
-from isthmus.policy.connection import ChildPolicy, Connection, Mode, Nat, Start
+from isthmus.policy.connection import KEEPALIVE_S, ChildPolicy, Connection, Mode, Nat, Start
 from isthmus.values.address import IKE_PORT, IpAddress
 
 _NAME = re.compile(rf"[A-Za-z0-9][A-Za-z0-9_-]{{0,{schema.NAME_MAX - 1}}}", re.ASCII)
@@ -81,6 +81,7 @@ def compile_tunnel(name: str, node: Node, report: Report) -> CompiledTunnel:
     local_address = _local_address(section, remote.address, report)
     local_id, remote_id = section.get(schema.LOCAL_ID), section.get(schema.REMOTE_ID)
     peer_port, nat = section.get(schema.PEER_PORT), section.get(schema.NAT)
+    keepalive = section.get(schema.KEEPALIVE)
     phase1_idle = section.get(schema.PHASE1_IDLE)
     connection = Connection(
         name=name,
@@ -97,6 +98,7 @@ def compile_tunnel(name: str, node: Node, report: Report) -> CompiledTunnel:
         phase1_lifetimes=phase1_life,
         liveness=liveness(section, report),
         nat=nat.value if nat else Nat.AUTO,
+        keepalive_s=keepalive.value if keepalive else KEEPALIVE_S,
         interface=interface,
         allow_weak=is_weak_allowed,
         origin=str(section.at),

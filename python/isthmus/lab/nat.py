@@ -89,6 +89,12 @@ table ip masquerading {{
 """,
         )
 
+    def impatient(self, seconds: int) -> None:
+        """Have a mapping forgotten after so much silence."""
+        names = ("nf_conntrack_udp_timeout", "nf_conntrack_udp_timeout_stream")
+        settings = [f"net.netfilter.{name}={seconds}" for name in names]
+        self.world.run(self.namespace, ["sysctl", "-q", "-w", *settings])
+
     def forget(self) -> None:
         """Forget every mapping, as a router does that restarts or runs out of room."""
         self.world.run(self.namespace, ["conntrack", "-F"])

@@ -24,7 +24,7 @@ class Fate(StrEnum):
 
 
 _NO_CHANGE = frozenset({"name", "origin", "allow_weak", "rules"})
-_LIVE = frozenset({"phase1_lifetimes", "liveness", "phase1_idle_s", "interface"})
+_LIVE = frozenset({"phase1_lifetimes", "liveness", "keepalive_s", "phase1_idle_s", "interface"})
 _RULE_NO_CHANGE = frozenset({"name", "origin"})
 _RULE_LIVE = frozenset({"start", "lifetimes", "hold", "clamp_mss", "idle_s"})
 _RULE_REKEY = frozenset({"proposals", "replay_window", "df"})

@@ -66,6 +66,7 @@ class Lifetimes:
     packets_max: int | None = None
 
 
+KEEPALIVE_S: Seconds = 20.0
 PHASE1_LIFETIMES = Lifetimes(lifetime_s=28_800, margin_s=540)
 PHASE2_LIFETIMES = Lifetimes(lifetime_s=3_600, margin_s=270)
 
@@ -179,6 +180,8 @@ class Connection:
     """Set in route mode."""
     allow_weak: bool = False
     origin: str = ""
+    keepalive_s: Seconds = KEEPALIVE_S
+    """Behind a NAT: how often its mapping is kept alive (RFC 3948 §4)."""
     phase1_idle_s: Seconds | None = None
     """Phase 1 is closed when it has had no phase 2 for this long; None: never."""
     fragmentation: Fragmentation = Fragmentation()

@@ -371,7 +371,7 @@ def move(ctx: Context, sa: SaV2, local: Endpoint, remote: Endpoint) -> None:
     closing.stop_keepalive(ctx, sa)
     sa.local, sa.remote = local, remote
     if sa.nat.local:
-        ctx.emit(Keepalive(local, remote, ike_auth.KEEPALIVE_S))
+        ctx.emit(Keepalive(local, remote, sa.connection.keepalive_s))
     for child in sa.children.values():
         ctx.emit(UpdateSa(child.spi_out, inbound=False, local=local, remote=remote))
         ctx.emit(UpdateSa(child.spi_in, inbound=True, local=local, remote=remote))

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from isthmus.ike.core.agenda import TimerKind
 from isthmus.ike.core.child import ChildSa, ChildState
 from isthmus.ike.core.context import Context
-from isthmus.ike.core.effects import UpdateSa
+from isthmus.ike.core.effects import Keepalive, UpdateSa
 from isthmus.ike.v2.sa import SaV2
 from isthmus.policy.connection import ChildPolicy, Connection, Lifetimes
 from isthmus.policy.schedule import renewal
@@ -35,6 +35,8 @@ def reconfigure(ctx: Context, sa: SaV2, connection: Connection) -> None:
     if before.liveness != connection.liveness:
         due = Instant(max(ctx.now, sa.heard_at + connection.liveness.every_s))
         ctx.agenda.arm(sa.owner, TimerKind.LIVENESS, due)
+    if sa.nat.local and before.keepalive_s != connection.keepalive_s:
+        ctx.emit(Keepalive(sa.local, sa.remote, connection.keepalive_s))
     if before.phase1_idle_s != connection.phase1_idle_s:
         if connection.phase1_idle_s is None:
             ctx.agenda.disarm(sa.owner, TimerKind.PHASE1_IDLE)

@@ -51,10 +51,6 @@ from isthmus.wire.v2.identification import Identification
 from isthmus.wire.v2.message import Payload
 from isthmus.wire.v2.notify import Notify
 
-KEEPALIVE_S = 20.0
-"""RFC 3948 §4: keeps a NAT's mapping alive."""
-
-
 # --- initiator ------------------------------------------------------------------------------
 
 
@@ -327,7 +323,7 @@ def standing(ctx: Context, sa: SaV2) -> None:
     ctx.agenda.arm(sa.owner, TimerKind.IKE_EXPIRE, sa.expires_at)
     ctx.agenda.arm(sa.owner, TimerKind.LIVENESS, ctx.later(sa.connection.liveness.every_s))
     if sa.nat.local:
-        ctx.emit(Keepalive(sa.local, sa.remote, KEEPALIVE_S))
+        ctx.emit(Keepalive(sa.local, sa.remote, sa.connection.keepalive_s))
 
 
 def _other_identity(
