@@ -59,6 +59,11 @@ class ProcessKey:
         """The key that others check with, as the program told at its start."""
         return self._public
 
+    @property
+    def pid(self) -> int | None:
+        """Of the program; None while there is none."""
+        return self._process.pid if self._process is not None else None
+
     def sign(self, scheme: Scheme, octets: bytes) -> bytes:
         """Ask for a signature and check it. Blocks for up to 20 s. Raises LocalFault."""
         with self._lock:
