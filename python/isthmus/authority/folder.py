@@ -95,7 +95,8 @@ def read(path: Path) -> bytes:
 def write(path: Path, octets: bytes, *, private: bool = False, replace: bool = True) -> None:
     """Put a file there, whole: whoever reads it, a crash too, sees the old one or the new one.
 
-    Without `replace` a file that is there already is an error. Raises AuthorityError.
+    Without `replace` a file that is there already is an error; who says so is alone with the
+    folder. Raises AuthorityError.
     """
     with _told(path):
         if not replace and path.exists():
@@ -108,10 +109,7 @@ def write(path: Path, octets: bytes, *, private: bool = False, replace: bool = T
                 file.write(octets)
                 file.flush()
                 os.fsync(file.fileno())
-            if replace:
-                os.replace(draft, path)
-            else:
-                os.link(draft, path)
+            os.replace(draft, path)
         finally:
             with suppress(FileNotFoundError):
                 draft.unlink()
