@@ -5,7 +5,7 @@ from isthmus.x509.usage import CLIENT_AUTH, IKE_INTERMEDIATE, IPSEC_IKE, SERVER_
 from . import forge
 from .cases import Case, Maker, accepted
 from .forge import AT, DAY, YEAR, dn, dns, email, ip, octets, tagged, uri
-from .refused_paths import ANY, P1, P2, below, mesh
+from .refused_paths import ANY, P1, P2, below, mesh, under
 from .refused_status import (
     INTER_KEY,
     POINT,
@@ -304,6 +304,18 @@ def _policies() -> dict[str, Maker]:
         "policies that differ where none is asked for": lambda: with_policies(
             forge.policies(P1), forge.policies(P2)
         ),
+        "mapping inhibited only further below": lambda: under(
+            (forge.policies(P1), forge.policy_constraints(0, 2)),
+            (forge.policies(P1),),
+            (forge.policies(P1), forge.mappings((P1, P2))),
+            leaf_policy=P2,
+        ),
+        "any policy inhibited only further below": lambda: under(
+            (forge.policies(P1), forge.policy_constraints(0), forge.inhibit_any(2)),
+            (forge.policies(P1),),
+            (forge.policies(ANY),),
+            leaf_policy=P1,
+        ),
         "explicit policy asked further below": lambda: Scene(
             inter=inter().having(c=forge.policy_constraints(explicit=3))
         ),
@@ -420,6 +432,10 @@ def _answers() -> dict[str, Maker]:
         ),
         "an answer with SHA-256 names": lambda: asked(
             leaf_answer().but(about=forge.cert_id(INTER, issuer, 0x1234, "sha256"))
+        ),
+        "an answer about the largest serial number": lambda: asked(
+            leaf_answer().but(about=forge.cert_id(INTER, issuer, (1 << 160) - 1)),
+            leaf=leaf(serial=(1 << 160) - 1),
         ),
         "an answer by a delegated responder": lambda: asked(delegated()),
         "an answer by a delegated responder by key": lambda: asked(

@@ -8,13 +8,14 @@ function, until one comes out otherwise; those that none notices are listed.
 import ast
 import copy
 import importlib
+import inspect
 import sys
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 
-from . import pkits
+from . import pkits, test_certificate, test_crl, test_path, test_revocation
 from .disabling import PACKAGE, functions, parsed, replaced
 from .test_disabling import Judged, everything, outcome
 from .test_pkits import verdict
@@ -122,7 +123,13 @@ def _entered() -> dict[str, list[tuple[str, Judged]]]:
         (test.name, "accepted" if verdict(test) else Refused.__name__, partial(_pkits, test))
         for test in pkits.tests()
     ]
-    for _, expected, judged in (*everything(), *suite):
+    tests = [
+        (name, "accepted", test)
+        for module in (test_certificate, test_crl, test_path, test_revocation)
+        for name, test in vars(module).items()
+        if name.startswith("test_") and not inspect.signature(test).parameters
+    ]
+    for _, expected, judged in (*everything(), *suite, *tests):
         seen: set[str] = set()
 
         def profile(frame: object, event: str, _: object, seen: set[str] = seen) -> None:

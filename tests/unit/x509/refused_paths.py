@@ -563,6 +563,17 @@ P1, P2, P3 = (f"1.3.6.1.4.1.55555.10.{n}" for n in (1, 2, 3))
 ANY = ext.ANY_POLICY
 
 
+def under(*said: tuple[forge.Extension, ...], leaf_policy: str) -> Scene:
+    """Authorities below each other, each with these extensions, and a leaf with a policy."""
+    scene = below(9, *(None for _ in said))
+    assert scene.pool is not None
+    pool = tuple(
+        spec.having(**{f"policy_{n}": one for n, one in enumerate(each)})
+        for spec, each in zip(scene.pool, said, strict=True)
+    )
+    return scene.but(pool=pool, leaf=scene.leaf.having(p=forge.policies(leaf_policy)))
+
+
 def _policies() -> list[Case]:
     require = forge.policy_constraints(explicit=0)
 
@@ -597,6 +608,18 @@ def _policies() -> list[Case]:
             ),
             "mapped to another policy than the leaf's": lambda: with_policies(
                 forge.policies(P1), forge.policies(P1), c=require, m=forge.mappings((P1, P2))
+            ),
+            "mapping inhibited by an authority far above": lambda: under(
+                (forge.policies(P1), forge.policy_constraints(0, 0)),
+                (forge.policies(P1),),
+                (forge.policies(P1), forge.mappings((P1, P2))),
+                leaf_policy=P2,
+            ),
+            "any policy inhibited by an authority far above": lambda: under(
+                (forge.policies(P1), forge.policy_constraints(0), forge.inhibit_any(1)),
+                (forge.policies(P1),),
+                (forge.policies(ANY),),
+                leaf_policy=P1,
             ),
             "mapping from any policy": lambda: with_policies(
                 forge.policies(P1), forge.policies(P1), m=forge.mappings((ANY, P2))
