@@ -213,7 +213,9 @@ class Scene:
 
     def child(self) -> tuple[Payload, ...]:
         """What a Child SA is asked for, or answered, with."""
-        proposal = parse_proposal("aes256gcm16-noesn", SecurityProtocol.ESP).with_spi(b"\xc1\2\3\4", 1)
+        proposal = parse_proposal("aes256gcm16-noesn", SecurityProtocol.ESP).with_spi(
+            b"\xc1\2\3\4", 1
+        )
         return (
             SecurityAssociation((proposal,)),
             TrafficSelectors(PayloadType.TS_I, (TrafficSelector.of_network("10.1.0.0/24"),)),
