@@ -1,6 +1,7 @@
 """The engine's views and the data plane's counters as the replies that clients get."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import lru_cache
 from ipaddress import ip_address
 
 from isthmus.ike.core.views import ChildView, Failure, RuleView, TunnelView
@@ -25,6 +26,9 @@ from isthmus.values.spi import Spi, spi_text
 
 Advice = Callable[[str], str]
 """From a finding code to what to do about it; empty when nothing is known."""
+
+TEXTS_KEPT = 16_384
+"""Writing the networks of thousands of tunnels is most of the work of a status."""
 
 ByDirection = Mapping[tuple[str, int], PlaneSa]
 
@@ -267,14 +271,15 @@ def policy_entry(policy: PlanePolicy) -> PolicyEntry:
     )
 
 
-def texts(selectors: Iterable[TrafficSelector]) -> tuple[str, ...]:
+@lru_cache(TEXTS_KEPT)
+def texts(selectors: tuple[TrafficSelector, ...]) -> tuple[str, ...]:
     """Selectors as users read them."""
     return tuple(str(selector) for selector in selectors)
 
 
 def plane_texts(ranges: Sequence[PlaneRange]) -> tuple[str, ...]:
     """The plane's ranges as users read selectors."""
-    from_plane = (
+    from_plane = tuple(
         TrafficSelector(
             ip_address(r.start), ip_address(r.end), r.protocol, r.port_start, r.port_end
         )
