@@ -8,7 +8,7 @@ from isthmus.ike.core.effects import SendDatagram
 from isthmus.ike.core.retransmit import HANDSHAKE, established
 from isthmus.ike.v2 import fragments
 from isthmus.ike.v2.fragments import Arrival, Parcel
-from isthmus.ike.v2.purposes import Purpose
+from isthmus.ike.v2.purposes import ForProbe, Purpose
 from isthmus.ike.v2.sa import SaV2
 from isthmus.ike.v2.window import Outstanding
 from isthmus.values.address import Endpoint
@@ -44,12 +44,23 @@ def send_request(
     if sa.established_at is None:
         schedule = HANDSHAKE
     else:
-        schedule = established(sa.connection.liveness.timeout_s)
+        schedule = established(_patience_s(ctx, sa, purpose))
     sa.window.sent(Outstanding(header.message_id, exchange, parcel, purpose, schedule, ctx.now))
     _emit(ctx, parcel, sa.local, sa.remote)
     pause = schedule.pause(1, ctx.chance())
     ctx.agenda.arm(sa.owner, TimerKind.RETRANSMIT, ctx.later(pause))
     _record_sent(ctx, sa, parcel, payloads, sa.remote)
+
+
+def _patience_s(ctx: Context, sa: SaV2, purpose: Purpose) -> Seconds:
+    """How long a request may go unanswered. A probe is sent because of silence, which counts: a
+    dead peer is found `timeout` after it was heard last, not after it was asked. Where silence has
+    used up half of that already, there is all of it left for repeats."""
+    timeout_s = sa.connection.liveness.timeout_s
+    if not isinstance(purpose, ForProbe):
+        return timeout_s
+    silence_s = ctx.now - sa.heard_at
+    return timeout_s - silence_s if silence_s < timeout_s / 2 else timeout_s
 
 
 def send_reply(
