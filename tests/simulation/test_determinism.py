@@ -9,7 +9,7 @@ import pytest
 
 from isthmus.simulator.run import run_seed
 
-SEEDS = (0, 3, 7, 11)
+SEEDS = (3,)
 
 
 def trace_of(seed: int) -> list[str]:

@@ -19,8 +19,9 @@ def all_hold(verdicts: Iterator[Verdict]) -> None:
 
 def test_loss_ladder() -> None:
     """F-01, R-17: of handshakes at 5, 10, 30 and 50 % loss at least 100, 100, 99.9 and 98 % succeed
-    within 60 s; at 10 % 95 of 100 take at most 6 s."""
-    all_hold(campaign.loss_ladder(1_000, PROCESSES))
+    within 60 s; at 10 % 95 of 100 take at most 6 s. A thousand worlds may be off by chance: by two
+    standard errors, where not each of them has to succeed."""
+    all_hold(campaign.loss_ladder(1_000, PROCESSES, slack=2.0))
 
 
 def test_simultaneous_open() -> None:
