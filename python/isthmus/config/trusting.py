@@ -15,7 +15,7 @@ from isthmus.credentials.certificates import (
     read_lists,
     read_public_keys,
 )
-from isthmus.credentials.inventory import doubts, held, timing
+from isthmus.credentials.inventory import doubts, held, timing, weakness
 from isthmus.credentials.keys import open_key
 from isthmus.credentials.load import (
     FileContent,
@@ -72,6 +72,9 @@ class Reader:
         lists = self._all(
             wanted.lists, f"crl in {title}", _LIST_SUFFIXES, read_lists, LISTS_OCTETS_MAX
         )
+        if wanted.anchors:
+            for one in held(wanted.name, None, trust):
+                self._warn(wanted.anchors[0].at, wanted.name, weakness(one))
         if wanted.anchors and self.at is not None:
             at = wanted.anchors[0].at
             for one in held(wanted.name, None, trust):

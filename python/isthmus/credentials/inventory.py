@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from isthmus.credentials.store import Own, Trust
+from isthmus.values.signature import KeyKind
 from isthmus.values.trust import EkuRule
 from isthmus.x509.certificate import Certificate
 from isthmus.x509.errors import Defect, Untrusted
@@ -83,6 +84,14 @@ def timing(one: Held, at: int) -> str | None:
         return f"{what} is not valid before {since} ({Defect.NOT_YET_VALID})"
     if certificate.not_after - at <= WARNING_DAYS[0] * DAY_S:
         return f"{what} ends in {days_text(days)}, on {one.ends_on}: have it renewed"
+    return None
+
+
+def weakness(one: Held) -> str | None:
+    """Why no path that holds it is ever accepted, whoever it belongs to; None: it may be."""
+    key = one.certificate.public_key
+    if key.kind is KeyKind.RSA and key.bits < PathRules().rsa_bits_min:
+        return f"{one.what} has a key of {key.bits} bits, and is refused for it ({Defect.KEY})"
     return None
 
 

@@ -172,13 +172,22 @@ def _octets(answer: Mapping[str, object], name: str) -> bytes:
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
-    """Close its input, and end what does not end by itself."""
+    """Close its input, and have somebody end what does not end by itself: this may be called
+    wherever the last that needs the key goes, which must not wait."""
     for pipe in (process.stdin, process.stdout):
         if pipe is not None:
             with contextlib.suppress(OSError):
                 pipe.close()
     try:
-        process.wait(0.2)
+        threading.Thread(target=_reap, args=(process,), daemon=True).start()
+    except RuntimeError:
+        # We are ending ourselves, and no thread can be started any more.
+        _reap(process, wait_s=0.0)
+
+
+def _reap(process: subprocess.Popen[bytes], wait_s: Seconds = 2.0) -> None:
+    try:
+        process.wait(wait_s)
     except subprocess.TimeoutExpired:
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()

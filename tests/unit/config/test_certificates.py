@@ -225,6 +225,13 @@ def test_what_will_fail_later_is_warned_of_when_it_is_loaded(
     assert words in warning and code in warning and warning.startswith(f"{place}/isthmus.toml:4:")
 
 
+def test_a_root_that_nothing_is_accepted_under_is_warned_of(place: Path) -> None:
+    weak = pki.issue("Weak root", key=pki.private("rsa1024"))
+    (place / "root.pem").write_bytes(ROOT.pem + weak.pem)
+    (warning,) = loaded(place, CERT).warnings
+    assert "Weak root has a key of 1024 bits" in warning and "E156" in warning
+
+
 def test_a_missing_intermediate_is_warned_of(place: Path) -> None:
     (warning,) = warnings_of(place, GATEWAY)
     assert "Issuing" in warning and "E145" in warning and "intermediates" in warning
