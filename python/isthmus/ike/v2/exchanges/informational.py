@@ -13,10 +13,14 @@ from isthmus.ike.v2.transport import notify, send_reply, send_request, settle
 from isthmus.ike.v2.wishes import WantDeleteChild, WantDeleteIke
 from isthmus.values.address import Endpoint
 from isthmus.values.registry.ikev2 import ExchangeType, NotifyType, SecurityProtocol
-from isthmus.values.spi import ESP_SPI_SIZE, spi_from, spi_octets
+from isthmus.values.spi import ESP_SPI_SIZE, spi_from, spi_octets, spi_text
+from isthmus.values.time import Seconds
 from isthmus.wire.header import Header
 from isthmus.wire.v2.delete import Delete
 from isthmus.wire.v2.message import Payload
+
+SETTLED_S: Seconds = 5.0
+"""A pair that stands so long is in place at both ends, unless one has lost it."""
 
 # --- initiator ------------------------------------------------------------------------------
 
@@ -138,6 +142,27 @@ def request_received(
     send_reply(ctx, sa, header, reply, local, remote)
     for child in ended:
         _ended(ctx, sa, child, "closed by the peer")
+    unknown = look.notified(payloads, NotifyType.INVALID_SPI)
+    if unknown is not None:
+        _unknown_to_peer(ctx, sa, unknown.data)
+
+
+def _unknown_to_peer(ctx: Context, sa: SaV2, data: bytes) -> None:
+    """The peer has no SA for what we send (RFC 7296 §1.5, §3.10.1): ours goes too, and traffic
+    makes another. Not a young one, whose first packets may have come before the peer was ready."""
+    child = sa.child_by_peer_spi(spi_from(data)) if len(data) == ESP_SPI_SIZE else None
+    if child is None or child.state is not ChildState.INSTALLED:
+        return
+    if ctx.now - child.created_at < SETTLED_S:
+        return
+    ctx.record(
+        "phase2.unknown_to_peer",
+        f"the peer has lost phase 2 of rule {child.rule.name}: it is closed here too",
+        connection=sa.connection,
+        rule=child.rule.name,
+        facts=(("spi_out", spi_text(child.spi_out)),),
+    )
+    sa.wishes.append(WantDeleteChild(child.spi_in))
 
 
 def _ended(ctx: Context, sa: SaV2, child: ChildSa, reason: str) -> None:
