@@ -37,6 +37,7 @@ KINDS = ("hang", "drip", "endless", "gigabyte")
 """Of servers that keep others waiting; each has a port of its own."""
 LIST_LIVES_S = 10
 MEASURED = 15
+MEASURED_S = 2.5
 OUR_ROOT = issue("Our root", key=private("p256", 41))
 NEAR = issue("near", OUR_ROOT, private("p256", 42), names=("fqdn:near.example.org",))
 
@@ -316,7 +317,7 @@ def test_handshakes_beside_servers_that_hang_lie_and_flood_take_no_longer(both: 
     print(
         f"median {median * 1000:.1f} ms alone, {loaded * 1000:.1f} ms beside; second worst {worst}"
     )
-    assert loaded <= 2 * median + 0.1, (alone, beside)
+    assert loaded <= 2 * median + 0.03, (alone, beside)
 
 
 def _negotiating(both: Both) -> int:
@@ -326,9 +327,11 @@ def _negotiating(both: Both) -> int:
 
 
 def _handshakes(both: Both) -> list[float]:
-    """Seconds that each of some handshakes took."""
-    found = []
-    for _ in range(MEASURED):
+    """Seconds that each of some handshakes took: as many as fit into the time that the servers
+    keep others waiting, and enough for a median."""
+    found: list[float] = []
+    until = time.monotonic() + MEASURED_S
+    while len(found) < MEASURED or time.monotonic() < until:
         started = time.monotonic()
         assert both.up(PLAIN) == "", both.diary()
         found.append(time.monotonic() - started)
