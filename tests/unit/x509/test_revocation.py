@@ -8,6 +8,7 @@ from cryptography.x509.ocsp import load_der_ocsp_request
 
 from isthmus.values.trust import RevocationMode
 from isthmus.x509.certificate import Certificate
+from isthmus.x509.crl import is_signed_by
 from isthmus.x509.der import Reader
 from isthmus.x509.errors import BadCrl, BadOcsp, Untrusted
 from isthmus.x509.ocsp import CertId, Verdict, request
@@ -28,7 +29,7 @@ from isthmus.x509.rules import PathRules, VerifiedPath
 
 from . import forge
 from .forge import AT, DAY
-from .refused_status import POINT, list_signer, listing
+from .refused_status import MD5, POINT, list_signer, listing
 from .scenes import INTER, Scene, inter, leaf, leaf_answer, leaf_list, root, root_list
 
 STRICT, SOFT, OFF = RevocationMode.STRICT, RevocationMode.SOFT, RevocationMode.OFF
@@ -223,6 +224,34 @@ def test_the_library_reads_our_requests(serial: int) -> None:
     assert read.issuer_key_hash == issuer.key_sha1
     assert read.extensions.get_extension_for_class(OCSPNonce).value.nonce == b"n" * 32
     assert not load_der_ocsp_request(request(certificate, issuer)).extensions
+
+
+def test_a_newer_answer_replaces_one_about_the_same_certificate_alone() -> None:
+    about = forge.cert_id(forge.dn("CN=other"), forge.key("P256", "root"), 0x1234)
+    other = leaf_answer().but(about=about).made()
+    old, new = leaf_answer().made(), leaf_answer().but(this_update=AT).made()
+    assert Statuses.of((), [other, old, new]).answers == {0x1234: (other, new)}
+
+
+def test_a_revocation_says_since_when_and_why() -> None:
+    statuses = Statuses.of([leaf_list().but(entries=listing(0x1234, forge.reason(1))).made()])
+    with pytest.raises(Untrusted) as caught:
+        judge(path(), statuses, AT, SOFT)
+    assert "was revoked on 2027-01-13 08:00:00Z (keyCompromise)" in caught.value.reason
+    unsaid = Statuses.of((), [leaf_answer().but(status=forge.revoked(AT - DAY)).made()])
+    with pytest.raises(Untrusted) as caught:
+        judge(path(), unsaid, AT, SOFT)
+    assert "was revoked on 2027-01-14 08:00:00Z, says OCSP" in caught.value.reason
+
+
+def test_a_list_is_known_by_its_signature_before_it_is_read() -> None:
+    issuer, stranger = inter().made().public_key, root().made().public_key
+    der = leaf_list().der()
+    assert is_signed_by(der, [stranger, issuer])
+    assert not is_signed_by(der, [stranger])
+    assert not is_signed_by(der, [])
+    assert not is_signed_by(der[:-1], [issuer])
+    assert not is_signed_by(leaf_list().but(inside=MD5, outside=MD5).der(), [issuer])
 
 
 def test_a_source_shows_no_octets() -> None:
