@@ -3,8 +3,10 @@
 import pytest
 
 from isthmus.ike.core.commands import Terminate
-from isthmus.ike.core.effects import MakeKeyAndAgree
-from isthmus.ike.core.events import RuleIdle
+from isthmus.ike.core.effects import MakeKeyAndAgree, UpdateSa
+from isthmus.ike.core.events import PeerMoved, RuleIdle
+from isthmus.policy.connection import Nat
+from isthmus.values.address import Endpoint
 
 from .pair import LEFT, RIGHT, Pair, connection, rule
 
@@ -165,3 +167,21 @@ def test_phase_1_stays_when_the_peer_puts_phase_2_off() -> None:
     pair.settle()
     assert left.view().rules[0].state == "up"
     pair.agree()
+
+
+def test_a_peer_that_moves_while_a_pair_is_closed_moves_what_is_still_there() -> None:
+    """Nothing leaves by a pair that is being closed, so the plane was told of one that it does not
+    have."""
+    mirrored = rule(local="10.2.0.0/24", remote="10.1.0.0/24")
+    pair = Pair(
+        connection("site-b", RIGHT, (rule(),), nat=Nat.FORCE),
+        connection("site-a", LEFT, (mirrored,), nat=Nat.FORCE),
+    ).establish()
+    right = pair.right
+    spi_in, spi_out = next(iter(right.children()))
+    right.command(Terminate("site-a", "lan"))
+    right.effects.clear()
+    right.feed(PeerMoved(spi_in, Endpoint(LEFT, 4999)))
+    updated = {(e.spi, e.inbound) for e in right.effects if isinstance(e, UpdateSa)}
+    assert updated == {(spi_in, True)}
+    assert (spi_out, False) not in right.sas

@@ -373,7 +373,8 @@ def move(ctx: Context, sa: SaV2, local: Endpoint, remote: Endpoint) -> None:
     if sa.nat.local:
         ctx.emit(Keepalive(local, remote, sa.connection.keepalive_s))
     for child in sa.children.values():
-        ctx.emit(UpdateSa(child.spi_out, inbound=False, local=local, remote=remote))
+        if not child.outbound_gone:
+            ctx.emit(UpdateSa(child.spi_out, inbound=False, local=local, remote=remote))
         ctx.emit(UpdateSa(child.spi_in, inbound=True, local=local, remote=remote))
 
 
