@@ -38,9 +38,7 @@ class NatSeen:
             return "local"
         if self.peer:
             return "peer"
-        if self.forced:
-            return "forced"
-        return "preferred" if self.preferred else "none"
+        return "forced" if self.forced else "none"
 
 
 @dataclass(frozen=True, slots=True)
