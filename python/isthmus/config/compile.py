@@ -116,7 +116,7 @@ def _merged(sources: Sequence[Source], report: Report) -> Node:
         except SyntaxFault as fault:
             report_syntax(fault, report)
             continue
-        assert isinstance(table, Mapping)
+        assert isinstance(table, dict)
         for name, node in table.items():
             known = root.setdefault(name, node)
             if known is node:
@@ -137,11 +137,11 @@ def _are_lists(*nodes: Node) -> bool:
 
 
 def _are_tables(*nodes: Node) -> bool:
-    return all(isinstance(node.value, Mapping) for node in nodes)
+    return all(isinstance(node.value, dict) for node in nodes)
 
 
 def _merged_tables(kind: str, known: Node, node: Node, report: Report) -> Node:
-    assert isinstance(known.value, Mapping) and isinstance(node.value, Mapping)
+    assert isinstance(known.value, dict) and isinstance(node.value, dict)
     merged = dict(known.value)
     for name, tunnel in node.value.items():
         earlier = merged.setdefault(name, tunnel)
@@ -228,7 +228,7 @@ def _given(root: Node) -> Iterator[tuple[str, Written]]:
     todo: list[tuple[str, Node]] = [("", root)]
     while todo:
         prefix, node = todo.pop()
-        if not isinstance(node.value, Mapping):
+        if not isinstance(node.value, dict):
             continue
         for name, member in node.value.items():
             dotted = f"{prefix}.{name}" if prefix else name
@@ -242,7 +242,7 @@ def _shown(name: str, node: Node) -> str:
     """What may be shown of a key's value: of a secret only the reference, if it is one."""
     if name == PSK.name and isinstance(node.value, str):
         return '"..."'
-    if isinstance(node.value, Mapping) and name != PSK.name:
+    if isinstance(node.value, dict) and name != PSK.name:
         return "{ ... }"
     return _written(node)
 
@@ -256,7 +256,7 @@ def _written(node: Node) -> str:
         return quoted(value)
     if isinstance(value, tuple):
         return f"[{', '.join(_written(member) for member in value)}]"
-    if isinstance(value, Mapping):
+    if isinstance(value, dict):
         pairs = (f"{name} = {_written(member)}" for name, member in value.items())
         return f"{{ {', '.join(pairs)} }}"
     return str(value)

@@ -311,7 +311,7 @@ def only_true(cell: Cell) -> bool:
 def tables(cell: Cell) -> tuple[Node, ...]:
     """A list of tables, written `[[name]]`; their keys are read elsewhere."""
     value = cell.node.value
-    if not isinstance(value, tuple) or not all(isinstance(n.value, Mapping) for n in value):
+    if not isinstance(value, tuple) or not all(isinstance(n.value, dict) for n in value):
         raise cell.refuse(
             "is no list of tables",
             "there may be several of them, and they have no names",
@@ -326,6 +326,6 @@ def tables(cell: Cell) -> tuple[Node, ...]:
 
 def table(cell: Cell) -> Node:
     """A table of its own; its keys are read elsewhere."""
-    if not isinstance(cell.node.value, Mapping):
+    if not isinstance(cell.node.value, dict):
         raise cell.wrong_type("a table", "{ ... }")
     return cell.node

@@ -1,6 +1,6 @@
 """`map_local`: networks of ours that the peer sees under other addresses."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from isthmus.config.errors import Report
@@ -29,7 +29,7 @@ def map_local(cell: Cell) -> tuple[PlacedMap, ...]:
     value = cell.node.value
     if isinstance(value, str):
         return (PlacedMap(None, network(cell).network, cell.node.at),)
-    if not isinstance(value, Mapping) or not value:
+    if not isinstance(value, dict) or not value:
         raise cell.wrong_type("a network or a table of networks", _EXAMPLE)
     if len(value) > MAPS_MAX:
         raise cell.refuse(

@@ -1,7 +1,7 @@
 """Readers of the values that IPsec is made of: addresses, networks, identities, proposals."""
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from ipaddress import (
@@ -186,7 +186,7 @@ def networks_or_none(cell: Cell) -> tuple[PlacedNetwork, ...]:
 def route(cell: Cell) -> PlacedRoute:
     """A network, or a table of a network and its metric."""
     value = cell.node.value
-    if not isinstance(value, Mapping):
+    if not isinstance(value, dict):
         placed = network(cell)
         return PlacedRoute(placed.network, None, placed.at)
     example = '{ to = "10.20.0.0/16", metric = 200 }'

@@ -1,6 +1,5 @@
 """Readers of how the two sides prove who they are: kinds, files of certificates, signatures."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 from isthmus.config.fields import (
@@ -70,7 +69,7 @@ _kind: Read[AuthKind] = choice(AuthKind, _KIND_WORDS)
 def sides(cell: Cell) -> Sides:
     """One word for both sides, or `{ local = ..., remote = ... }`."""
     value = cell.node.value
-    if not isinstance(value, Mapping):
+    if not isinstance(value, dict):
         if not isinstance(value, str):
             raise cell.wrong_type("a word", '"cert", or { local = "cert", remote = "psk" }')
         found = _word(cell)
@@ -150,7 +149,7 @@ def remote_identity(cell: Cell) -> Identity | IdentityPattern:
                 f"write {cell.key} = {{ match = {_quoted(value)} }}",
             )
         return identity(cell)
-    if not isinstance(value, Mapping):
+    if not isinstance(value, dict):
         raise cell.wrong_type("an identity", '"fqdn:gw.example.net"')
     if tuple(value) != (_MATCH,):
         raise cell.refuse(

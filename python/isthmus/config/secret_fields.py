@@ -39,7 +39,7 @@ def psk_reference(cell: Cell) -> PskReference:
     value = cell.node.value
     if isinstance(value, str):
         return PskReference(SecretLiteral(Secret(value.encode("utf-8"))))
-    if not isinstance(value, Mapping):
+    if not isinstance(value, dict):
         raise cell.wrong_type("a reference to a secret", _EXAMPLE)
     return PskReference(_source(cell, value, _EXAMPLE))
 
@@ -53,14 +53,14 @@ def key_reference(cell: Cell) -> KeyReference:
             "a key in the configuration would be read by whoever reads that",
             f"write {cell.key} = {_KEY_EXAMPLE}",
         )
-    if not isinstance(value, Mapping):
+    if not isinstance(value, dict):
         raise cell.wrong_type("where the private key is", _KEY_EXAMPLE)
     rest = {kind: node for kind, node in value.items() if kind != PASSPHRASE}
     passphrase = None
     node = value.get(PASSPHRASE)
     if node is not None:
         inner = Cell(node, f"{cell.key}.{PASSPHRASE}", cell.section, cell.report)
-        if not isinstance(node.value, Mapping):
+        if not isinstance(node.value, dict):
             raise inner.refuse(
                 "is not a reference to a secret",
                 "a passphrase beside its key protects nothing",

@@ -1,6 +1,6 @@
 """Read the keys of one table by the schema, and refuse those that it does not have."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -29,12 +29,15 @@ class Given(Generic[T_co]):
 class Section:
     """A table of the configuration and the keys that it may have."""
 
-    __slots__ = ("_node", "_report", "keys", "kind", "title")
+    __slots__ = ("_node", "_report", "keys", "kind", "table", "title")
 
     def __init__(
         self, node: Node, kind: str, title: str, keys: tuple[Key[object], ...], report: Report
     ) -> None:
+        assert isinstance(node.value, dict)
         self._node = node
+        self.table: Table = node.value
+        """Its keys and values."""
         self._report = report
         self.kind = kind
         self.title = title
@@ -44,12 +47,6 @@ class Section:
     def at(self) -> Position:
         """Where the section begins."""
         return self._node.at
-
-    @property
-    def table(self) -> Table:
-        """Its keys and values."""
-        assert isinstance(self._node.value, Mapping)
-        return self._node.value
 
     def get(self, key: Key[T]) -> Given[T] | None:
         """The value under a key; None when it is not there or was refused (and reported)."""
@@ -70,9 +67,9 @@ class Section:
         given = self.get(key)
         if given is None:
             return
-        assert isinstance(given.value.value, Mapping)
+        assert isinstance(given.value.value, dict)
         for name, node in given.value.value.items():
-            if isinstance(node.value, Mapping):
+            if isinstance(node.value, dict):
                 yield name, node
                 continue
             self._report.error(

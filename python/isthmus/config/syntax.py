@@ -32,7 +32,7 @@ class Position:
 
 
 Scalar = str | int | float | bool | datetime | date | time
-Table = Mapping[str, "Node"]
+Table = dict[str, "Node"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,5 +1,6 @@
 """What makes a good pre-shared key: lints, an estimate of strength, and a generator."""
 
+import hashlib
 import math
 import re
 from dataclasses import dataclass
@@ -161,8 +162,24 @@ def _traps(octets: bytes) -> tuple[str, ...]:
     return tuple(found)
 
 
+_strengths: dict[bytes, float] = {}
+"""Of secrets seen before, by their SHA-256: a reload reads thousands of them again."""
+_STRENGTHS_MAX = 65_536
+
+
+def _known_strength_bits(octets: bytes) -> float:
+    digest = hashlib.sha256(octets).digest()
+    bits = _strengths.get(digest)
+    if bits is None:
+        bits = strength_bits(octets)
+        if len(_strengths) >= _STRENGTHS_MAX:
+            _strengths.clear()
+        _strengths[digest] = bits
+    return bits
+
+
 def _weakness(octets: bytes) -> tuple[str, ...]:
-    bits = strength_bits(octets)
+    bits = _known_strength_bits(octets)
     if bits >= STRONG_BITS:
         return ()
     return (
