@@ -262,8 +262,8 @@ def _corpus(world: World, directory: Path, victim: Isthmus) -> list[tuple[int, s
     for packet in seen:
         body = packet.octets[packet.payload_at :]
         match packet.content:
-            case Esp(in_udp=False):
-                corpus.append((ESP, body.hex()))
+            case Esp(in_udp=in_udp):
+                corpus.append((ESP, body[UDP_HEADER_SIZE if in_udp else 0 :].hex()))
             case Ike():
                 octets = body[UDP_HEADER_SIZE:]
                 corpus.append((500, octets.removeprefix(NON_ESP_MARKER).hex()))
