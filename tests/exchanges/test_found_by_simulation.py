@@ -185,15 +185,3 @@ def test_a_peer_that_moves_while_a_pair_is_closed_moves_what_is_still_there() ->
     updated = {(e.spi, e.inbound) for e in right.effects if isinstance(e, UpdateSa)}
     assert updated == {(spi_in, True)}
     assert (spi_out, False) not in right.sas
-
-
-def test_nothing_leaves_by_the_pairs_of_a_phase_1_whose_delete_is_on_its_way() -> None:
-    """World 3082: a phase 1 that another took the place of carried the only pair of a rule, and
-    packets went on by it until the peer's answer came, the last of them to a peer without it."""
-    pair = Pair().establish()
-    pair.left.command(Terminate("site-b", hold=False))
-    assert {inbound for _, inbound in pair.left.sas} == {True}, "the peer's may still arrive"
-    assert pair.left.policies["site-b", "lan"] == "hold_quiet"
-    pair.settle()
-    assert pair.left.policies["site-b", "lan"] == "hold"
-    assert not pair.left.sas and not pair.right.sas

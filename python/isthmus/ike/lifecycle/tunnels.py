@@ -350,12 +350,9 @@ class Tunnels:
         """Our Delete goes out: packets wait until the peer has answered it."""
         run = self.runs.get(sa.connection.name)
         rule = run.rules.get(child.rule.name) if run is not None else None
-        if run is None or rule is None or rule.child is not child:
-            return
-        if any(c is not child and c.is_usable and not c.outbound_gone for c in rule.children):
-            return  # Packets go by that one.
-        rule.closing = True
-        self.arm(ctx, run, rule)
+        if run is not None and rule is not None and rule.child is child:
+            rule.closing = True
+            self.arm(ctx, run, rule)
 
     def phase2_gone(self, ctx: Context, sa: IkeSa, child: ChildSa, reason: str) -> None:
         """A Child SA that nothing replaced is no more."""
@@ -374,10 +371,6 @@ class Tunnels:
             return
         rule.children = [c for c in rule.children if c.state is not ChildState.GONE]
         if stands:
-            if rule.closing:
-                # Another pair came while this one was being closed.
-                rule.closing = False
-                self.arm(ctx, run, rule)
             return
         rule.since = ctx.now
         rule.closing = False

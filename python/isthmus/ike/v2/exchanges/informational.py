@@ -50,11 +50,6 @@ def delete_ike(ctx: Context, sa: SaV2, wish: WantDeleteIke) -> bool:
     if not isinstance(sa.state, Refused | Replaced):
         sa.state = Closing(wish.reason)
         closing.arm_nothing(ctx, sa)
-        for child in tuple(sa.children.values()):
-            if child.is_usable:
-                # As with a Delete of the pair itself: what comes from now on waits.
-                ctx.lifecycle.phase2_closing(ctx, sa, child)
-                closing.stop_sending(ctx, child)
     send_request(ctx, sa, ExchangeType.INFORMATIONAL, tuple(payloads), ForDeleteIke())
     return True
 
