@@ -8,8 +8,8 @@ import re
 import tomllib
 from bisect import bisect_right
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from datetime import date, datetime, time
+from typing import NamedTuple
 
 TEXT_MAX = 1_048_576
 """Characters of one file. No configuration that a person reads is longer."""
@@ -19,8 +19,7 @@ DEPTH_MAX = 64
 Path = tuple[str | int, ...]
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class Position:
+class Position(NamedTuple):
     """A place in a file; line and column count from 1, in characters."""
 
     file: str
@@ -35,8 +34,7 @@ Scalar = str | int | float | bool | datetime | date | time
 Table = dict[str, "Node"]
 
 
-@dataclass(frozen=True, slots=True)
-class Node:
+class Node(NamedTuple):
     """A value and where it stands. A member of an array has its own position as `key_at`."""
 
     value: "Scalar | tuple[Node, ...] | Table"
@@ -84,8 +82,7 @@ def decode(octets: bytes, file: str) -> str:
         raise SyntaxFault(at, "the file is not UTF-8 text") from None
 
 
-@dataclass(frozen=True, slots=True)
-class _Mark:
+class _Mark(NamedTuple):
     """Offsets where a key and its value begin."""
 
     key: int
@@ -141,7 +138,8 @@ def _depth(data: object) -> int:
 
 def _node(value: object, path: Path, marks: Mapping[Path, _Mark], lines: _Lines, up: _Mark) -> Node:
     mark = marks.get(path, up)
-    at, key_at = lines.position(mark.value), lines.position(mark.key)
+    at = lines.position(mark.value)
+    key_at = at if mark.key == mark.value else lines.position(mark.key)
     if isinstance(value, dict):
         table = {
             str(name): _node(member, (*path, str(name)), marks, lines, mark)
@@ -160,6 +158,7 @@ def _node(value: object, path: Path, marks: Mapping[Path, _Mark], lines: _Lines,
 _BLANKS = re.compile(r"[ \t]*")
 _BLANKS_LINES_COMMENTS = re.compile(r"(?:[ \t\n]|#[^\n]*)*")
 _BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
+_PLAIN_PAIR = re.compile(r"([A-Za-z0-9_-]+)[ \t]*=[ \t]*")
 _BARE_VALUE = re.compile(r"[^,\]}#\n]*")
 _BASIC = re.compile(r'"(?:[^"\\\n]|\\.)*"')
 _LITERAL = re.compile(r"'[^'\n]*'")
@@ -224,6 +223,13 @@ class _Scanner:
 
     def _pair(self, table: Path) -> None:
         """`a.b = value` within `table`."""
+        plain = _PLAIN_PAIR.match(self._text, self._at)
+        if plain is not None:  # Nearly every one.
+            path = (*table, plain[1])
+            self._marks[path] = _Mark(self._at, plain.end())
+            self._at = plain.end()
+            self._value(path)
+            return
         path = table
         keys = list(self._keys())
         for name, offset in keys:
@@ -252,21 +258,19 @@ class _Scanner:
             self._at += 1
 
     def _value(self, path: Path) -> None:
-        for opening, pattern in (
-            ('"""', _BASIC_LINES),
-            ("'''", _LITERAL_LINES),
-            ('"', _BASIC),
-            ("'", _LITERAL),
-        ):
-            if self._text.startswith(opening, self._at):
-                self._skip(pattern)
-                return
-        if self._text.startswith("[", self._at):
-            self._array(path)
-        elif self._text.startswith("{", self._at):
-            self._inline_table(path)
-        else:
-            self._skip(_BARE_VALUE)
+        match self._text[self._at]:
+            case '"':
+                three = self._text.startswith('"""', self._at)
+                self._skip(_BASIC_LINES if three else _BASIC)
+            case "'":
+                three = self._text.startswith("'''", self._at)
+                self._skip(_LITERAL_LINES if three else _LITERAL)
+            case "[":
+                self._array(path)
+            case "{":
+                self._inline_table(path)
+            case _:
+                self._skip(_BARE_VALUE)
 
     def _array(self, path: Path) -> None:
         self._at += 1

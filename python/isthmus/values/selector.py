@@ -58,7 +58,7 @@ class TrafficSelector:
     ) -> Self:
         """The selector of a whole network. Raises ValueError for text that is no network."""
         net = ip_network(network) if isinstance(network, str) else network
-        return cls(net[0], net[-1], protocol, port_start, port_end)
+        return cls(net.network_address, net.broadcast_address, protocol, port_start, port_end)
 
     @classmethod
     def everything(cls, version: int) -> Self:
