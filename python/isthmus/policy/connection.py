@@ -20,6 +20,15 @@ class Start(StrEnum):
     LISTEN = "listen"
 
 
+class IkeVersion(StrEnum):
+    """Which protocol makes the phases."""
+
+    V1 = "1"
+    V2 = "2"
+    AUTO = "auto"
+    """IKEv2 is started; either is answered."""
+
+
 class Mode(StrEnum):
     """What decides that a packet is interesting: rules, or the routing table."""
 
@@ -154,6 +163,53 @@ class Interface:
     """Networks that are never reached in clear, also while no route leads into a tunnel."""
 
 
+class AccessRole(StrEnum):
+    """Which end of a road warrior's exchange we are."""
+
+    CLIENT = "client"
+    SERVER = "server"
+
+
+@dataclass(frozen=True, slots=True)
+class Xauth:
+    """A name and a password after phase 1 (draft-beaulieu-ike-xauth)."""
+
+    role: AccessRole
+    name: str
+    """What the credentials store knows the client's password, or the server's users, under."""
+    user: str = ""
+    """The client's; a server has users of its own."""
+
+
+@dataclass(frozen=True, slots=True)
+class ModeConfig:
+    """Addresses inside the tunnel, handed out after phase 1 (draft-dukes-ike-mode-cfg)."""
+
+    role: AccessRole
+    address: str | None = None
+    """The one that a client asks for; None: any."""
+    pool: tuple[str, ...] = ()
+    """Networks that a server gives addresses out of."""
+    dns: tuple[str, ...] = ()
+    domain: str = ""
+    networks: tuple[str, ...] = ()
+    """What the server tells its clients to reach through the tunnel."""
+    push: bool = False
+    """The server sends them unasked (SET) instead of waiting for a REQUEST; a client takes both."""
+
+
+@dataclass(frozen=True, slots=True)
+class V1Terms:
+    """What only IKEv1 has."""
+
+    aggressive: bool = False
+    """Phase 1 in Aggressive Mode, which shows the identities and a hash of the secret in clear."""
+    xauth: Xauth | None = None
+    mode_config: ModeConfig | None = None
+    hybrid: bool = False
+    """The peer alone proves itself in phase 1; we do with XAUTH (draft-zegman-ike-hybrid-auth)."""
+
+
 @dataclass(frozen=True, slots=True)
 class Connection:
     """One tunnel: a peer, how phase 1 is made with it, and its rules."""
@@ -185,6 +241,24 @@ class Connection:
     phase1_idle_s: Seconds | None = None
     """Phase 1 is closed when it has had no phase 2 for this long; None: never."""
     fragmentation: Fragmentation = Fragmentation()
+    ike: IkeVersion = IkeVersion.V2
+    v1: V1Terms = V1Terms()
+    """Of no meaning unless IKEv1 is spoken."""
+
+    @property
+    def speaks_v1(self) -> bool:
+        """IKEv1 is answered, and each rule has one network on each side."""
+        return self.ike is not IkeVersion.V2
+
+    @property
+    def speaks_v2(self) -> bool:
+        """IKEv2 is answered."""
+        return self.ike is not IkeVersion.V1
+
+    @property
+    def initiates_v1(self) -> bool:
+        """Phase 1 is started in IKEv1."""
+        return self.ike is IkeVersion.V1
 
     @property
     def secret_names(self) -> frozenset[str]:
