@@ -1,21 +1,24 @@
-"""kdf/*.json: PRFs, prf+ and the IKEv2 key schedule, to cases."""
+"""kdf/*.json: PRFs, prf+ and the key schedules of IKEv1 and IKEv2, to cases."""
 
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from vectorfiles import AnyCase, Case, NotUsed, integ, load, prf_transform, same_octets
+from vectorfiles import AnyCase, Case, integ, load, prf_transform, same_octets
 
 from isthmus.crypto.integrity import icv
 from isthmus.crypto.prf import prf, prf_plus
+from isthmus.ike.v1.keys import keymat, phase1_keys, skeyid_psk, skeyid_signature, stretched
 from isthmus.ike.v2.keys import ike_key_stream, rekey_skeyseed, skeyseed
-from isthmus.values.registry.ikev2 import Integ, Prf
+from isthmus.values.proposal import Suite
+from isthmus.values.registry.ikev2 import Encr, Integ, Prf
 from isthmus.values.secret import Secret
+from isthmus.values.spi import IkeSpi
 
 _AES_MACS = {Prf.AES128_XCBC: Integ.AES_XCBC_96, Prf.AES128_CMAC: Integ.AES_CMAC_96}
-IKEV1 = frozenset({"ikev1_skeyid", "ikev1_expand", "ikev1_keymat"})
-"""IKEv1 is not there yet, so nothing here may claim it."""
+_IKEV1_HASHES = {2: Prf.HMAC_SHA1, 4: Prf.HMAC_SHA2_256}
+"""RFC 2409 appendix A numbers hashes; IKEv1's prf is the HMAC of one (§4)."""
 
 
 def cases(path: Path) -> list[AnyCase]:
@@ -23,10 +26,8 @@ def cases(path: Path) -> list[AnyCase]:
     found: list[AnyCase] = []
     for test in load(path)["tests"]:
         name, function = f"{path.stem}: {test['id']}", test["function"]
-        if function in IKEV1:
-            found.append(NotUsed(name, f"{function} belongs to IKEv1"))
-            continue
-        number = Prf(test["args"][0])
+        first = test["args"][0]
+        number = _IKEV1_HASHES[first] if function == "ikev1_skeyid" else Prf(first)
         arguments = [_argument(a) for a in test["args"][1:]]
         check = partial(_FUNCTIONS[function], number, arguments, test["result"])
         found.append(Case(name, check, (prf_transform(number),)))
@@ -69,9 +70,35 @@ def _rekey(number: Prf, arguments: list[Any], result: str) -> None:
     same_octets(seed.reveal(), bytes.fromhex(result))
 
 
+def _skeyid(number: Prf, arguments: list[Any], result: list[str]) -> None:
+    kind, psk, shared, nonce_i, nonce_r, cookie_i, cookie_r = arguments
+    if kind == "psk":
+        skeyid = skeyid_psk(number, Secret(psk), nonce_i, nonce_r)
+    else:
+        skeyid = skeyid_signature(number, nonce_i, nonce_r, Secret(shared))
+    suite = Suite(Encr.AES_CBC, 128, prf=number)
+    keys = phase1_keys(suite, skeyid, Secret(shared), IkeSpi(cookie_i), IkeSpi(cookie_r))
+    found = (keys.skeyid, keys.skeyid_d, keys.skeyid_a, keys.skeyid_e)
+    for ours, theirs in zip(found, result, strict=True):
+        same_octets(ours.reveal(), bytes.fromhex(theirs))
+
+
+def _expand(number: Prf, arguments: list[Any], result: str) -> None:
+    skeyid_e, length = arguments
+    same_octets(stretched(number, Secret(skeyid_e), length).reveal(), bytes.fromhex(result))
+
+
+def _keymat(number: Prf, arguments: list[Any], result: str) -> None:
+    skeyid_d, seed, length = arguments
+    same_octets(keymat(number, Secret(skeyid_d), seed, length), bytes.fromhex(result))
+
+
 _FUNCTIONS: dict[str, Callable[[Prf, list[Any], Any], None]] = {
     "prf": _prf,
     "prf_plus": _prf_plus,
     "ikev2_sk": _sk,
     "ikev2_rekey_skeyseed": _rekey,
+    "ikev1_skeyid": _skeyid,
+    "ikev1_expand": _expand,
+    "ikev1_keymat": _keymat,
 }

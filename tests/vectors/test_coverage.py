@@ -78,14 +78,14 @@ def test_every_family_of_signatures_has_published_cases(published: list[Case]) -
 
 
 def test_what_is_left_for_later_is_named(record_property: Callable[[str, object], None]) -> None:
-    """Files of which no case runs hold ML-KEM or IKEv1, and their number is printed."""
+    """Files of which no case runs hold ML-KEM, and their number is printed."""
     later: Counter[str] = Counter()
     for folder, reader in READERS.items():
         for path in files(folder):
             found = reader(path)
             if not any(isinstance(case, Case) for case in found):
                 later.update(f"not used: {c.reason}" for c in found if isinstance(c, NotUsed))
-    known = (*wycheproof_cases.LATER, *kdf_cases.IKEV1)
+    known = wycheproof_cases.LATER
     assert all(any(word in reason for word in known) for reason in later), later
     record_property("vector_cases", dict(later))
 

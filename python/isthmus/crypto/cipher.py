@@ -1,14 +1,19 @@
-"""AES-CBC (RFC 3602) and AES-CTR (RFC 3686, 5930): encryption that never stands alone.
+"""AES-CBC (RFC 3602), 3DES-CBC (RFC 2451) and AES-CTR (RFC 3686, 5930): encryption alone.
 
-`suite.py` always puts an integrity algorithm around these two.
+`suite.py` puts an integrity algorithm around these in IKEv2 and ESP. IKEv1's phase 1 has CBC and
+nothing around it (RFC 2409 appendix B): its HASH payloads stand inside.
 """
 
 from typing import Protocol
 
+from cryptography.hazmat.decrepit.ciphers.algorithms import TripleDES
 from cryptography.hazmat.primitives.ciphers import Cipher, modes
 from cryptography.hazmat.primitives.ciphers.algorithms import AES
 
 BLOCK = 16
+TRIPLE_DES_BLOCK = 8
+TRIPLE_DES_KEY_SIZE = 24
+"""Octets: three DES keys, parity bits included and never looked at (RFC 2451 §2.2)."""
 CTR_NONCE_SIZE = 4
 CTR_IV_SIZE = 8
 _FIRST_COUNTER = b"\x00\x00\x00\x01"
@@ -44,7 +49,7 @@ class CbcCipher:
     block_size = BLOCK
 
     def __init__(self, key: bytes) -> None:
-        self._key = AES(key)
+        self._key: AES | TripleDES = AES(key)
 
     def encrypt(self, iv: bytes, plaintext: bytes) -> bytes:
         """See `PlainCipher.encrypt`."""
@@ -55,6 +60,22 @@ class CbcCipher:
         """See `PlainCipher.decrypt`."""
         decryptor = Cipher(self._key, modes.CBC(iv)).decryptor()
         return decryptor.update(ciphertext) + decryptor.finalize()
+
+
+class TripleDesCipher(CbcCipher):
+    """3DES-CBC: encrypt, decrypt, encrypt (RFC 2451); IVs must be unpredictable here too.
+
+    Blocks of eight octets begin to repeat after some 2**32 of them: for peers with nothing better.
+    """
+
+    __slots__ = ()
+    iv_size = TRIPLE_DES_BLOCK
+    block_size = TRIPLE_DES_BLOCK
+
+    def __init__(self, key: bytes) -> None:
+        if len(key) != TRIPLE_DES_KEY_SIZE:
+            raise ValueError(f"a 3DES key is {TRIPLE_DES_KEY_SIZE} octets, not {len(key)}")
+        self._key = TripleDES(key)
 
 
 class CtrCipher:

@@ -1,4 +1,4 @@
-"""Integrity algorithms (RFC 2404, RFC 3566, RFC 4494, RFC 4868): truncated MACs."""
+"""Integrity algorithms (RFC 2403, RFC 2404, RFC 3566, RFC 4494, RFC 4868): truncated MACs."""
 
 import hmac
 from dataclasses import dataclass
@@ -17,6 +17,7 @@ class _Shape:
 
 
 _SHAPES = {
+    Integ.HMAC_MD5_96: _Shape(16, 12, "md5"),
     Integ.HMAC_SHA1_96: _Shape(20, 12, "sha1"),
     Integ.HMAC_SHA2_256_128: _Shape(32, 16, "sha256"),
     Integ.HMAC_SHA2_384_192: _Shape(48, 24, "sha384"),
@@ -25,7 +26,7 @@ _SHAPES = {
     Integ.AES_CMAC_96: _Shape(16, 12),
 }
 INTEGS = frozenset(_SHAPES)
-"""What this file can do. HMAC-MD5-96 is in the registry and not here (RFC 8221 §6)."""
+"""What this file can do. HMAC-MD5-96 and HMAC-SHA1-96 are weak: policy sees to that."""
 
 
 def integrity_key_size(integ: Integ) -> int:

@@ -32,6 +32,7 @@ _GCM = {
 }
 
 ENCRYPTION = {
+    (Encr.TRIPLE_DES, 0): bytes.fromhex("ebef58813a5b921728fae0d03c71e335"),
     (Encr.AES_CBC, 128): bytes.fromhex("763d6074c1fc092a825a3747518ae28f"),
     (Encr.AES_CBC, 192): bytes.fromhex("8b2a2747b17dfeeaf0f863bf19163cfc"),
     (Encr.AES_CBC, 256): bytes.fromhex("89217b0d1c999c2e46d255faa83255f7"),
@@ -70,6 +71,7 @@ ENCRYPTION = {
 """By cipher and key length: `PLAINTEXT` sealed; an AEAD authenticates `DATA` and adds its tag."""
 
 INTEGRITY = {
+    Integ.HMAC_MD5_96: bytes.fromhex("efa9e2ee99231dcf7ab7092c"),
     Integ.HMAC_SHA1_96: bytes.fromhex("8ba60a838ba0e883eceb300b"),
     Integ.AES_XCBC_96: bytes.fromhex("f520bd471106f69100f37b9b"),
     Integ.AES_CMAC_96: bytes.fromhex("33d19a60894b5f3534b70a60"),
@@ -81,6 +83,7 @@ INTEGRITY = {
 }
 
 PRF = {
+    Prf.HMAC_MD5: bytes.fromhex("590257feae5da309336c2510bd6bed5b"),
     Prf.HMAC_SHA1: bytes.fromhex("dcc25773e6b8a11a77b62cf7e3c50314aa99c191"),
     Prf.AES128_XCBC: bytes.fromhex("2e4ecf538740104ad81792661a7ff463"),
     Prf.HMAC_SHA2_256: bytes.fromhex(

@@ -1,5 +1,6 @@
 """Pseudorandom functions and prf+ (RFC 7296 §2.13, RFC 4434, RFC 4615, RFC 4868)."""
 
+import hashlib
 import hmac
 
 from isthmus.crypto.aes_mac import KEY_SIZE, cmac, xcbc
@@ -8,6 +9,7 @@ from isthmus.values.registry.ikev2 import Prf, label
 from isthmus.values.secret import Secret
 
 _HASHES = {
+    Prf.HMAC_MD5: ("md5", 16),
     Prf.HMAC_SHA1: ("sha1", 20),
     Prf.HMAC_SHA2_256: ("sha256", 32),
     Prf.HMAC_SHA2_384: ("sha384", 48),
@@ -15,7 +17,7 @@ _HASHES = {
 }
 _AES_SIZE = 16
 PRFS = frozenset({*_HASHES, Prf.AES128_XCBC, Prf.AES128_CMAC})
-"""What this file can do. HMAC-MD5 is in the registry and not here (RFC 8247 §2.2)."""
+"""What this file can do. HMAC-MD5 and HMAC-SHA1 are weak (RFC 8247 §2.2): policy sees to that."""
 
 PRF_PLUS_ROUNDS_MAX = 255
 """RFC 7296 §2.13: the counter is one octet."""
@@ -43,6 +45,16 @@ def prf(prf: Prf, key: Secret | bytes, data: bytes) -> bytes:
     if prf == Prf.AES128_XCBC:
         return xcbc(_xcbc_key(octets), data)
     return cmac(_cmac_key(octets), data)
+
+
+def digest(prf: Prf, data: bytes) -> bytes:
+    """The hash that an HMAC is made of: what IKEv1 negotiates beside its cipher (RFC 2409 §4).
+
+    Raises LocalFault for a PRF that is no HMAC, or not supported.
+    """
+    if prf not in _HASHES:
+        raise LocalFault(f"{label(Prf, prf)} is no HMAC, so it names no hash")
+    return hashlib.new(_HASHES[prf][0], data, usedforsecurity=False).digest()
 
 
 def prf_plus(prf_number: Prf, key: Secret | bytes, seed: bytes, length: int) -> bytes:

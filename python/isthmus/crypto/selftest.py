@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from isthmus.crypto import agreement, modp
-from isthmus.crypto.cipher import CbcCipher, CtrCipher
+from isthmus.crypto.cipher import CtrCipher, PlainCipher
 from isthmus.crypto.integrity import INTEGS, icv, integrity_key_size
 from isthmus.crypto.known_answers import (
     AGREEMENT,
@@ -25,6 +25,7 @@ from isthmus.crypto.known_answers import PRF as PRF_ANSWERS
 from isthmus.crypto.prf import PRFS, prf
 from isthmus.crypto.suite import (
     ENCRS,
+    chained_cipher,
     encryption_key_size,
     icv_size,
     iv_size,
@@ -126,7 +127,10 @@ def _test_encryption(encr: Encr, key_bits: int) -> None:
     if encr in AEAD_ENCR:
         _expect(sealed, answer)
     else:
-        bare = CbcCipher(key) if encr == Encr.AES_CBC else CtrCipher(key[:-4], key[-4:])
+        if encr == Encr.AES_CTR:
+            bare: PlainCipher = CtrCipher(key[:-4], key[-4:])
+        else:
+            bare = chained_cipher(encr, Secret(key))
         _expect(bare.encrypt(iv, PLAINTEXT), answer)
         _expect(sealed, answer + icv(integ, integrity_key, DATA + iv + answer))
     _expect(cipher.open(iv, DATA, sealed), PLAINTEXT)

@@ -14,7 +14,15 @@ from isthmus.crypto.aead import (
     aes_gcm,
     chacha20_poly1305,
 )
-from isthmus.crypto.cipher import CTR_NONCE_SIZE, CbcCipher, CtrCipher, PlainCipher
+from isthmus.crypto.cipher import (
+    CTR_NONCE_SIZE,
+    TRIPLE_DES_BLOCK,
+    TRIPLE_DES_KEY_SIZE,
+    CbcCipher,
+    CtrCipher,
+    PlainCipher,
+    TripleDesCipher,
+)
 from isthmus.crypto.compare import same
 from isthmus.crypto.integrity import icv, integrity_icv_size, integrity_key_size
 from isthmus.values.errors import IntegrityFailed, LocalFault
@@ -27,6 +35,7 @@ __all__ = [
     "ENCRS",
     "MessageCipher",
     "block_size",
+    "chained_cipher",
     "encryption_key_size",
     "icv_size",
     "integrity_key_size",
@@ -47,6 +56,7 @@ class _Shape:
 
 
 _SHAPES = {
+    Encr.TRIPLE_DES: _Shape(salt=0, iv=TRIPLE_DES_BLOCK, tag=0, block=TRIPLE_DES_BLOCK),
     Encr.AES_CBC: _Shape(salt=0, iv=16, tag=0, block=16),
     Encr.AES_CTR: _Shape(salt=CTR_NONCE_SIZE, iv=8, tag=0),
     Encr.AES_CCM_8: _Shape(salt=3, iv=8, tag=8),
@@ -58,7 +68,13 @@ _SHAPES = {
     Encr.CHACHA20_POLY1305: _Shape(salt=4, iv=8, tag=CHACHA_TAG),
 }
 ENCRS = frozenset(_SHAPES)
-"""What this file can do. 3DES and NULL are in the registry and not here."""
+"""What this file can do. DES and NULL are in the registry and not here."""
+
+_ONE_KEY_SIZE = {
+    Encr.TRIPLE_DES: TRIPLE_DES_KEY_SIZE,
+    Encr.CHACHA20_POLY1305: CHACHA_KEY_SIZE,
+}
+"""Octets of key of the ciphers whose key length is not negotiated, salts not counted."""
 
 _CCMS = (Encr.AES_CCM_8, Encr.AES_CCM_12, Encr.AES_CCM_16)
 
@@ -154,20 +170,20 @@ class _EncryptThenMac:
 def key_lengths(encr: Encr) -> tuple[int, ...]:
     """The key lengths in bits that a cipher has; empty where no length is negotiated."""
     _shape(encr)
-    return () if encr == Encr.CHACHA20_POLY1305 else AES_KEY_BITS
+    return () if encr in _ONE_KEY_SIZE else AES_KEY_BITS
 
 
 def encryption_key_size(encr: Encr, key_bits: int) -> int:
     """Octets of SK_e or of an ESP encryption key, salt or nonce included.
 
-    `key_bits` is 0 or the only length for ChaCha20-Poly1305. Raises ValueError for a length
-    that the cipher does not have, LocalFault for a cipher that is not supported.
+    `key_bits` is 0 or the only length for ChaCha20-Poly1305 and 3DES. Raises ValueError for a
+    length that the cipher does not have, LocalFault for a cipher that is not supported.
     """
     shape = _shape(encr)
-    if encr == Encr.CHACHA20_POLY1305:
-        if key_bits not in (0, 8 * CHACHA_KEY_SIZE):
+    if encr in _ONE_KEY_SIZE:
+        if key_bits not in (0, 8 * _ONE_KEY_SIZE[encr]):
             raise ValueError(f"{encr.name} has no keys of {key_bits} bits")
-        return CHACHA_KEY_SIZE + shape.salt
+        return _ONE_KEY_SIZE[encr] + shape.salt
     if key_bits not in AES_KEY_BITS:
         raise ValueError(f"{encr.name} has no keys of {key_bits} bits")
     return key_bits // 8 + shape.salt
@@ -210,9 +226,8 @@ def message_cipher(suite: Suite, encryption_key: Secret, integrity_key: Secret) 
         raise ValueError(f"{suite.encr.name} without integrity is refused")
     if len(integrity_key) != integrity_key_size(suite.integ):
         raise ValueError(f"{suite.integ.name} does not take {len(integrity_key)} octets of key")
-    cipher = CbcCipher(key) if suite.encr == Encr.AES_CBC else CtrCipher(key, salt)
     return _EncryptThenMac(
-        cipher,
+        CtrCipher(key, salt) if suite.encr == Encr.AES_CTR else _cbc(suite.encr, key),
         suite.integ,
         integrity_key,
         iv_size=shape.iv,
@@ -220,6 +235,21 @@ def message_cipher(suite: Suite, encryption_key: Secret, integrity_key: Secret) 
         block_size=shape.block,
         counter_iv=suite.encr == Encr.AES_CTR,
     )
+
+
+def chained_cipher(encr: Encr, key: Secret) -> PlainCipher:
+    """CBC with nothing around it, as IKEv1's phase 1 uses it (RFC 2409 appendix B).
+
+    Raises ValueError for a key of the wrong size, LocalFault for a cipher that is none of CBC.
+    """
+    shape = _shape(encr)
+    if shape.block == 1:
+        raise LocalFault(f"{label(Encr, encr)} is no cipher for phase 1 of IKEv1")
+    return _cbc(encr, key.reveal())
+
+
+def _cbc(encr: Encr, key: bytes) -> CbcCipher:
+    return TripleDesCipher(key) if encr == Encr.TRIPLE_DES else CbcCipher(key)
 
 
 def _aead(encr: Encr, key: bytes, tag: int) -> Aead:
