@@ -89,9 +89,10 @@ def _section(
 def _tunnel(connection: Connection, given: Mapping[str, Written]) -> Iterator[Effective]:
     base = f"tunnel.{connection.name}"
     suite = _text_given(f"{base}.suite", given) or DEFAULT_SUITE
+    ike = connection.ike
     phase1_suite = _text_given(f"{base}.phase1.suite", given) or suite
     yield from _section(base, schema.TUNNEL_KEYS, _of_tunnel(connection, suite, given), given)
-    of_phase1 = {"suite": quoted(suite), "proposals": _list(SUITES[phase1_suite].phase1)}
+    of_phase1 = {"suite": quoted(suite), "proposals": _list(SUITES[phase1_suite].of_phase1(ike))}
     yield from _section(f"{base}.phase1", schema.PHASE1_KEYS, of_phase1, given)
     of_dpd = {"timeout": quoted(duration_text(connection.liveness.timeout_s))}
     yield from _section(f"{base}.dpd", schema.DPD_KEYS, of_dpd, given)
@@ -118,7 +119,7 @@ def _of_tunnel(connection: Connection, suite: str, given: Mapping[str, Written])
     """Defaults of a tunnel that follow from its other settings."""
     computed = {
         "mode": quoted(connection.mode),
-        "proposals": _list(SUITES[suite].phase2),
+        "proposals": _list(SUITES[suite].of_phase2(connection.ike)),
         "start": quoted(Start.LISTEN if connection.peer is None else Start.TRAFFIC),
     }
     clear_df = given.get(f"tunnel.{connection.name}.clear_df")

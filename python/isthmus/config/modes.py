@@ -1,5 +1,7 @@
 """What makes traffic interesting: rules, or the routing table and a tunnel interface."""
 
+from ipaddress import ip_interface
+
 from isthmus.config import schema
 from isthmus.config.errors import Report
 from isthmus.config.mapping import network_maps
@@ -7,9 +9,16 @@ from isthmus.config.network_fields import PlacedRoute
 from isthmus.config.rules import RuleDefaults
 from isthmus.config.section import Section
 from isthmus.config.syntax import Position
-from isthmus.policy.connection import ROUTE_METRIC, ChildPolicy, Interface, Mode, Route
+from isthmus.policy.connection import (
+    ROUTE_METRIC,
+    ChildPolicy,
+    IkeVersion,
+    Interface,
+    Mode,
+    Route,
+)
 from isthmus.values.address import IpAddress
-from isthmus.values.selector import TrafficSelector
+from isthmus.values.selector import Selectors, TrafficSelector
 
 INTERFACE_NAME_MAX = 15
 """IFNAMSIZ without its NUL."""
@@ -73,9 +82,19 @@ def policy_routes(placed: tuple[PlacedRoute, ...]) -> tuple[Route, ...]:
     )
 
 
-def route_rule(name: str, defaults: RuleDefaults, origin: str, report: Report) -> ChildPolicy:
-    """The one rule of a tunnel without rules: everything, as the routing table decides."""
-    everything = (TrafficSelector.everything(4), TrafficSelector.everything(6))
+def route_rule(
+    name: str,
+    defaults: RuleDefaults,
+    interface: Interface,
+    ike: IkeVersion,
+    section: Section,
+    report: Report,
+) -> ChildPolicy:
+    """The one rule of a tunnel without rules: everything, as the routing table decides. IKEv1 has
+    one pair of networks, so that it is everything of one family."""
+    everything: Selectors = (TrafficSelector.everything(4), TrafficSelector.everything(6))
+    if ike is not IkeVersion.V2:
+        everything = (TrafficSelector.everything(_family(interface, section, report)),)
     return ChildPolicy(
         name=name,
         local=everything,
@@ -86,10 +105,25 @@ def route_rule(name: str, defaults: RuleDefaults, origin: str, report: Report) -
         replay_window=defaults.replay_window,
         df=defaults.df,
         clamp_mss=defaults.clamp_mss,
-        origin=origin,
+        origin=str(section.at),
         idle_s=defaults.idle_s,
         map_local=network_maps(defaults.map_local, (), f"[tunnel.{name}]", report),
     )
+
+
+def _family(interface: Interface, section: Section, report: Report) -> int:
+    """4 or 6, whichever the interface has to do with; 4 if nothing says so."""
+    networks = (*interface.addresses, *(r.network for r in interface.routes), *interface.protect)
+    families = {ip_interface(text).version for text in networks}
+    if len(families) > 1:
+        report.error(
+            section.at,
+            f"{section.title} has inside addresses and routes of both IPv4 and IPv6",
+            "IKEv1 has one pair of networks a phase 2, so that a route-based tunnel carries one"
+            " family",
+            'write one of the two only, rules with mode = "policy", or ike = 2',
+        )
+    return 6 if families == {6} else 4
 
 
 def check_policy_mode(section: Section, rules_at: dict[str, Position], report: Report) -> None:

@@ -3,8 +3,8 @@
 from isthmus.config import schema
 from isthmus.config.errors import Report
 from isthmus.config.rules import (
+    Limits,
     RuleDefaults,
-    Weakness,
     chosen_proposals,
     lifetimes,
     suite_proposals,
@@ -24,12 +24,10 @@ from isthmus.values.proposal import Proposal
 from isthmus.values.registry.ikev2 import SecurityProtocol
 
 
-def rule_defaults(
-    section: Section, weakness: Weakness, start: Start, report: Report
-) -> RuleDefaults:
+def rule_defaults(section: Section, limits: Limits, start: Start, report: Report) -> RuleDefaults:
     """What the tunnel's own table says for all of its rules."""
     keys = (schema.PROPOSALS, schema.SUITE)
-    proposals = chosen_proposals(section, keys, SecurityProtocol.ESP, weakness)
+    proposals = chosen_proposals(section, keys, SecurityProtocol.ESP, limits)
     idle = section.get(schema.IDLE)
     window = section.get(schema.REPLAY_WINDOW)
     clamp = section.get(schema.CLAMP_MSS)
@@ -52,7 +50,7 @@ def rule_defaults(
     return RuleDefaults(
         start=start,
         idle_s=idle.value.seconds if idle else None,
-        proposals=proposals or suite_proposals(DEFAULT_SUITE, SecurityProtocol.ESP),
+        proposals=proposals or suite_proposals(DEFAULT_SUITE, SecurityProtocol.ESP, limits.ike),
         lifetimes=life,
         replay_window=window.value if window else schema.REPLAY_WINDOW_DEFAULT,
         clamp_mss=clamp.value if clamp else True,
@@ -62,11 +60,12 @@ def rule_defaults(
 
 
 def phase1(
-    section: Section, weakness: Weakness, report: Report
+    section: Section, limits: Limits, report: Report
 ) -> tuple[tuple[Proposal, ...], Lifetimes]:
     """Proposals and lifetimes of phase 1; the tunnel's suite where its own table names none."""
     suite = section.get(schema.SUITE)
-    default = suite_proposals(suite.value if suite else DEFAULT_SUITE, SecurityProtocol.IKE)
+    name = suite.value if suite else DEFAULT_SUITE
+    default = suite_proposals(name, SecurityProtocol.IKE, limits.ike)
     node = section.get(schema.PHASE1)
     if node is None:
         return default, PHASE1_LIFETIMES
@@ -75,7 +74,7 @@ def phase1(
     own.refuse_others()
     own.refuse_both(schema.PHASE1_SUITE, schema.PHASE1_PROPOSALS)
     keys = (schema.PHASE1_PROPOSALS, schema.PHASE1_SUITE)
-    proposals = chosen_proposals(own, keys, SecurityProtocol.IKE, weakness)
+    proposals = chosen_proposals(own, keys, SecurityProtocol.IKE, limits)
     return proposals or default, lifetimes(PHASE1_LIFETIMES, own.get(schema.PHASE1_LIFETIME))
 
 

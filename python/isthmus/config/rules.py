@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from isthmus.config import schema
 from isthmus.config.errors import Report
 from isthmus.config.fields import Limit
+from isthmus.config.ikev1 import check_proposals
 from isthmus.config.key import Key
 from isthmus.config.mapping import PlacedMap, network_maps
 from isthmus.config.network_fields import PlacedNetwork, PlacedProposal, Ports
@@ -12,7 +13,13 @@ from isthmus.config.schema import Df
 from isthmus.config.section import Given, Section
 from isthmus.config.suites import SUITES
 from isthmus.config.syntax import Position
-from isthmus.policy.connection import PHASE2_LIFETIMES, ChildPolicy, Lifetimes, Start
+from isthmus.policy.connection import (
+    PHASE2_LIFETIMES,
+    ChildPolicy,
+    IkeVersion,
+    Lifetimes,
+    Start,
+)
 from isthmus.values.proposal import WEAK_WORDS, Proposal, parse_proposal
 from isthmus.values.registry.ikev2 import SecurityProtocol, TransformType
 from isthmus.values.selector import ANY_PROTOCOL, Selectors, TrafficSelector
@@ -41,12 +48,13 @@ class RuleDefaults:
 
 
 @dataclass(frozen=True, slots=True)
-class Weakness:
-    """Whether a tunnel may use weak algorithms."""
+class Limits:
+    """Which algorithms a tunnel may use: whether weak ones, and what its IKE can say."""
 
     tunnel: str
     is_allowed: bool
     report: Report
+    ike: IkeVersion = IkeVersion.V2
 
     def check(self, words: tuple[str, ...], at: Position, title: str) -> None:
         """Refuse weak algorithms, or name them in a warning where they are allowed."""
@@ -91,40 +99,41 @@ def chosen_proposals(
     section: Section,
     keys: tuple[Key[tuple[PlacedProposal, ...]], Key[str]],
     protocol: SecurityProtocol,
-    weakness: Weakness,
+    limits: Limits,
 ) -> tuple[Proposal, ...] | None:
     """What `proposals` or else `suite` of a section ask for; None when neither is there."""
     given = section.get(keys[0])
     suite = section.get(keys[1])
     chosen = None
     if suite is not None:
-        chosen = suite_proposals(suite.value, protocol)
+        chosen = suite_proposals(suite.value, protocol, limits.ike)
         weak = tuple(str(t) for p in chosen for t in p.transforms if str(t) in WEAK_WORDS)
-        weakness.check(weak, suite.at, section.title)
+        limits.check(weak, suite.at, section.title)
     if given is None:
         return chosen
     for placed in given.value:
-        weakness.check(placed.weak, placed.at, section.title)
-        _warn_without_pfs(placed, protocol, section.title, weakness.report)
+        limits.check(placed.weak, placed.at, section.title)
+        _warn_without_pfs(placed, protocol, section.title, limits.report)
+    check_proposals(given.value, protocol, limits.ike, section.title, limits.report)
     return _numbered(tuple(placed.proposal for placed in given.value))
 
 
-def suite_proposals(name: str, protocol: SecurityProtocol) -> tuple[Proposal, ...]:
+def suite_proposals(name: str, protocol: SecurityProtocol, ike: IkeVersion) -> tuple[Proposal, ...]:
     """The proposals of a suite for one phase."""
     suite = SUITES[name]
-    texts = suite.phase1 if protocol is SecurityProtocol.IKE else suite.phase2
+    texts = suite.of_phase1(ike) if protocol is SecurityProtocol.IKE else suite.of_phase2(ike)
     return _numbered(tuple(parse_proposal(text, protocol) for text in texts))
 
 
 def compile_rule(
-    name: str, section: Section, defaults: RuleDefaults, weakness: Weakness, report: Report
+    name: str, section: Section, defaults: RuleDefaults, limits: Limits, report: Report
 ) -> ChildPolicy | None:
     """One `[tunnel.NAME.rule.RULE]`; None when it has no selectors that could be used."""
     section.refuse_others()
     section.refuse_both(schema.RULE_SUITE, schema.RULE_PROPOSALS)
     section.get(schema.RULE_ON_NO_SA)
     keys = (schema.RULE_PROPOSALS, schema.RULE_SUITE)
-    proposals = chosen_proposals(section, keys, SecurityProtocol.ESP, weakness)
+    proposals = chosen_proposals(section, keys, SecurityProtocol.ESP, limits)
     start = section.get(schema.RULE_START)
     idle = section.get(schema.RULE_IDLE)
     window = section.get(schema.RULE_REPLAY_WINDOW)

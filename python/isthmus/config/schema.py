@@ -15,7 +15,7 @@ from isthmus.config.network_fields import (
     Ports,
 )
 from isthmus.config.syntax import Node
-from isthmus.policy.connection import DpdAction, Mode, Nat, Prefer, Start
+from isthmus.policy.connection import DpdAction, IkeVersion, Mode, Nat, Prefer, Start
 from isthmus.values.identity import Identity, IdentityPattern
 from isthmus.values.registry.ikev2 import SecurityProtocol
 
@@ -58,15 +58,20 @@ def _replay_window(cell: Cell) -> int:
     return value
 
 
-def _ike(cell: Cell) -> int:
+def _ike(cell: Cell) -> IkeVersion:
     value = cell.node.value
-    if value == 2 and not isinstance(value, bool):
-        return 2
-    if value in (1, "1", "auto", "ikev1") and not isinstance(value, bool):
-        raise cell.not_yet("IKEv1", "write ike = 2, and set IKEv2 on the peer")
-    raise cell.wrong_type("2", "2")
+    if isinstance(value, int | str) and not isinstance(value, bool):
+        found = _IKE_WORDS.get(str(value).lower())
+        if found is not None:
+            return found
+    raise cell.wrong_type('1, 2 or "auto"', "2")
 
 
+_IKE_WORDS = {
+    **{version.value: version for version in IkeVersion},
+    "ikev1": IkeVersion.V1,
+    "ikev2": IkeVersion.V2,
+}
 _START_WORDS = {
     "trap": Start.TRAFFIC,
     "route": Start.TRAFFIC,
@@ -237,7 +242,13 @@ REPLAY_WINDOW: Key[int] = Key(
     str(REPLAY_WINDOW_DEFAULT),
     "How late a packet may come: 64, 128, 256, 512, 1024, 2048 or 4096 behind the newest.",
 )
-IKE: Key[int] = Key("ike", _ike, "number", "2", "Version of IKE.")
+IKE: Key[IkeVersion] = Key(
+    "ike",
+    _ike,
+    "1, 2 or word",
+    "2",
+    'Version of IKE: `1`, `2`, or `"auto"` (starts IKEv2 and answers either); see *IKEv1*.',
+)
 ALLOW_WEAK: Key[bool] = Key(
     "allow_weak",
     fields.boolean,

@@ -1,11 +1,13 @@
 """A `[tunnel.NAME]` becomes a `Connection`, with every default applied."""
 
 import re
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from isthmus.config import schema
 from isthmus.config.errors import Report
 from isthmus.config.fields import shown
+from isthmus.config.ikev1 import check_traffic
 from isthmus.config.modes import (
     check_policy_mode,
     chosen_mode,
@@ -16,10 +18,18 @@ from isthmus.config.modes import (
 from isthmus.config.pairs import one_for_each_pair
 from isthmus.config.phases import fragmentation, liveness, phase1, rule_defaults
 from isthmus.config.proofs import Wanted, compile_proofs
-from isthmus.config.rules import RuleDefaults, Weakness, compile_rule
+from isthmus.config.rules import Limits, RuleDefaults, compile_rule
 from isthmus.config.section import Section
 from isthmus.config.syntax import Node, Position
-from isthmus.policy.connection import KEEPALIVE_S, ChildPolicy, Connection, Mode, Nat, Start
+from isthmus.policy.connection import (
+    KEEPALIVE_S,
+    ChildPolicy,
+    Connection,
+    IkeVersion,
+    Mode,
+    Nat,
+    Start,
+)
 from isthmus.values.address import IKE_PORT, IpAddress
 
 _NAME = re.compile(rf"[A-Za-z0-9][A-Za-z0-9_-]{{0,{schema.NAME_MAX - 1}}}", re.ASCII)
@@ -43,22 +53,23 @@ def compile_tunnel(name: str, node: Node, report: Report) -> CompiledTunnel:
     section = Section(node, "tunnel", f"[tunnel.{_printed(name)}]", schema.TUNNEL_KEYS, report)
     section.refuse_others()
     is_named = check_name(name, "tunnel", node.key_at, report)
-    for key in (schema.IKE, schema.ON_NO_SA):
-        section.get(key)
+    section.get(schema.ON_NO_SA)
+    given_ike = section.get(schema.IKE)
+    ike = given_ike.value if given_ike is not None else IkeVersion.V2
     allow_weak = section.get(schema.ALLOW_WEAK)
     # A misspelt permission is reported once and not again for everything that it would permit.
     is_weak_allowed = section.has(schema.ALLOW_WEAK) and (allow_weak is None or allow_weak.value)
-    weakness = Weakness(name, is_weak_allowed, report)
+    limits = Limits(name, is_weak_allowed, report, ike)
     remote = _remote(section, report)
-    defaults = rule_defaults(section, weakness, remote.start, report)
-    phase1_proposals, phase1_life = phase1(section, weakness, report)
-    rules, rules_at, paired = _rules(section, defaults, weakness, report)
+    defaults = rule_defaults(section, limits, remote.start, report)
+    phase1_proposals, phase1_life = phase1(section, limits, report)
+    rules, rules_at, paired = _rules(section, defaults, limits, report)
     mode = chosen_mode(section, rules_at, report)
     interface = None
     if mode is Mode.ROUTE:
         interface = compile_interface(name, section, node.key_at, remote.address, report)
-        rules = rules or (route_rule(name, defaults, str(section.at), report),)
-        if paired or _one_pair_wanted(section):
+        rules = rules or (route_rule(name, defaults, interface, ike, section, report),)
+        if any(paired.values()) or _one_pair_wanted(section):
             report.error(
                 section.at,
                 f"one_pair in {section.title} belongs to policy mode",
@@ -67,8 +78,15 @@ def compile_tunnel(name: str, node: Node, report: Report) -> CompiledTunnel:
             )
     elif mode is Mode.POLICY:
         check_policy_mode(section, rules_at, report)
-        rules = _in_pairs(rules, rules_at, paired, section.title, report)
+        usual = _one_pair_wanted(section)
+        if usual is None:
+            usual = ike is not IkeVersion.V2
+        wanted = {name for name, said in paired.items() if (usual if said is None else said)}
+        rules = _in_pairs(rules, rules_at, wanted, section.title, report)
         warn_recursion(section.title, rules, rules_at, remote.address, report)
+    if ike is not IkeVersion.V2:
+        for rule in rules:
+            check_traffic(rule, rules_at.get(rule.name, section.at), section.title, report)
     for rule in rules:
         if rule.lifetimes.lifetime_s > phase1_life.lifetime_s:
             report.warn(
@@ -104,6 +122,7 @@ def compile_tunnel(name: str, node: Node, report: Report) -> CompiledTunnel:
         origin=str(section.at),
         phase1_idle_s=phase1_idle.value.seconds if phase1_idle else None,
         fragmentation=fragmentation(section, report),
+        ike=ike,
     )
     is_whole = is_named and remote.is_known
     return CompiledTunnel(connection, is_whole, section.at, rules_at, proofs.wanted)
@@ -177,37 +196,36 @@ def _remote(section: Section, report: Report) -> _Remote:
 
 
 def _rules(
-    section: Section, defaults: RuleDefaults, weakness: Weakness, report: Report
-) -> tuple[tuple[ChildPolicy, ...], dict[str, Position], frozenset[str]]:
-    """The rules that could be made, where every rule (those that could not too) stands, and which
-    of them are to be split into pairs."""
+    section: Section, defaults: RuleDefaults, limits: Limits, report: Report
+) -> tuple[tuple[ChildPolicy, ...], dict[str, Position], dict[str, bool | None]]:
+    """The rules that could be made, where every rule (those that could not too) stands, and what
+    each says about being split into pairs."""
     rules: list[ChildPolicy] = []
-    paired: set[str] = set()
+    paired: dict[str, bool | None] = {}
     places: dict[str, Position] = {}
     for name, node in section.children(schema.RULE):
         places[name] = node.at
         check_name(name, "rule", node.key_at, report)
         title = f"{section.title[:-1]}.rule.{_printed(name)}]"
         own = Section(node, "rule", title, schema.RULE_KEYS, report)
-        rule = compile_rule(name, own, defaults, weakness, report)
+        rule = compile_rule(name, own, defaults, limits, report)
         if rule is not None:
             rules.append(rule)
         one_pair = own.get(schema.RULE_ONE_PAIR)
-        if one_pair.value if one_pair is not None else _one_pair_wanted(section):
-            paired.add(name)
-    return tuple(rules), places, frozenset(paired)
+        paired[name] = None if one_pair is None else one_pair.value
+    return tuple(rules), places, paired
 
 
-def _one_pair_wanted(section: Section) -> bool:
+def _one_pair_wanted(section: Section) -> bool | None:
     """What a tunnel says for those of its rules that say nothing."""
     given = section.get(schema.ONE_PAIR)
-    return given is not None and given.value
+    return None if given is None else given.value
 
 
 def _in_pairs(
     rules: tuple[ChildPolicy, ...],
     places: dict[str, Position],
-    paired: frozenset[str],
+    paired: Collection[str],
     title: str,
     report: Report,
 ) -> tuple[ChildPolicy, ...]:

@@ -30,11 +30,11 @@ its prefix
   do:  write "10.20.0.0/16" for the network, or "10.20.0.5" for the host alone""",
     ),
     (
-        TUNNEL + "ike = 1\n",
+        TUNNEL + 'ike = 1\nphase1.proposals = "aes256gcm16-prfsha384-ecp256"\n',
         """\
-isthmus.toml:4:7: ike in [tunnel.office] asks for IKEv1, which is not in this version yet
-  why: a setting that is not carried out must not look as if it were
-  do:  write ike = 2, and set IKEv2 on the peer""",
+isthmus.toml:5:20: [tunnel.office.phase1] has a proposal that IKEv1 cannot say
+  why: its phase 1 has no cipher that brings its own integrity (aes256gcm16)
+  do:  write "aes256-sha256-ecp256", say; or ike = 2, if the peer speaks IKEv2""",
     ),
     (
         TUNNEL.replace("office.psk", "none.psk"),
