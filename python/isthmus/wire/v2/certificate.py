@@ -6,47 +6,26 @@ from typing import ClassVar, Self
 
 from isthmus.values.errors import Malformed
 from isthmus.values.registry.ikev2 import CertEncoding, PayloadType
-from isthmus.wire.cursor import Reader, Writer
+from isthmus.wire.bodies import Encoded
+from isthmus.wire.cursor import Reader
 
 KEY_HASH_SIZE = 20
 """Octets of the SHA-1 that names a trusted key, or a certificate behind a URL."""
 URL_SIZE_MAX = 1024
 
 
-@dataclass(frozen=True, slots=True)
-class Certificate:
+class Certificate(Encoded):
     """A certificate or something like it; `data` is not looked into here."""
 
+    __slots__ = ()
     TYPE: ClassVar[PayloadType] = PayloadType.CERT
-    encoding: int
-    data: bytes
-
-    @classmethod
-    def decode(cls, body: Reader) -> Self:
-        """Raises Malformed when the encoding is cut off."""
-        return cls(body.u8(), body.rest())
-
-    def encode(self) -> bytes:
-        """The payload's body."""
-        return Writer().u8(self.encoding).put(self.data).octets()
 
 
-@dataclass(frozen=True, slots=True)
-class CertificateRequest:
+class CertificateRequest(Encoded):
     """Which certificates the sender would like; for X.509 a row of 20-octet key hashes."""
 
+    __slots__ = ()
     TYPE: ClassVar[PayloadType] = PayloadType.CERTREQ
-    encoding: int
-    data: bytes
-
-    @classmethod
-    def decode(cls, body: Reader) -> Self:
-        """Raises Malformed when the encoding is cut off."""
-        return cls(body.u8(), body.rest())
-
-    def encode(self) -> bytes:
-        """The payload's body."""
-        return Writer().u8(self.encoding).put(self.data).octets()
 
     @classmethod
     def for_keys(cls, key_hashes: Sequence[bytes]) -> Self:

@@ -2,10 +2,10 @@
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from struct import Struct
 
 from isthmus.values.errors import LocalFault, Malformed, UnsupportedCritical
 from isthmus.values.registry.ikev2 import PayloadType
+from isthmus.wire.chain import close_payload, open_payload
 from isthmus.wire.cursor import Reader
 from isthmus.wire.header import HEADER_SIZE, Header
 from isthmus.wire.v2.authentication import Authentication
@@ -42,14 +42,7 @@ Payload = (
     | Unknown
 )
 
-PAYLOADS_MAX = 64
-"""Payloads that one chain may hold."""
-PAYLOAD_SIZE_MAX = 65535
-"""Octets of one payload, its generic header included."""
-
-_GENERIC = Struct(">BBH")
 _CRITICAL = 0x80
-_PAYLOAD_MEMORY = 384
 
 _DECODERS: dict[int, Callable[[Reader], Payload]] = {
     PayloadType.SA: SecurityAssociation.decode,
@@ -115,13 +108,7 @@ def _read_chain(first: int, reader: Reader, *, outer: bool) -> tuple[Payload, ..
     kind = first
     while kind != PayloadType.NONE:
         at = reader.offset
-        if len(payloads) == PAYLOADS_MAX:
-            raise Malformed(f"more than {PAYLOADS_MAX} payloads", at=at)
-        following, flags, length = reader.unpack(_GENERIC)
-        if length < _GENERIC.size:
-            raise Malformed(f"payload {kind} of {length} octets", at=at)
-        reader.charge(_PAYLOAD_MEMORY)
-        body = reader.part(length - _GENERIC.size)
+        following, flags, body = open_payload(kind, reader, len(payloads))
         decode = _DECODERS.get(kind)
         if decode is not None:
             # The critical bit of a payload that we know is ignored (RFC 7296 §3.2).
@@ -164,11 +151,7 @@ def encode_chain(payloads: Iterable[Payload]) -> tuple[int, bytes]:
                 raise LocalFault("an encrypted payload is the last of its message")
             following = payload.first
         critical = _CRITICAL if isinstance(payload, Unknown) and payload.critical else 0
-        length = _GENERIC.size + len(body)
-        if length > PAYLOAD_SIZE_MAX:
-            raise LocalFault(f"payload {kinds[at]} cannot have {length} octets")
-        parts.append(_GENERIC.pack(following, critical, length))
-        parts.append(body)
+        parts.append(close_payload(kinds[at], body, following, critical))
     return (kinds[0] if kinds else int(PayloadType.NONE)), b"".join(parts)
 
 

@@ -8,30 +8,16 @@ from isthmus.values.errors import Malformed
 from isthmus.values.proposal import Proposal, Transform
 from isthmus.values.registry.ikev2 import PayloadType, SecurityProtocol, TransformAttribute
 from isthmus.wire.cursor import Reader, Writer
+from isthmus.wire.proposals import FIXED_FORM, Row, decode_proposals, encode_proposals
 from isthmus.wire.v2.registries import closed
 
-PROPOSALS_MAX = 64
-"""Proposals that one SA payload may hold."""
-TRANSFORMS_MAX = 255
-"""Transforms of one proposal: their number is one octet."""
 ATTRIBUTES_MAX = 16
 """Attributes of one transform; RFC 7296 defines one."""
 
-_LAST = 0
-_MORE_PROPOSALS = 2
-_MORE_TRANSFORMS = 3
-_SUBSTRUCTURE = Struct(">BBH")
-_PROPOSAL = Struct(">BBBB")
-_PROPOSAL_HEADER_SIZE = 8
-_TRANSFORM = Struct(">BBHBBH")
-_TRANSFORM_HEADER_SIZE = 8
+_TRANSFORM = Struct(">BBH")
 _ATTRIBUTE = Struct(">HH")
-_FIXED_FORM = 0x8000
-"""The AF bit: the two octets behind the type are the value, not a length."""
-_STAND_IN_ATTRIBUTE = _FIXED_FORM | 0x7FFF
+_STAND_IN_ATTRIBUTE = FIXED_FORM | 0x7FFF
 """Private use: encodes that a transform had attributes which we do not know."""
-_PROPOSAL_MEMORY = 192
-_TRANSFORM_MEMORY = 136
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,58 +34,30 @@ class SecurityAssociation:
     @classmethod
     def decode(cls, body: Reader) -> Self:
         """Raises Malformed for no proposals, too many, and counts or marks that do not agree."""
-        proposals: list[Proposal] = []
-        more = _MORE_PROPOSALS
-        while more == _MORE_PROPOSALS:
-            if len(proposals) == PROPOSALS_MAX:
-                raise Malformed(f"more than {PROPOSALS_MAX} proposals", at=body.offset)
-            more, proposal = _decode_proposal(body)
-            proposals.append(proposal)
-        body.finish()
-        return cls(tuple(proposals))
+        return cls(tuple(_proposal(row) for row in decode_proposals(body, _decode_transform)))
 
     def encode(self) -> bytes:
         """The payload's body."""
-        last = len(self.proposals) - 1
-        return b"".join(
-            _encode_proposal(proposal, _LAST if at == last else _MORE_PROPOSALS)
-            for at, proposal in enumerate(self.proposals)
+        return encode_proposals(
+            [
+                Row(p.number, p.protocol, p.spi, tuple(_encode_transform(t) for t in p.transforms))
+                for p in self.proposals
+            ]
         )
 
 
-def _decode_proposal(body: Reader) -> tuple[int, Proposal]:
-    at = body.offset
-    more, _, length = body.unpack(_SUBSTRUCTURE)
-    if more not in (_LAST, _MORE_PROPOSALS):
-        raise Malformed(f"proposal marked {more}", at=at)
-    if length < _PROPOSAL_HEADER_SIZE:
-        raise Malformed(f"proposal of {length} octets", at=at)
-    body.charge(_PROPOSAL_MEMORY)
-    inside = body.part(length - _SUBSTRUCTURE.size)
-    number, protocol_number, spi_size, count = inside.unpack(_PROPOSAL)
-    protocol = closed(SecurityProtocol, protocol_number, at=at + 5)
+def _proposal(row: Row[Transform]) -> Proposal:
+    protocol = closed(SecurityProtocol, row.protocol, at=row.at + 5)
     if protocol is SecurityProtocol.NONE:
-        raise Malformed("proposal for no protocol", at=at + 5)
-    spi = inside.take(spi_size)
-    transforms = tuple(
-        _decode_transform(inside, _LAST if left == 1 else _MORE_TRANSFORMS)
-        for left in range(count, 0, -1)
-    )
-    inside.finish()
-    return more, Proposal(protocol, transforms, spi, number)
+        raise Malformed("proposal for no protocol", at=row.at + 5)
+    return Proposal(protocol, row.transforms, row.spi, row.number)
 
 
-def _decode_transform(body: Reader, expected_mark: int) -> Transform:
-    at = body.offset
-    body.charge(_TRANSFORM_MEMORY)
-    more, _, length, kind, _, number = body.unpack(_TRANSFORM)
-    if more != expected_mark:
-        raise Malformed(f"transform marked {more}, not {expected_mark}", at=at)
-    if length < _TRANSFORM_HEADER_SIZE:
-        raise Malformed(f"transform of {length} octets", at=at)
-    if length == _TRANSFORM_HEADER_SIZE:
+def _decode_transform(body: Reader) -> Transform:
+    kind, _, number = body.unpack(_TRANSFORM)
+    if not body.remaining:
         return Transform(kind, number)
-    key_bits, unknown = _decode_attributes(body.part(length - _TRANSFORM_HEADER_SIZE))
+    key_bits, unknown = _decode_attributes(body)
     return Transform(kind, number, key_bits, unknown)
 
 
@@ -116,37 +74,22 @@ def _decode_attributes(body: Reader) -> tuple[int | None, bool]:
         if len(seen) == ATTRIBUTES_MAX:
             raise Malformed(f"more than {ATTRIBUTES_MAX} attributes", at=at)
         kind, value = body.unpack(_ATTRIBUTE)
-        if kind & ~_FIXED_FORM in seen:
+        if kind & ~FIXED_FORM in seen:
             raise Malformed("an attribute stands twice in a transform", at=at)
-        seen.add(kind & ~_FIXED_FORM)
-        if kind == _FIXED_FORM | TransformAttribute.KEY_LENGTH:
+        seen.add(kind & ~FIXED_FORM)
+        if kind == FIXED_FORM | TransformAttribute.KEY_LENGTH:
             key_bits = value
             continue
         unknown = True
-        if not kind & _FIXED_FORM:
+        if not kind & FIXED_FORM:
             body.skip(value)
     return key_bits, unknown
 
 
-def _encode_proposal(proposal: Proposal, more: int) -> bytes:
-    last = len(proposal.transforms) - 1
-    transforms = b"".join(
-        _encode_transform(transform, _LAST if at == last else _MORE_TRANSFORMS)
-        for at, transform in enumerate(proposal.transforms)
-    )
-    length = _PROPOSAL_HEADER_SIZE + len(proposal.spi) + len(transforms)
-    writer = Writer().u8(more).u8(0).u16(length)
-    writer.u8(proposal.number).u8(proposal.protocol)
-    writer.u8(len(proposal.spi)).u8(len(proposal.transforms))
-    return writer.put(proposal.spi).put(transforms).octets()
-
-
-def _encode_transform(transform: Transform, more: int) -> bytes:
-    attributes = Writer()
+def _encode_transform(transform: Transform) -> bytes:
+    writer = Writer().u8(transform.kind).u8(0).u16(transform.number)
     if transform.key_bits is not None:
-        attributes.u16(_FIXED_FORM | TransformAttribute.KEY_LENGTH).u16(transform.key_bits)
+        writer.u16(FIXED_FORM | TransformAttribute.KEY_LENGTH).u16(transform.key_bits)
     if transform.unknown_attributes:
-        attributes.u16(_STAND_IN_ATTRIBUTE).u16(0)
-    writer = Writer().u8(more).u8(0).u16(_TRANSFORM_HEADER_SIZE + len(attributes))
-    writer.u8(transform.kind).u8(0).u16(transform.number)
-    return writer.put(attributes.octets()).octets()
+        writer.u16(_STAND_IN_ATTRIBUTE).u16(0)
+    return writer.octets()

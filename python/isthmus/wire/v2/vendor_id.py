@@ -1,24 +1,13 @@
 """Vendor ID payload (RFC 7296 §3.12)."""
 
-from dataclasses import dataclass
-from typing import ClassVar, Self
+from typing import ClassVar
 
 from isthmus.values.registry.ikev2 import PayloadType
-from isthmus.wire.cursor import Reader
+from isthmus.wire.bodies import Opaque
 
 
-@dataclass(frozen=True, slots=True)
-class VendorId:
+class VendorId(Opaque):
     """Octets by which one implementation tells another what it is."""
 
+    __slots__ = ()
     TYPE: ClassVar[PayloadType] = PayloadType.VENDOR_ID
-    data: bytes
-
-    @classmethod
-    def decode(cls, body: Reader) -> Self:
-        """Any octets will do."""
-        return cls(body.rest())
-
-    def encode(self) -> bytes:
-        """The payload's body."""
-        return self.data
