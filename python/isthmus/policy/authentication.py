@@ -14,6 +14,8 @@ class AuthKind(StrEnum):
     CERT = "cert"
     PUBKEY = "pubkey"
     """A bare public key, which the other side knows beforehand."""
+    XAUTH = "xauth"
+    """Our side of IKEv1's hybrid form: nothing in phase 1, and a password behind it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -127,3 +127,5 @@ class TunnelView:
     origin: str = ""
     weak: tuple[str, ...] = ()
     """Weak algorithms in use, by name."""
+    version: str = "IKEv2"
+    """Of phase 1, or what it would be started in: "IKEv2", "IKEv1 main" or "IKEv1 aggressive"."""
