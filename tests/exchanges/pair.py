@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from ipaddress import ip_address
 
 from isthmus.credentials.store import NOTHING_KNOWN, Own, Trust
+from isthmus.credentials.xauth import Login
 from isthmus.crypto import agreement
 from isthmus.crypto.entropy import SeededEntropy
 from isthmus.ike.auth import judging
@@ -66,6 +67,7 @@ class Keys:
     secret: Secret | None = field(default_factory=lambda: PSK)
     owns: dict[str, Own] = field(default_factory=dict)
     trusts: dict[str, Trust] = field(default_factory=dict)
+    logins: dict[str, Login] = field(default_factory=dict)
     statuses: Statuses = NOTHING_KNOWN
 
     def psk(self, name: str) -> Secret | None:
@@ -79,6 +81,10 @@ class Keys:
     def trust(self, name: str) -> Trust | None:
         """The anchors or keys of that name."""
         return self.trusts.get(name)
+
+    def login(self, name: str) -> Login | None:
+        """The password or the users of that name."""
+        return self.logins.get(name)
 
 
 def rule(

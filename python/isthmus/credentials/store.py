@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Protocol
 
+from isthmus.credentials.xauth import Login
 from isthmus.crypto.signature import PublicKey, SigningKey
 from isthmus.values.secret import Secret
 from isthmus.x509.certificate import Certificate
@@ -43,19 +44,23 @@ class Store(Protocol):
 
     def trust(self, name: str) -> Trust | None: ...
 
+    def login(self, name: str) -> Login | None: ...
+
 
 def kept(store: Store, name: str) -> tuple[object, ...]:
     """What is under a name, to be compared. Of our keys it is the public half: a key that was read
-    again is the same key."""
+    again is the same key. Users of XAUTH are not in it: who they are counts when they log in."""
     own = store.own(name)
     ours = (own.key.public, own.chain) if own is not None else None
-    return store.psk(name), ours, store.trust(name)
+    login = store.login(name)
+    password = login.password if login is not None else None
+    return store.psk(name), ours, store.trust(name), password
 
 
 class Credentials:
     """An unchanging set of secrets, held in memory. Its `repr` names them and shows none."""
 
-    __slots__ = ("_owns", "_psks", "_trusts", "statuses")
+    __slots__ = ("_logins", "_owns", "_psks", "_trusts", "statuses")
 
     def __init__(
         self,
@@ -63,10 +68,12 @@ class Credentials:
         owns: Mapping[str, Own] | None = None,
         trusts: Mapping[str, Trust] | None = None,
         statuses: Statuses = NOTHING_KNOWN,
+        logins: Mapping[str, Login] | None = None,
     ) -> None:
         self._psks = MappingProxyType(dict(psks or {}))
         self._owns = MappingProxyType(dict(owns or {}))
         self._trusts = MappingProxyType(dict(trusts or {}))
+        self._logins = MappingProxyType(dict(logins or {}))
         self.statuses = statuses
         """Revocation lists and answers that were read from files."""
 
@@ -82,6 +89,10 @@ class Credentials:
         """The anchors or bare keys that the peer's side of an authentication names."""
         return self._trusts.get(name)
 
+    def login(self, name: str) -> Login | None:
+        """What XAUTH is done with under that name: our password, or the users that may log in."""
+        return self._logins.get(name)
+
     def names(self) -> tuple[str, ...]:
         """The names of all pre-shared keys, in the order they were loaded."""
         return tuple(self._psks)
@@ -89,8 +100,8 @@ class Credentials:
     def changed(self, newer: "Credentials") -> tuple[str, ...]:
         """Names under which `newer` holds something else, sorted. Revocation lists never count:
         they change by themselves."""
-        names = {*self._psks, *self._owns, *self._trusts}
-        names |= {*newer._psks, *newer._owns, *newer._trusts}
+        names = {*self._psks, *self._owns, *self._trusts, *self._logins}
+        names |= {*newer._psks, *newer._owns, *newer._trusts, *newer._logins}
         return tuple(sorted(name for name in names if kept(self, name) != kept(newer, name)))
 
     def __repr__(self) -> str:

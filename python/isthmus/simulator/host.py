@@ -81,6 +81,9 @@ class Keys:
     def trust(self, name: str) -> None:
         """Nobody is asked for one."""
 
+    def login(self, name: str) -> None:
+        """Nobody logs in."""
+
 
 class Watcher(Protocol):
     """Who looks on: checks and the trace."""

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from isthmus.credentials.store import Own, Trust
+from isthmus.credentials.xauth import Login
 from isthmus.crypto.entropy import Entropy
 from isthmus.ike.core.agenda import Agenda
 from isthmus.ike.core.child import ChildSa
@@ -32,6 +33,9 @@ class Credentials(Protocol):
 
     def trust(self, name: str) -> Trust | None:
         """Whom a peer's proof may go back to, under that name."""
+
+    def login(self, name: str) -> Login | None:
+        """What XAUTH is done with under that name."""
 
     @property
     def statuses(self) -> Statuses:
