@@ -25,6 +25,8 @@ IPV6 = IPV6[:52]
 
 # encr, key_bits, octets of key and salt, integ, octets of its key
 SUITES = [
+    (3, 0, 24, 1, 16),
+    (3, 0, 24, 2, 20),
     (12, 128, 16, 2, 20),
     (12, 256, 32, 12, 32),
     (12, 256, 32, 13, 48),
@@ -237,15 +239,29 @@ def test_inner_mtu_is_what_really_fits(
     assert len(sender.seal(packet(mtu + 1))) + outer > 1500
 
 
-def test_scapy_opens_what_we_seal_and_the_reverse() -> None:
+@pytest.mark.parametrize(
+    ("suite", "encryption", "integrity"),
+    [
+        ((20, 256, 36, 0, 0), "AES-GCM", None),
+        ((12, 128, 16, 2, 20), "AES-CBC", "HMAC-SHA1-96"),
+        ((12, 128, 16, 1, 16), "AES-CBC", "HMAC-MD5-96"),
+        ((3, 0, 24, 1, 16), "3DES", "HMAC-MD5-96"),
+        ((3, 0, 24, 2, 20), "3DES", "HMAC-SHA1-96"),
+    ],
+)
+def test_scapy_opens_what_we_seal_and_the_reverse(
+    suite: tuple[int, int, int, int, int], encryption: str, integrity: str | None
+) -> None:
     scapy_ipsec = pytest.importorskip("scapy.layers.ipsec")
     inet = pytest.importorskip("scapy.layers.inet")
-    sender, receiver = pair_of_sas(SUITES[8])
+    sender, receiver = pair_of_sas(suite)
     twin = scapy_ipsec.SecurityAssociation(
         scapy_ipsec.ESP,
         spi=0x1001,
-        crypt_algo="AES-GCM",
-        crypt_key=bytes(range(36)),
+        crypt_algo=encryption,
+        crypt_key=bytes(range(suite[2])),
+        auth_algo=integrity,
+        auth_key=bytes(range(suite[4])) or None,
         tunnel_header=inet.IP(src="192.0.2.1", dst="192.0.2.2"),
     )
     inner = bytes(inet.IP(src="10.1.0.1", dst="10.2.0.1") / inet.UDP(dport=7) / b"payload")

@@ -1,4 +1,4 @@
-"""esp/*.json: whole ESP packets, bare AES-CTR and whole IKE messages, to cases."""
+"""esp/*.json: whole ESP packets, bare AES-CTR and 3DES-CBC, whole IKE messages, to cases."""
 
 from functools import partial
 from pathlib import Path
@@ -6,7 +6,7 @@ from typing import Any
 
 from vectorfiles import AnyCase, Case, encr, integ, load, same_octets
 
-from isthmus.crypto.cipher import CbcCipher, CtrCipher, PlainCipher
+from isthmus.crypto.cipher import CbcCipher, CtrCipher, PlainCipher, TripleDesCipher
 from isthmus.crypto.entropy import SeededEntropy
 from isthmus.crypto.suite import block_size, iv_size, message_cipher
 from isthmus.ike.v2.keys import IkeKeys
@@ -31,6 +31,8 @@ def _case(test: Test) -> Case:
         return Case(test["id"], partial(_packet, test), _covers(test))
     if "message" in test:
         return Case(test["id"], partial(_message, test), _covers(test))
+    if "ciphertext" in test and number == Encr.TRIPLE_DES:
+        return Case(test["id"], partial(_bare_3des, test), (encr(number),))
     if "ciphertext" in test:
         bits = 4 * len(test["key"])
         return Case(test["id"], partial(_bare_ctr, test), (encr(number, bits),))
@@ -83,6 +85,13 @@ def _bare_ctr(test: Test) -> None:
     sealer = message_cipher(suite, Secret(octets["key"] + octets["nonce"]), Secret(bytes(32)))
     sealed = sealer.seal(octets["iv"], b"", octets["plaintext"])
     same_octets(sealed[: -sealer.icv_size], octets["ciphertext"])
+
+
+def _bare_3des(test: Test) -> None:
+    octets = {k: bytes.fromhex(v) for k, v in test.items() if k not in ("id", "encr")}
+    bare = TripleDesCipher(octets["key"])
+    same_octets(bare.encrypt(octets["iv"], octets["plaintext"]), octets["ciphertext"])
+    same_octets(bare.decrypt(octets["iv"], octets["ciphertext"]), octets["plaintext"])
 
 
 def _message(test: Test) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 from vectorfiles import AnyCase, Case, integ, load, prf_transform, same_octets
 
-from isthmus.crypto.integrity import icv
+from isthmus.crypto.integrity import icv, integrity_key_size
 from isthmus.crypto.prf import prf, prf_plus
 from isthmus.ike.v1.keys import keymat, phase1_keys, skeyid_psk, skeyid_signature, stretched
 from isthmus.ike.v2.keys import ike_key_stream, rekey_skeyseed, skeyseed
@@ -16,7 +16,13 @@ from isthmus.values.registry.ikev2 import Encr, Integ, Prf
 from isthmus.values.secret import Secret
 from isthmus.values.spi import IkeSpi
 
-_AES_MACS = {Prf.AES128_XCBC: Integ.AES_XCBC_96, Prf.AES128_CMAC: Integ.AES_CMAC_96}
+_MACS = {
+    Prf.AES128_XCBC: Integ.AES_XCBC_96,
+    Prf.AES128_CMAC: Integ.AES_CMAC_96,
+    Prf.HMAC_MD5: Integ.HMAC_MD5_96,
+    Prf.HMAC_SHA1: Integ.HMAC_SHA1_96,
+}
+"""All four are cut to 96 bits."""
 _IKEV1_HASHES = {2: Prf.HMAC_SHA1, 4: Prf.HMAC_SHA2_256}
 """RFC 2409 appendix A numbers hashes; IKEv1's prf is the HMAC of one (§4)."""
 
@@ -31,9 +37,10 @@ def cases(path: Path) -> list[AnyCase]:
         arguments = [_argument(a) for a in test["args"][1:]]
         check = partial(_FUNCTIONS[function], number, arguments, test["result"])
         found.append(Case(name, check, (prf_transform(number),)))
-        if function == "prf" and number in _AES_MACS and len(arguments[0]) == 16:
-            check = partial(_icv, _AES_MACS[number], arguments, test["result"])
-            found.append(Case(f"{name}, as integrity", check, (integ(_AES_MACS[number]),)))
+        integrity = _MACS.get(number) if function == "prf" else None
+        if integrity is not None and len(arguments[0]) == integrity_key_size(integrity):
+            check = partial(_icv, integrity, arguments, test["result"])
+            found.append(Case(f"{name}, as integrity", check, (integ(integrity),)))
     return found
 
 

@@ -194,7 +194,8 @@ fn packets_sealed_by_another_implementation_open_and_ours_equal_them() {
             (text("payload"), number("seq")),
             "{case}"
         );
-        if suite.encr() != 12 && number("seq") == 1 {
+        // The IV of CBC is random, so only the others' packets can come out the same.
+        if !matches!(suite.encr(), 3 | 12) && number("seq") == 1 {
             let (esp, _) = seal(&OutboundSa::new(make(), 0).unwrap(), &text("payload")).unwrap();
             assert_eq!(esp, text("packet"), "{case}");
         }
@@ -477,7 +478,8 @@ fn encryption_without_integrity_is_refused() {
             Err(SuiteError::IntegrityWithAead)
         );
     }
-    for encr in (0..=11)
+    for encr in (0..=2)
+        .chain(4..=11)
         .chain([17, 21, 22, 23, 24, 25, 26, 27])
         .chain(29..300)
     {
@@ -486,10 +488,15 @@ fn encryption_without_integrity_is_refused() {
             Err(SuiteError::UnknownEncryption(encr))
         );
     }
-    assert_eq!(Suite::new(12, 128, 1), Err(SuiteError::UnknownIntegrity(1)));
+    assert_eq!(Suite::new(3, 0, 0), Err(SuiteError::NoIntegrity));
+    assert_eq!(Suite::new(12, 128, 3), Err(SuiteError::UnknownIntegrity(3)));
     assert_eq!(Suite::new(20, 64, 0), Err(SuiteError::KeyBits(64)));
     assert_eq!(Suite::new(28, 0, 0).map(|s| s.key_bits()), Ok(256));
     assert_eq!(Suite::new(28, 128, 0), Err(SuiteError::KeyBits(128)));
+    for key_bits in [0, 192] {
+        assert_eq!(Suite::new(3, key_bits, 1).map(|s| s.key_bits()), Ok(192));
+    }
+    assert_eq!(Suite::new(3, 128, 1), Err(SuiteError::KeyBits(128)));
 }
 
 #[test]

@@ -1,8 +1,8 @@
-"""cipher: AES-CBC and AES-CTR beneath an integrity algorithm."""
+"""cipher: AES-CBC, 3DES-CBC and AES-CTR beneath an integrity algorithm."""
 
 import pytest
 
-from isthmus.crypto.cipher import CbcCipher, CtrCipher
+from isthmus.crypto.cipher import CbcCipher, CtrCipher, TripleDesCipher
 
 KEY = bytes(range(16))
 
@@ -54,3 +54,19 @@ def test_refuse_keys_that_aes_does_not_have(size: int) -> None:
         CbcCipher(bytes(size))
     with pytest.raises(ValueError):
         CtrCipher(bytes(size), bytes(4))
+
+
+def test_3des_has_blocks_of_eight_octets_and_keys_of_twenty_four() -> None:
+    cipher, plaintext = TripleDesCipher(bytes(range(24))), bytes(range(16))
+    assert (cipher.iv_size, cipher.block_size) == (8, 8)
+    whole = cipher.encrypt(b"i" * 8, plaintext)
+    first = cipher.encrypt(b"i" * 8, plaintext[:8])
+    assert whole == first + cipher.encrypt(first, plaintext[8:])
+    assert cipher.decrypt(b"i" * 8, whole) == plaintext
+    for iv, size in ((7, 8), (16, 8), (8, 7), (8, 9)):
+        with pytest.raises(ValueError):
+            cipher.encrypt(bytes(iv), bytes(size))
+    # The library would take two keys, and one, and repeat them: then it is no 3DES any more.
+    for size in (0, 8, 16, 23, 25, 32):
+        with pytest.raises(ValueError, match="24 octets"):
+            TripleDesCipher(bytes(size))

@@ -5,12 +5,21 @@ import hashlib
 import pytest
 
 from isthmus.crypto.aes_mac import cmac, xcbc
-from isthmus.crypto.prf import PRF_PLUS_ROUNDS_MAX, PRFS, prf, prf_key_size, prf_plus, prf_size
+from isthmus.crypto.prf import (
+    PRF_PLUS_ROUNDS_MAX,
+    PRFS,
+    digest,
+    prf,
+    prf_key_size,
+    prf_plus,
+    prf_size,
+)
 from isthmus.values.errors import LocalFault
 from isthmus.values.registry.ikev2 import Prf
 from isthmus.values.secret import Secret
 
 SIZES = {
+    Prf.HMAC_MD5: 16,
     Prf.HMAC_SHA1: 20,
     Prf.HMAC_SHA2_256: 32,
     Prf.HMAC_SHA2_384: 48,
@@ -75,7 +84,13 @@ def test_prf_plus_ends_after_255_rounds() -> None:
             prf_plus(Prf.HMAC_SHA1, b"key", b"seed", length)
 
 
-def test_md5_is_refused() -> None:
-    for use in (prf_size, prf_key_size, lambda number: prf(number, b"k", b"d")):
-        with pytest.raises(LocalFault, match="HMAC_MD5"):
-            use(Prf.HMAC_MD5)
+@pytest.mark.parametrize("number", sorted(PRFS - {Prf.AES128_XCBC, Prf.AES128_CMAC}))
+def test_the_hash_of_an_hmac_is_as_long_as_its_output(number: Prf) -> None:
+    assert len(digest(number, b"data")) == SIZES[number]
+
+
+def test_the_hash_is_the_one_that_the_hmac_is_made_of() -> None:
+    assert digest(Prf.HMAC_SHA2_384, b"data") == hashlib.sha384(b"data").digest()
+    for number in (Prf.AES128_XCBC, Prf.AES128_CMAC):
+        with pytest.raises(LocalFault, match="names no hash"):
+            digest(number, b"data")

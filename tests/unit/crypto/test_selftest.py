@@ -8,7 +8,7 @@ from isthmus.crypto.integrity import INTEGS
 from isthmus.crypto.prf import PRFS
 from isthmus.crypto.selftest import Capabilities, Withdrawn, supported
 from isthmus.crypto.suite import ENCRS, key_lengths
-from isthmus.values.proposal import Transform, parse_proposal
+from isthmus.values.proposal import Proposal, Transform, parse_proposal
 from isthmus.values.registry.ikev2 import (
     Encr,
     Integ,
@@ -46,8 +46,13 @@ def test_default_proposals_can_be_met() -> None:
 
 
 def test_what_crypto_does_not_have_is_unsupported() -> None:
-    found = supported().unsupported(parse_proposal("3des-md5-prfmd5-x25519", SecurityProtocol.IKE))
-    assert {str(entry.transform) for entry in found} == {"3des", "md5", "prfmd5"}
+    odd = (
+        Transform(TransformType.ENCR, Encr.DES),
+        Transform(TransformType.ENCR, Encr.CAMELLIA_CBC, 256),
+        Transform(TransformType.KE, KeMethod.MODP_768),
+    )
+    found = supported().unsupported(Proposal(SecurityProtocol.IKE, odd))
+    assert tuple(entry.transform for entry in found) == odd
     assert all(entry.reason for entry in found)
 
 

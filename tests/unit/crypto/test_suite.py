@@ -11,6 +11,7 @@ from isthmus.crypto.suite import (
     ENCRS,
     MessageCipher,
     block_size,
+    chained_cipher,
     encryption_key_size,
     icv_size,
     integrity_key_size,
@@ -62,12 +63,14 @@ def plaintext_of(suite: Suite, blocks: int) -> bytes:
         (Encr.AES_CCM_16, 256, 35, 8, 1),
         (Encr.CHACHA20_POLY1305, 0, 36, 8, 1),
         (Encr.CHACHA20_POLY1305, 256, 36, 8, 1),
+        (Encr.TRIPLE_DES, 0, 24, 8, 8),
+        (Encr.TRIPLE_DES, 192, 24, 8, 8),
     ],
 )
 def test_sizes_are_those_of_the_rfcs(
     encr: Encr, bits: int, octets: int, iv: int, block: int
 ) -> None:
-    """RFC 3602, 3686 §5.1, 4106 §8.1, 4309 §7.1, 5282 §7.1, 5930 §2, 7634 §2."""
+    """RFC 2451 §2.2, 3602, 3686 §5.1, 4106 §8.1, 4309 §7.1, 5282 §7.1, 5930 §2, 7634 §2."""
     assert encryption_key_size(encr, bits) == octets
     assert iv_size(encr) == iv
     assert block_size(encr) == block
@@ -81,7 +84,7 @@ def test_other_key_lengths_are_refused(encr: Encr, bits: int) -> None:
 
 
 def test_aes_needs_a_key_length() -> None:
-    for encr in ENCRS - {Encr.CHACHA20_POLY1305}:
+    for encr in ENCRS - {Encr.CHACHA20_POLY1305, Encr.TRIPLE_DES}:
         with pytest.raises(ValueError, match="0 bits"):
             encryption_key_size(encr, 0)
 
@@ -91,7 +94,7 @@ def test_opens_what_it_sealed(suite: Suite) -> None:
     cipher = cipher_of(suite)
     assert (cipher.iv_size, cipher.block_size) == (iv_size(suite.encr), block_size(suite.encr))
     assert cipher.icv_size == icv_size(suite)
-    assert cipher.counter_iv is (suite.encr != Encr.AES_CBC)
+    assert cipher.counter_iv is (suite.encr not in (Encr.AES_CBC, Encr.TRIPLE_DES))
     iv = bytes(range(cipher.iv_size))
     for blocks in (0, 1, 7):
         plaintext = plaintext_of(suite, blocks)
@@ -129,12 +132,20 @@ def test_the_check_value_covers_header_iv_and_ciphertext(integ: Integ) -> None:
     assert check == icv(integ, integrity, b"aad" + iv + ciphertext)
 
 
-@pytest.mark.parametrize("encr", [Encr.AES_CBC, Encr.AES_CTR])
-def test_encryption_without_integrity_is_refused(encr: Encr) -> None:
+@pytest.mark.parametrize(
+    ("encr", "bits"), [(Encr.AES_CBC, 128), (Encr.AES_CTR, 128), (Encr.TRIPLE_DES, 0)]
+)
+def test_encryption_without_integrity_is_refused(encr: Encr, bits: int) -> None:
     """S-28."""
-    suite = Suite(encr, 128, Integ.NONE)
+    suite = Suite(encr, bits, Integ.NONE)
     with pytest.raises(ValueError, match="without integrity"):
-        message_cipher(suite, Secret(bytes(encryption_key_size(encr, 128))), EMPTY)
+        message_cipher(suite, Secret(bytes(encryption_key_size(encr, bits))), EMPTY)
+
+
+@pytest.mark.parametrize("encr", sorted(ENCRS - {Encr.AES_CBC, Encr.TRIPLE_DES}))
+def test_only_cbc_stands_alone_and_only_for_phase_1_of_ikev1(encr: Encr) -> None:
+    with pytest.raises(LocalFault, match="no cipher for phase 1 of IKEv1"):
+        chained_cipher(encr, Secret(bytes(16)))
 
 
 def test_an_aead_takes_no_second_integrity() -> None:
@@ -170,9 +181,7 @@ def test_cbc_plaintext_comes_padded() -> None:
         cipher.seal(bytes(16), b"", bytes(15))
 
 
-@pytest.mark.parametrize(
-    "encr", [Encr.TRIPLE_DES, Encr.DES, Encr.NULL, Encr.NULL_AUTH_AES_GMAC, Encr.CAMELLIA_CBC]
-)
+@pytest.mark.parametrize("encr", [Encr.DES, Encr.NULL, Encr.NULL_AUTH_AES_GMAC, Encr.CAMELLIA_CBC])
 def test_what_is_not_there_is_said_by_name(encr: Encr) -> None:
     for use in (iv_size, block_size, key_lengths):
         with pytest.raises(LocalFault, match=encr.name):

@@ -1,7 +1,7 @@
 //! AES in the modes that need no authentication of their own: CBC (RFC 3602), CTR (RFC 3686).
 
 use aes::{Aes128, Aes192, Aes256};
-use cipher::array::Array;
+use cipher::array::{Array, ArraySize};
 use cipher::consts::U16;
 use cipher::{
     BlockModeDecrypt, BlockModeEncrypt, InnerIvInit, KeyInit, StreamCipher, StreamCipherCoreWrapper,
@@ -74,8 +74,12 @@ impl Aes {
     }
 }
 
-fn chain<'a>(iv: &'a [u8], body: &'a mut [u8]) -> Option<(&'a Block, &'a mut [Block])> {
-    let iv = <&Block>::try_from(iv).ok()?;
-    let (blocks, rest) = Block::slice_as_chunks_mut(body);
+/// An IV and the blocks that hang on it, of a cipher whose blocks have `N` octets.
+type Chain<'a, N> = (&'a Array<u8, N>, &'a mut [Array<u8, N>]);
+
+/// The IV as a block and the body as whole ones. `None`: they are not.
+pub(super) fn chain<'a, N: ArraySize>(iv: &'a [u8], body: &'a mut [u8]) -> Option<Chain<'a, N>> {
+    let iv = <&Array<u8, N>>::try_from(iv).ok()?;
+    let (blocks, rest) = Array::slice_as_chunks_mut(body);
     rest.is_empty().then_some((iv, blocks))
 }

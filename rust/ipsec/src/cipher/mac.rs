@@ -1,10 +1,12 @@
 //! Integrity transforms: truncated HMAC, and the AES-based XCBC and CMAC.
 
+use ::hmac::Mac as _;
 use aes::Aes128Enc;
 use aws_lc_rs::hmac;
 use cipher::array::Array;
 use cipher::consts::U16;
 use cipher::{BlockCipherEncrypt, KeyInit};
+use md5::Md5;
 use zeroize::Zeroize;
 
 use super::{integ, SuiteError};
@@ -12,8 +14,12 @@ use super::{integ, SuiteError};
 /// Octets of the longest ICV.
 pub(super) const ICV_MAX: usize = 32;
 
+type HmacMd5 = ::hmac::Hmac<Md5>;
+
 pub(super) enum Mac {
     Hmac(Box<hmac::Key>),
+    /// AWS-LC's safe interface has no HMAC-MD5.
+    HmacMd5(Box<HmacMd5>),
     Block(Box<BlockMac>),
 }
 
@@ -25,6 +31,9 @@ impl Mac {
             Ok(Self::Block(Box::new(make(key))))
         };
         match integ {
+            integ::HMAC_MD5_96 => HmacMd5::new_from_slice(key)
+                .map(|key| Self::HmacMd5(Box::new(key)))
+                .map_err(|_| SuiteError::IntegrityKeyLength),
             integ::HMAC_SHA1_96 => hmac(hmac::HMAC_SHA1_FOR_LEGACY_USE_ONLY),
             integ::HMAC_SHA2_256_128 => hmac(hmac::HMAC_SHA256),
             integ::HMAC_SHA2_384_192 => hmac(hmac::HMAC_SHA384),
@@ -46,6 +55,12 @@ impl Mac {
                 context.update(octets);
                 context.update(high);
                 icv.copy_from_slice(&context.sign().as_ref()[..icv.len()]);
+            }
+            Mac::HmacMd5(key) => {
+                let mut context = (**key).clone();
+                context.update(octets);
+                context.update(high);
+                icv.copy_from_slice(&context.finalize().as_bytes()[..icv.len()]);
             }
             Mac::Block(mac) => icv.copy_from_slice(&mac.compute(octets, high)[..icv.len()]),
         }

@@ -6,6 +6,7 @@ mod aead;
 mod block;
 mod mac;
 mod suite;
+mod triple_des;
 #[cfg(test)]
 mod vectors;
 
@@ -18,6 +19,7 @@ use crate::wipe::wipe_stack;
 use aead::Aead;
 use block::Aes;
 use mac::Mac;
+use triple_des::TripleDes;
 
 /// Octets of SPI and sequence number.
 pub(crate) const ESP_HEADER: usize = 8;
@@ -30,8 +32,32 @@ pub struct Cipher {
 
 enum Transform {
     Aead(Aead),
-    Cbc { aes: Aes, mac: Mac },
+    Cbc { cipher: Chained, mac: Mac },
     Ctr { aes: Aes, nonce: [u8; 4], mac: Mac },
+}
+
+/// A block cipher in CBC.
+enum Chained {
+    Aes(Aes),
+    TripleDes(TripleDes),
+}
+
+impl Chained {
+    /// `None`: the IV is not a block or the body not whole blocks.
+    fn encrypt(&self, iv: &[u8], body: &mut [u8]) -> Option<()> {
+        match self {
+            Chained::Aes(aes) => aes.cbc_encrypt(iv, body),
+            Chained::TripleDes(des) => des.cbc_encrypt(iv, body),
+        }
+    }
+
+    /// `None`: the IV is not a block or the body not whole blocks.
+    fn decrypt(&self, iv: &[u8], body: &mut [u8]) -> Option<()> {
+        match self {
+            Chained::Aes(aes) => aes.cbc_decrypt(iv, body),
+            Chained::TripleDes(des) => des.cbc_decrypt(iv, body),
+        }
+    }
 }
 
 impl Drop for Cipher {
@@ -59,7 +85,11 @@ impl Cipher {
         let (key, salt) = encr_key.split_at(suite.key_length());
         let transform = match suite.encr() {
             encr::AES_CBC => Transform::Cbc {
-                aes: Aes::new(key)?,
+                cipher: Chained::Aes(Aes::new(key)?),
+                mac: Mac::new(suite.integ(), integ_key)?,
+            },
+            encr::TRIPLE_DES => Transform::Cbc {
+                cipher: Chained::TripleDes(TripleDes::new(key)?),
                 mac: Mac::new(suite.integ(), integ_key)?,
             },
             encr::AES_CTR => {
@@ -99,8 +129,8 @@ impl Cipher {
                 let aad = Aad::new(parts.header, high);
                 return aead.seal(aad.octets(), parts.iv, parts.body, parts.icv);
             }
-            Transform::Cbc { aes, .. } => {
-                aes.cbc_encrypt(parts.iv, parts.body).ok_or(Reason::Seal)?;
+            Transform::Cbc { cipher, .. } => {
+                cipher.encrypt(parts.iv, parts.body).ok_or(Reason::Seal)?;
             }
             Transform::Ctr { aes, nonce, .. } => {
                 aes.ctr(*nonce, parts.iv, parts.body).ok_or(Reason::Seal)?;
@@ -146,8 +176,8 @@ impl Cipher {
                 let aad = Aad::new(parts.header, high);
                 aead.open(aad.octets(), parts.iv, parts.body, parts.icv)
             }
-            Transform::Cbc { aes, .. } => aes
-                .cbc_decrypt(parts.iv, parts.body)
+            Transform::Cbc { cipher, .. } => cipher
+                .decrypt(parts.iv, parts.body)
                 .ok_or(Reason::EspMalformed),
             Transform::Ctr { aes, nonce, .. } => aes
                 .ctr(*nonce, parts.iv, parts.body)

@@ -4,6 +4,8 @@ use std::fmt;
 
 /// IANA numbers of encryption transforms.
 pub mod encr {
+    /// 3DES-CBC (RFC 2451): weak, for peers with nothing better.
+    pub const TRIPLE_DES: u16 = 3;
     /// AES-CBC (RFC 3602).
     pub const AES_CBC: u16 = 12;
     /// AES-CTR (RFC 3686).
@@ -28,6 +30,8 @@ pub mod encr {
 pub mod integ {
     /// None: only with AEAD.
     pub const NONE: u16 = 0;
+    /// HMAC-MD5-96 (RFC 2403): weak, for peers with nothing better.
+    pub const HMAC_MD5_96: u16 = 1;
     /// HMAC-SHA1-96 (RFC 2404).
     pub const HMAC_SHA1_96: u16 = 2;
     /// AES-XCBC-96 (RFC 3566).
@@ -94,11 +98,13 @@ pub struct Suite {
 impl Suite {
     /// Checks that the transforms work together.
     ///
-    /// `key_bits` is the key length attribute; ChaCha20-Poly1305 has none, so 0 and 256 are its own.
+    /// `key_bits` is the key length attribute. ChaCha20-Poly1305 and 3DES have none: 0 says it, and
+    /// so do 256 and 192, the sizes of their keys.
     pub fn new(encr: u16, key_bits: u16, integ: u16) -> Result<Self, SuiteError> {
         use encr::*;
         // Salt, IV, ICV (0: from the integrity transform), alignment of the ciphertext.
         let (salt_length, iv_length, aead_icv, block) = match encr {
+            TRIPLE_DES => (0, 8, 0, 8),
             AES_CBC => (0, 16, 0, 16),
             AES_CTR => (4, 8, 0, 4),
             AES_CCM_8 => (3, 8, 8, 4),
@@ -111,7 +117,8 @@ impl Suite {
         };
         let key_length = match (encr, key_bits) {
             (CHACHA20_POLY1305, 0 | 256) => 32,
-            (CHACHA20_POLY1305, _) => return Err(SuiteError::KeyBits(key_bits)),
+            (TRIPLE_DES, 0 | 192) => 24,
+            (CHACHA20_POLY1305 | TRIPLE_DES, _) => return Err(SuiteError::KeyBits(key_bits)),
             (_, 128) => 16,
             (_, 192) => 24,
             (_, 256) => 32,
@@ -119,6 +126,7 @@ impl Suite {
         };
         let (integ_key_length, integ_icv) = match integ {
             integ::NONE => (0, 0),
+            integ::HMAC_MD5_96 => (16, 12),
             integ::HMAC_SHA1_96 => (20, 12),
             integ::AES_XCBC_96 | integ::AES_CMAC_96 => (16, 12),
             integ::HMAC_SHA2_256_128 => (32, 16),

@@ -1,10 +1,11 @@
-//! The primitives against published vectors: RFC 3602, RFC 3686 and Wycheproof.
+//! The primitives against published vectors: RFC 2202, RFC 3602, RFC 3686, NIST and Wycheproof.
 
 use serde_json::Value;
 
 use super::aead::Aead;
 use super::block::Aes;
 use super::mac::Mac;
+use super::triple_des::TripleDes;
 use super::{encr, integ, Suite};
 
 fn load(name: &str) -> Value {
@@ -209,4 +210,63 @@ fn aes_cbc_gives_the_packets_of_rfc_3602() {
         count += 1;
     }
     assert_eq!(count, 4);
+}
+
+#[test]
+fn triple_des_cbc_gives_the_ciphertexts_of_nist() {
+    let file = load("esp/nist-3des-cbc.json");
+    let cases = file["tests"].as_array().unwrap();
+    for case in cases {
+        let (iv, plain, sealed) = (
+            hex(&case["iv"]),
+            hex(&case["plaintext"]),
+            hex(&case["ciphertext"]),
+        );
+        let des = TripleDes::new(&hex(&case["key"])).unwrap();
+        let mut body = plain.clone();
+        des.cbc_encrypt(&iv, &mut body).unwrap();
+        assert_eq!(body, sealed, "{case}");
+        des.cbc_decrypt(&iv, &mut body).unwrap();
+        assert_eq!(body, plain, "{case}");
+    }
+    assert_eq!(cases.len(), 40);
+}
+
+#[test]
+fn triple_des_takes_whole_blocks_and_whole_keys_alone() {
+    for length in [0, 8, 16, 23, 25] {
+        assert!(TripleDes::new(&vec![1; length]).is_err());
+    }
+    let des = TripleDes::new(&[1; 24]).unwrap();
+    for (iv, body) in [(7, 8), (9, 8), (16, 16), (8, 7), (8, 9)] {
+        assert!(des.cbc_encrypt(&vec![0; iv], &mut vec![0; body]).is_none());
+        assert!(des.cbc_decrypt(&vec![0; iv], &mut vec![0; body]).is_none());
+    }
+}
+
+#[test]
+fn hmac_gives_the_digests_of_rfc_2202_after_truncation() {
+    let mut count = 0;
+    for case in load("kdf/rfc-hmac.json")["tests"].as_array().unwrap() {
+        let arguments = &case["args"];
+        // The PRF that the case numbers, as the integrity algorithm of the same hash.
+        let integ = match arguments[0].as_u64().unwrap() {
+            1 => integ::HMAC_MD5_96,
+            2 => integ::HMAC_SHA1_96,
+            other => panic!("PRF {other}"),
+        };
+        let message = hex(&arguments[2]["hex"]);
+        let mac = Mac::new(integ, &hex(&arguments[1]["hex"])).unwrap();
+        let mut icv = [0; 12];
+        mac.write(&message, None, &mut icv);
+        assert_eq!(icv, hex(&case["result"])[..12], "{case}");
+        // The upper half of an ESN is authenticated as if it followed.
+        if let Some((head, tail)) = message.split_last_chunk::<4>() {
+            let mut split = [0; 12];
+            mac.write(head, Some(u32::from_be_bytes(*tail)), &mut split);
+            assert_eq!(split, icv);
+        }
+        count += 1;
+    }
+    assert_eq!(count, 14);
 }

@@ -28,15 +28,17 @@ impl Entropy for Simulated {
     }
 }
 
-/// Every pair of transforms that the plane takes: 55 of them.
+/// Every pair of transforms that the plane takes: 68 of them.
 pub fn suites() -> Vec<Suite> {
     let mut suites = vec![Suite::new(28, 256, 0).unwrap()];
+    let integs = [1, 2, 5, 8, 12, 13, 14];
+    suites.extend(integs.map(|integ| Suite::new(3, 0, integ).unwrap()));
     for key_bits in [128, 192, 256] {
         for encr in [14, 15, 16, 18, 19, 20] {
             suites.push(Suite::new(encr, key_bits, 0).unwrap());
         }
         for encr in [12, 13] {
-            for integ in [2, 5, 8, 12, 13, 14] {
+            for integ in integs {
                 suites.push(Suite::new(encr, key_bits, integ).unwrap());
             }
         }
