@@ -16,6 +16,7 @@ from isthmus.config.proofs import Wanted
 from isthmus.config.section import Section
 from isthmus.config.syntax import Node, Position, SyntaxFault, parse
 from isthmus.config.tunnel import CompiledTunnel, compile_tunnel
+from isthmus.config.v1_schema import PASSWORD, USERS
 from isthmus.policy.connection import Configuration
 from isthmus.values.address import IpAddress
 
@@ -36,6 +37,7 @@ _SYNTAX_HINTS = (
 )
 
 
+_SECRETS = (PSK.name, PASSWORD.name, USERS.name)
 _MANY = (schema.BYPASS.name, schema.DISCARD.name)
 """Lists that go on from file to file."""
 
@@ -240,9 +242,9 @@ def _given(root: Node) -> Iterator[tuple[str, Written]]:
 
 def _shown(name: str, node: Node) -> str:
     """What may be shown of a key's value: of a secret only the reference, if it is one."""
-    if name == PSK.name and isinstance(node.value, str):
+    if name in _SECRETS and isinstance(node.value, str):
         return '"..."'
-    if isinstance(node.value, dict) and name != PSK.name:
+    if isinstance(node.value, dict) and name not in _SECRETS:
         return "{ ... }"
     return _written(node)
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, fields
 from isthmus.policy.authentication import AuthKind
 from isthmus.policy.changes import Fate, RuleChange, TunnelChange, is_live, tunnel_change
 from isthmus.policy.connection import Configuration, Connection
+from isthmus.values.selector import selectors_text
 from isthmus.values.time import Seconds
 
 RESTART_GAP_S: Seconds = 1.0
@@ -13,6 +14,9 @@ RESTART_GAP_S: Seconds = 1.0
 that can be."""
 REPLACE_GAP_S: Seconds = 0.5
 """Closing a pair and making another: two exchanges."""
+
+PAIRS_SHOWN = 8
+"""Pairs of networks of a new tunnel that a plan lists."""
 
 _WORDS = {
     "phase1_proposals": "phase 1 proposals",
@@ -26,6 +30,7 @@ _WORDS = {
     "peer_port": "`peer_port`",
     "interface": "interface",
     "rules": "order of the rules",
+    "ike": "`ike`",
 }
 _RULE_WORDS = {
     "proposals": "proposals",
@@ -88,7 +93,7 @@ def difference(
     for connection in new.connections:
         known = before.pop(connection.name, None)
         if known is None:
-            entries.append(Entry(connection.name, Fate.ADD, ""))
+            entries.append(Entry(connection.name, Fate.ADD, _added(connection)))
             continue
         secret_changed = not connection.secret_names.isdisjoint(changed_secrets)
         change = tunnel_change(known, connection, secret_changed=secret_changed)
@@ -108,7 +113,8 @@ def _secret_names(configuration: Configuration) -> frozenset[str]:
 
 def _entry(change: TunnelChange, old: Connection, new: Connection) -> Entry:
     if change.fate is Fate.RESTART:
-        what = [_WORDS.get(n, f"`{n}`") for n in change.changed if not is_live(n, old, new)]
+        named = (n for n in change.changed if not is_live(n, old, new))
+        what = [word for name in named for word in _words(name, old, new)]
         if change.secret_changed:
             what.append(_secret_word(new))
         return Entry(
@@ -129,6 +135,31 @@ def _entry(change: TunnelChange, old: Connection, new: Connection) -> Entry:
         parts.append(f"{only}{_list(live)} changed: applied live")
     replaced = any(rule.fate is Fate.RESTART for rule in change.rules)
     return Entry(new.name, change.fate, "; ".join(parts), REPLACE_GAP_S if replaced else 0.0)
+
+
+def _added(connection: Connection) -> str:
+    """What a tunnel of IKEv1 brings: its lists of networks have become pairs."""
+    if not connection.speaks_v1:
+        return ""
+    version = "IKEv1" if connection.initiates_v1 else "IKEv2 or IKEv1"
+    pairs = [
+        f"{rule.name} {selectors_text(rule.seen_local)} to {selectors_text(rule.remote)}"
+        for rule in connection.rules[:PAIRS_SHOWN]
+    ]
+    if len(connection.rules) > PAIRS_SHOWN:
+        pairs.append(f"{len(connection.rules) - PAIRS_SHOWN} more")
+    return f"{version}; {'; '.join(pairs)}"
+
+
+def _words(name: str, old: Connection, new: Connection) -> Iterator[str]:
+    """A changed field in words of the file; those of IKEv1's terms are keys of their own."""
+    if name != "v1":
+        yield _WORDS.get(name, f"`{name}`")
+        return
+    for field in fields(new.v1):
+        # `hybrid` is how we authenticate, which has changed beside it.
+        if field.name != "hybrid" and getattr(old.v1, field.name) != getattr(new.v1, field.name):
+            yield f"`{field.name}`"
 
 
 def _secret_word(connection: Connection) -> str:

@@ -7,7 +7,7 @@ daemon runs under; the rest is the schema's default, which a test compares with 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
-from isthmus.config import schema
+from isthmus.config import schema, v1_schema
 from isthmus.config.compile import Written, quoted
 from isthmus.config.key import Key
 from isthmus.config.load import Loaded
@@ -18,7 +18,13 @@ from isthmus.config.syntax import Position
 from isthmus.config.units import duration_text, size_text
 from isthmus.policy.connection import ChildPolicy, Connection, Start
 
-_TABLES: tuple[Key[object], ...] = (schema.PHASE1, schema.DPD, schema.RULE)
+_TABLES: tuple[Key[object], ...] = (
+    schema.PHASE1,
+    schema.DPD,
+    schema.RULE,
+    v1_schema.XAUTH,
+    v1_schema.MODE_CONFIG,
+)
 """Keys that are sections of their own."""
 
 
@@ -96,6 +102,12 @@ def _tunnel(connection: Connection, given: Mapping[str, Written]) -> Iterator[Ef
     yield from _section(f"{base}.phase1", schema.PHASE1_KEYS, of_phase1, given)
     of_dpd = {"timeout": quoted(duration_text(connection.liveness.timeout_s))}
     yield from _section(f"{base}.dpd", schema.DPD_KEYS, of_dpd, given)
+    for table, keys in (
+        (v1_schema.XAUTH, v1_schema.XAUTH_KEYS),
+        (v1_schema.MODE_CONFIG, v1_schema.MODE_CONFIG_KEYS),
+    ):
+        if f"{base}.{table.name}" in given:
+            yield from _section(f"{base}.{table.name}", keys, {}, given)
     for rule in connection.rules:
         written = f"{base}.rule.{written_name(rule.name)}"
         if written not in given:

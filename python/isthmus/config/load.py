@@ -7,14 +7,25 @@ from pathlib import Path
 
 from isthmus.config.compile import Compiled, Source, Written, compile_sources, report_syntax
 from isthmus.config.errors import ConfigErrors, Report
-from isthmus.config.proofs import Wanted, WantedOwn, WantedSecret
+from isthmus.config.main_mode import check_main_mode
+from isthmus.config.proofs import Wanted, WantedLogin, WantedOwn, WantedSecret
 from isthmus.config.syntax import Position, SyntaxFault, decode
 from isthmus.config.trusting import Reader, may_start, starts_program
 from isthmus.credentials.inventory import Held, held
-from isthmus.credentials.load import FileContent, Unavailable, beside, fetch, files_in, read_file
+from isthmus.credentials.load import (
+    PASSWORD,
+    USERS,
+    FileContent,
+    Unavailable,
+    beside,
+    fetch,
+    files_in,
+    read_file,
+)
 from isthmus.credentials.psk import RefusedPsk, aws_warnings, examine
-from isthmus.credentials.reference import SecretCommand, SecretFile, SecretLiteral
+from isthmus.credentials.reference import Reference, SecretCommand, SecretFile, SecretLiteral
 from isthmus.credentials.store import Credentials, Own, Trust
+from isthmus.credentials.xauth import Login, RefusedLogin, read_password, read_users
 from isthmus.policy.connection import Configuration, Connection
 from isthmus.values.secret import Secret
 from isthmus.x509.crl import Crl
@@ -114,6 +125,13 @@ def _report_unavailable(error: Unavailable, at: Position, report: Report) -> Non
     report.error(at, error.message, error.why, error.hint)
 
 
+def _from(reference: Reference, at: Position) -> Reference:
+    """A relative path starts where the configuration file is, not where the daemon runs."""
+    if isinstance(reference, SecretFile):
+        return SecretFile(beside(at.file, reference.path))
+    return reference
+
+
 @dataclass(frozen=True, slots=True)
 class _Fetcher:
     """Fetches secrets, and refuses references that the file's own permissions make unsafe."""
@@ -135,6 +153,7 @@ class _Fetcher:
         psks: dict[str, Secret] = {}
         owns: dict[str, Own] = {}
         trusts: dict[str, Trust] = {}
+        logins: dict[str, Login] = {}
         lists: list[Crl] = []
         reader = Reader(self.contents, self.environ, self.at, self.report)
         for wanted in (*quiet, *loud):
@@ -144,6 +163,9 @@ class _Fetcher:
                 secret = self._psk(wanted.secret)
                 if secret is not None:
                     psks[wanted.secret.name] = secret
+            login = self._login(wanted.login) if wanted.login is not None else None
+            if wanted.login is not None and login is not None:
+                logins[wanted.login.name] = login
             trust = None
             if wanted.trust is not None:
                 trust, revoked = reader.trust(wanted.trust)
@@ -159,12 +181,15 @@ class _Fetcher:
             local_id = reader.identity(connection, own, wanted.own)
             connections[connection.name] = replace(connection, local_id=local_id)
             reader.doubt(own, trust, wanted.own)
-        credentials = Credentials(psks, owns, trusts, Statuses.of(lists))
+        places = {w.secret.name: w.secret.at for w in compiled.wanted if w.secret is not None}
+        check_main_mode(compiled.configuration.connections, psks, places, self.report)
+        credentials = Credentials(psks, owns, trusts, Statuses.of(lists), logins)
         return credentials, tuple(connections.values())
 
     def _starts_program(self, wanted: Wanted) -> bool:
-        secret, own = wanted.secret, wanted.own
-        return (secret is not None and isinstance(secret.reference, SecretCommand)) or (
+        printed = (w.reference for w in (wanted.secret, wanted.login) if w is not None)
+        own = wanted.own
+        return any(isinstance(reference, SecretCommand) for reference in printed) or (
             own is not None and starts_program(own)
         )
 
@@ -177,12 +202,9 @@ class _Fetcher:
     def _psk(self, wanted: WantedSecret) -> Secret | None:
         if not self._is_safe(wanted):
             return None
-        reference = wanted.reference
-        if isinstance(reference, SecretFile):
-            # A relative path starts where the configuration file is, not where the daemon runs.
-            reference = SecretFile(beside(wanted.at.file, reference.path))
         try:
-            examined = examine(fetch(reference, self.environ), allow_weak=wanted.allow_weak)
+            octets = fetch(_from(wanted.reference, wanted.at), self.environ)
+            examined = examine(octets, allow_weak=wanted.allow_weak)
         except (Unavailable, RefusedPsk) as error:
             what = f"psk in [tunnel.{wanted.name}]: {error.message}"
             self.report.error(wanted.at, what, error.why, error.hint)
@@ -193,6 +215,25 @@ class _Fetcher:
         for warning in found:
             self.report.warn(wanted.at, f"[tunnel.{wanted.name}]: {warning}")
         return examined.secret
+
+    def _login(self, wanted: WantedLogin) -> Login | None:
+        """Our password, or the users that may log in; what cannot be had is reported."""
+        key = "users" if wanted.is_users else "password"
+        what = f"{key} in [tunnel.{wanted.name}.xauth]"
+        reference = wanted.reference
+        if isinstance(reference, SecretCommand) and not may_start(
+            self.contents[wanted.at.file], wanted.at, what, self.report
+        ):
+            return None
+        purpose = USERS if wanted.is_users else PASSWORD
+        try:
+            octets = fetch(_from(reference, wanted.at), self.environ, purpose)
+            if wanted.is_users:
+                return Login(users=read_users(octets))
+            return Login(password=read_password(octets))
+        except (Unavailable, RefusedLogin) as error:
+            self.report.error(wanted.at, f"{what}: {error.message}", error.why, error.hint)
+            return None
 
     def _is_safe(self, wanted: WantedSecret) -> bool:
         content = self.contents[wanted.at.file]

@@ -28,9 +28,11 @@ NOT_YET: Mapping[str, Mapping[str, str]] = {
     "phase1": {
         "rekey_margin": "leave it out: it follows lifetime",
         "rekey_fuzz": "leave it out: it is 100 %",
-        "mode": "leave it out: IKEv2 has one mode",
+        "mode": "leave it out: IKEv2 has one mode; IKEv1's second is aggressive in the tunnel",
     },
     "dpd": {},
+    "xauth": {},
+    "mode_config": {},
     "rule": {
         "map": "write map_local",
         "map_remote": "have the other side map its own networks",

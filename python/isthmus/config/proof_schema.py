@@ -29,7 +29,8 @@ AUTH: Key[Sides] = Key(
     "word",
     '"psk"',
     'How the two sides prove who they are: `"psk"`, `"cert"`, `"pubkey"` (bare public keys); each'
-    ' in its own way with `{ local = "cert", remote = "psk" }`.',
+    ' in its own way with `{ local = "cert", remote = "psk" }`. IKEv1 has'
+    ' `{ local = "xauth", remote = "cert" }` too: we have a password alone (hybrid).',
 )
 PSK: Key[PskReference] = Key(
     "psk",

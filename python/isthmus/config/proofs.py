@@ -11,6 +11,7 @@ from isthmus.credentials.reference import KeyReference, Reference
 from isthmus.policy.authentication import AuthKind, LocalAuth, RemoteAuth
 from isthmus.values.trust import EkuRule, RevocationMode
 
+_SIGNING = (AuthKind.CERT, AuthKind.PUBKEY)
 _PSK_ALONE = Sides(AuthKind.PSK, AuthKind.PSK)
 
 
@@ -50,12 +51,23 @@ class WantedTrust:
 
 
 @dataclass(frozen=True, slots=True)
+class WantedLogin:
+    """The password or the file of users that a tunnel does XAUTH with."""
+
+    name: str
+    reference: Reference
+    at: Position
+    is_users: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Wanted:
     """What has to be read for one tunnel before it can prove anything."""
 
     secret: WantedSecret | None = None
     own: WantedOwn | None = None
     trust: WantedTrust | None = None
+    login: WantedLogin | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +137,7 @@ def _schemes(section: Section, allow_weak: bool, report: Report) -> tuple[Placed
 def _refuse_idle_keys(section: Section, kinds: Sides, is_said: bool, report: Report) -> None:
     """Keys that only other kinds of authentication read."""
     both = {kinds.local, kinds.remote}
-    signs = kinds.local is not AuthKind.PSK
+    signs = kinds.local in _SIGNING
     readers = (
         (proof_schema.PSK, AuthKind.PSK in both, "psk"),
         (proof_schema.CERT, kinds.local is AuthKind.CERT, "cert"),
@@ -178,7 +190,7 @@ def _secret(
 
 
 def _own(name: str, section: Section, kinds: Sides, report: Report) -> WantedOwn | None:
-    if kinds.local is AuthKind.PSK:
+    if kinds.local not in _SIGNING:
         return None
     key, certificate = section.get(proof_schema.KEY), section.get(proof_schema.CERT)
     if not section.has(proof_schema.KEY):
@@ -200,7 +212,7 @@ def _trust(name: str, section: Section, kinds: Sides, report: Report) -> WantedT
     """For a side of ours that has a certificate, CAs complete its chain."""
     extra = _placed(section.get(proof_schema.INTERMEDIATES))
     match kinds.remote:
-        case AuthKind.PSK:
+        case AuthKind.PSK | AuthKind.XAUTH:
             return WantedTrust(name, extra=extra) if extra else None
         case AuthKind.CERT:
             if not section.has(proof_schema.CA):

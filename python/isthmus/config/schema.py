@@ -3,7 +3,7 @@
 from enum import StrEnum
 from typing import TypeVar
 
-from isthmus.config import fields, mapping, network_fields, proof_fields, proof_schema
+from isthmus.config import fields, mapping, network_fields, proof_fields, proof_schema, v1_schema
 from isthmus.config.fields import Cell, Limit, Span
 from isthmus.config.key import Key
 from isthmus.config.mapping import PlacedMap
@@ -332,6 +332,7 @@ TUNNEL_KEYS: tuple[Key[object], ...] = (
     MAP_LOCAL,
     ALLOW_WEAK,
     PHASE1,
+    *v1_schema.TUNNEL_KEYS,
     RULE,
 )
 
@@ -572,6 +573,8 @@ SECTIONS: tuple[tuple[str, tuple[Key[object], ...]], ...] = (
     ("tunnel.NAME.phase1", PHASE1_KEYS),
     ("tunnel.NAME.dpd", DPD_KEYS),
     ("tunnel.NAME.rule.RULE", RULE_KEYS),
+    ("tunnel.NAME.xauth", v1_schema.XAUTH_KEYS),
+    ("tunnel.NAME.mode_config", v1_schema.MODE_CONFIG_KEYS),
     ("group.NAME", GROUP_KEYS),
     ("[bypass]", PLAIN_KEYS),
     ("[discard]", PLAIN_KEYS),

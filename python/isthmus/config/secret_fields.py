@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from isthmus.config.fields import Cell, kind_of, nearest, shown
+from isthmus.config.fields import Cell, Read, kind_of, nearest, shown
 from isthmus.config.syntax import Node
 from isthmus.credentials.reference import (
     KeyProcess,
@@ -34,6 +34,13 @@ class PskReference:
     reference: Reference
 
 
+@dataclass(frozen=True, slots=True)
+class PlacedReference:
+    """Where a password, or a file of users, is to be taken from."""
+
+    reference: Reference
+
+
 def psk_reference(cell: Cell) -> PskReference:
     """One reference, or the secret itself."""
     value = cell.node.value
@@ -42,6 +49,25 @@ def psk_reference(cell: Cell) -> PskReference:
     if not isinstance(value, dict):
         raise cell.wrong_type("a reference to a secret", _EXAMPLE)
     return PskReference(_source(cell, value, _EXAMPLE))
+
+
+def login_reference(suffix: str) -> Read[PlacedReference]:
+    """One reference; never the secret itself. `suffix` is for files in examples."""
+    example = f'{{ file = "/etc/isthmus/secrets/NAME{suffix}" }}'
+
+    def read(cell: Cell) -> PlacedReference:
+        value = cell.node.value
+        if isinstance(value, str):
+            raise cell.refuse(
+                "is text, and such a secret is named by where it is",
+                "in the configuration it would be read by whoever reads that",
+                f"write {cell.key} = {example}",
+            )
+        if not isinstance(value, dict):
+            raise cell.wrong_type("a reference to a secret", example)
+        return PlacedReference(_source(cell, value, example))
+
+    return read
 
 
 def key_reference(cell: Cell) -> KeyReference:
@@ -110,7 +136,7 @@ def _source(
 
 
 def _suffix(example: str) -> str:
-    return ".key" if example == _KEY_EXAMPLE else ".psk"
+    return next((s for s in (".key", ".password", ".users") if f"NAME{s}" in example), ".psk")
 
 
 def _word(cell: Cell, example: str) -> str:

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from isthmus.config import schema
 from isthmus.config.errors import Report
@@ -21,6 +21,7 @@ from isthmus.config.proofs import Wanted, compile_proofs
 from isthmus.config.rules import Limits, RuleDefaults, compile_rule
 from isthmus.config.section import Section
 from isthmus.config.syntax import Node, Position
+from isthmus.config.v1_terms import Setting, check_pool, compile_terms
 from isthmus.policy.connection import (
     KEEPALIVE_S,
     ChildPolicy,
@@ -94,6 +95,15 @@ def compile_tunnel(name: str, node: Node, report: Report) -> CompiledTunnel:
                 f"{section.title}: phase 2 may live longer than phase 1",
             )
     proofs = compile_proofs(name, section, allow_weak=is_weak_allowed, report=report)
+    setting = Setting(
+        ike,
+        proofs.local.kind,
+        proofs.remote.kind,
+        remote.is_known and remote.address is None and remote.name is None,
+        is_weak_allowed,
+    )
+    terms = compile_terms(name, section, setting, report)
+    check_pool(section, terms.v1, rules, report)
     if _is_aws(section):
         _warn_aws(section, rules, report)
     local_address = _local_address(section, remote.address, report)
@@ -123,9 +133,12 @@ def compile_tunnel(name: str, node: Node, report: Report) -> CompiledTunnel:
         phase1_idle_s=phase1_idle.value.seconds if phase1_idle else None,
         fragmentation=fragmentation(section, report),
         ike=ike,
+        v1=terms.v1,
     )
     is_whole = is_named and remote.is_known
-    return CompiledTunnel(connection, is_whole, section.at, rules_at, proofs.wanted)
+    return CompiledTunnel(
+        connection, is_whole, section.at, rules_at, replace(proofs.wanted, login=terms.login)
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,6 +23,7 @@ from isthmus.credentials.reference import (
     SecretFile,
     SecretLiteral,
 )
+from isthmus.credentials.xauth import USERS_OCTETS_MAX
 from isthmus.values.errors import LocalFault
 from isthmus.values.time import Seconds
 
@@ -46,6 +47,8 @@ class Purpose:
 PSK = Purpose("the pre-shared key", "psk")
 PRIVATE_KEY = Purpose("the private key", "key", KEY_OCTETS_MAX)
 PASSPHRASE = Purpose("the passphrase", "passphrase")
+PASSWORD = Purpose("the password", "password")
+USERS = Purpose("the file of users", "users", USERS_OCTETS_MAX)
 
 
 class Unavailable(LocalFault):

@@ -11,6 +11,9 @@ from isthmus.config.load import load
 from isthmus.config.not_yet import NOT_YET
 from isthmus.config.schema import SECTIONS
 from isthmus.config.suites import SUITES, SUITES_NOT_YET
+from isthmus.credentials.xauth import hashed
+from isthmus.crypto.entropy import SeededEntropy
+from isthmus.values.secret import Secret
 
 from .samples import SECRET, write
 
@@ -37,19 +40,25 @@ def test_the_reference_has_every_key_with_its_default(
 
 
 def test_the_document_has_its_examples() -> None:
-    assert len(EXAMPLES) == 5
+    assert len(EXAMPLES) == 8
 
 
 @pytest.mark.parametrize("example", EXAMPLES)
 def test_an_example_loads_and_nothing_in_it_is_doubtful(tmp_path: Path, example: str) -> None:
-    (tmp_path / "partner-psk").write_text(SECRET)
-    (tmp_path / "partner-psk").chmod(0o600)
+    for name in ("partner-psk", "partner.psk", "head.psk"):
+        (tmp_path / name).write_text(SECRET)
+        (tmp_path / name).chmod(0o600)
     root = pki.issue("Root")
     gateway = pki.issue("hq", root, names=("fqdn:vpn.hq.example.net",))
     (tmp_path / "example-root.pem").write_bytes(root.pem)
     (tmp_path / "hq.pem").write_bytes(gateway.pem)
     (tmp_path / "hq.key").write_bytes(gateway.key_pem)
     (tmp_path / "hq.key").chmod(0o600)
+    (tmp_path / "branch7.password").write_text("a password that the peer knows")
+    (tmp_path / "branch7.password").chmod(0o600)
+    users = hashed(Secret(b"a password"), SeededEntropy(1)).text
+    (tmp_path / "workers.users").write_text(f"ann:{users}\n")
+    (tmp_path / "workers.users").chmod(0o600)
     for folder in ("secrets", "certs"):
         example = example.replace(f"/etc/isthmus/{folder}/", f"{tmp_path}/")
     path = write(tmp_path, example)
@@ -78,6 +87,7 @@ def test_no_key_is_both_there_and_not_yet() -> None:
     names = {"tunnel.NAME": "tunnel", "tunnel.NAME.phase1": "phase1", "tunnel.NAME.dpd": "dpd"}
     names |= {"tunnel.NAME.rule.RULE": "rule", "listen": "listen", "group.NAME": "group"}
     names |= {"daemon": "daemon"}
+    names |= {f"tunnel.NAME.{table}": table for table in ("xauth", "mode_config")}
     names |= {"[bypass]": "bypass", "[discard]": "discard"}
     for section, keys in SECTIONS:
         assert not {key.name for key in keys} & set(NOT_YET[names[section]])

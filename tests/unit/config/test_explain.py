@@ -5,16 +5,18 @@ from pathlib import Path
 
 from isthmus.config.explain import explain_defaults, explain_text, reference
 from isthmus.config.schema import DPD, PHASE1, RULE
+from isthmus.config.v1_schema import MODE_CONFIG, XAUTH
 
 from .samples import RULE as RULE_TEXT
 from .samples import SECRET, TUNNEL, loaded
 
 PLAIN_TEXT = '[[bypass]]\nremote = "10.2.0.5"\n[[discard]]\nremote = "10.9.0.0/16"\n'
-TABLES = {PHASE1.name, DPD.name, RULE.name}
+TABLES = {PHASE1.name, DPD.name, RULE.name, XAUTH.name, MODE_CONFIG.name}
+V1_TEXT = 'ike = 1\nxauth = { user = "branch7", password.file = "office.psk" }\nmode_config = {}\n'
 
 
 def test_every_key_is_explained_for_every_section(tmp_path: Path) -> None:
-    found = explain_defaults(loaded(tmp_path, TUNNEL + RULE_TEXT + PLAIN_TEXT))
+    found = explain_defaults(loaded(tmp_path, TUNNEL + V1_TEXT + RULE_TEXT + PLAIN_TEXT))
     names = {
         "listen": "listen",
         "daemon": "daemon",
@@ -22,13 +24,15 @@ def test_every_key_is_explained_for_every_section(tmp_path: Path) -> None:
         "tunnel.office.phase1": "tunnel.NAME.phase1",
         "tunnel.office.dpd": "tunnel.NAME.dpd",
         "tunnel.office.rule.net": "tunnel.NAME.rule.RULE",
+        "tunnel.office.xauth": "tunnel.NAME.xauth",
+        "tunnel.office.mode_config": "tunnel.NAME.mode_config",
         "bypass#1": "[bypass]",
         "discard#1": "[discard]",
     }
     explained = [(names[effective.section], effective.key) for effective in found]
-    assert explained == [
+    assert sorted(explained) == sorted(
         (s, key.name) for s, key in reference() if key.name not in TABLES and s != "group.NAME"
-    ]
+    )
     assert all(effective.value and effective.about for effective in found)
 
 
