@@ -183,6 +183,8 @@ def _remarks(tunnel: api.TunnelStatus) -> str:
     states = Counter(rule.state for rule in tunnel.rules)
     up = states.pop("up", 0) + states.pop("rekeying", 0)
     said = [f"{number} {state}" for state, number in states.items() if up or len(states) > 1]
+    if tunnel.version != "IKEv2":
+        said.append(tunnel.version)
     if tunnel.held_down:
         said.append("held down")
     if tunnel.weak:
@@ -221,7 +223,8 @@ def tunnel_lines(tunnel: api.TunnelStatus, paint: Paint) -> list[str]:
     """`isthmus status NAME`: phase 1, then every rule, then the SPIs."""
     phase1 = tunnel.phase1
     head = (
-        f"{paint('strong', safe(tunnel.name))}   {safe(tunnel.peer)}   IKEv2, {tunnel.mode}-based"
+        f"{paint('strong', safe(tunnel.name))}   {safe(tunnel.peer)}   "
+        f"{tunnel.version}, {tunnel.mode}-based"
     )
     state = paint(ROLES.get(phase1.state, "dim"), phase1.state.upper())
     head += f", start {tunnel.start}   phase 1 {state}"
@@ -427,6 +430,8 @@ def which_lines(reply: api.WhichReply, paint: Paint) -> list[str]:
     if reply.verdict == "rule":
         state = f"   {paint(ROLES.get(reply.state, 'dim'), reply.state)}" if reply.state else ""
         lines = [f"{reply.packet}   takes {paint('strong', f'{reply.tunnel}/{reply.rule}')}{state}"]
+        if reply.version.startswith("IKEv1"):
+            lines[0] += f"   {reply.version}"
     elif reply.rule:
         lines = [f"{reply.packet}   takes {paint('strong', reply.rule)}"]
     else:

@@ -246,6 +246,8 @@ class TunnelStatus(msgspec.Struct, frozen=True, kw_only=True):
     carrier: bool | None = None
     """Whether the interface of a route-based tunnel has carrier; null: it has none of its own."""
     certificates: tuple[CertificateStatus, ...] = ()
+    version: str = "IKEv2"
+    """Of phase 1, or what it would be started in: "IKEv2", "IKEv1 main" or "IKEv1 aggressive"."""
 
 
 class GroupStatus(msgspec.Struct, frozen=True, kw_only=True):
@@ -361,6 +363,8 @@ class WhichReply(Reply, frozen=True, tag="which"):
     rule: str = ""
     state: str = ""
     others: tuple[OtherRule, ...] = ()
+    version: str = ""
+    """Of the tunnel's phase 1, or what it would be started in; empty where no tunnel takes it."""
 
 
 class VersionReply(Reply, frozen=True, tag="version"):

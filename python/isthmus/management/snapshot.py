@@ -62,6 +62,7 @@ def tunnel_status(
         failure=failure_state(view.failure, advice),
         weak=view.weak,
         origin=view.origin,
+        version=view.version,
         carrier=view.carrier,
         certificates=tuple(
             CertificateStatus(

@@ -101,6 +101,8 @@ def which(
         )
         for key, taker in fitting[1:]
     )
+    views = tuple(views)
+    versions = {view.name: view.version for view in views}
     states = {(view.name, r.name): str(r.state) for view in views for r in view.rules}
     return WhichReply(
         id=id,
@@ -111,6 +113,7 @@ def which(
         rule=winner.rule.name,
         state=states.get((winner.tunnel, winner.rule.name), ""),
         others=tuple(others),
+        version=versions.get(winner.tunnel, winner.version),
     )
 
 
@@ -130,6 +133,11 @@ class Taker:
     def verdict(self) -> str:
         """`rule`, `bypass` or `discard`."""
         return self.rule.processing.value if isinstance(self.rule, PlainRule) else "rule"
+
+    @property
+    def version(self) -> str:
+        """Of IKE, as its tunnel starts it; empty for what belongs to none."""
+        return self.connection.started_as if self.connection else ""
 
     @property
     def is_routed(self) -> bool:
@@ -196,7 +204,17 @@ def _why(taker: Taker, packet: Packet) -> str:
     return (
         f"{packet.source} is in {selectors_text(local)}, and {packet.destination} is {how} "
         f"{selectors_text(remote)}.{_ENDS[taker.verdict]}{_mapped(taker.rule, packet)}"
+        f"{_paired(taker)}"
     )
+
+
+def _paired(taker: Taker) -> str:
+    """Where IKEv1 may be spoken each pair of networks has a phase 2 of its own."""
+    connection = taker.connection
+    if connection is None or taker.is_routed or not connection.speaks_v1:
+        return ""
+    pair = f"{selectors_text(taker.rule.local)} and {selectors_text(taker.rule.remote)}"
+    return f" The pair of {pair} has a phase 2 of its own, as IKEv1 wants it."
 
 
 def _mapped(rule: ChildPolicy | PlainRule, packet: Packet) -> str:

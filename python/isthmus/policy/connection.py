@@ -261,6 +261,13 @@ class Connection:
         return self.ike is IkeVersion.V1
 
     @property
+    def started_as(self) -> str:
+        """How phase 1 is started, in words: "IKEv2", "IKEv1 main" or "IKEv1 aggressive"."""
+        if not self.initiates_v1:
+            return "IKEv2"
+        return "IKEv1 aggressive" if self.v1.aggressive else "IKEv1 main"
+
+    @property
     def secret_names(self) -> frozenset[str]:
         """What the credentials store is asked for on behalf of this tunnel."""
         return frozenset({self.local_auth.name, self.remote_auth.name})

@@ -8,15 +8,19 @@ from isthmus.config.diff import RESTART_GAP_S, Difference, Entry, difference
 from isthmus.policy.authentication import AuthKind, LocalAuth, RemoteAuth
 from isthmus.policy.changes import Fate
 from isthmus.policy.connection import (
+    AccessRole,
     ChildPolicy,
     Configuration,
     Connection,
     Hold,
+    IkeVersion,
     Interface,
     Lifetimes,
     Liveness,
     Mode,
+    ModeConfig,
     Start,
+    V1Terms,
 )
 from isthmus.values.identity import Identity
 from isthmus.values.proposal import parse_proposal
@@ -96,6 +100,41 @@ def test_routes_and_addresses_of_an_interface_are_live_its_name_is_not() -> None
     assert plan(CLOUD, routes).fate is Fate.KEEP
     named = replace(CLOUD, interface=replace(CLOUD.interface, name="aws0"))
     assert plan(CLOUD, named).sentence.startswith("interface changed: phase 1 must be redone")
+
+
+V1_OFFICE = replace(OFFICE, ike=IkeVersion.V1)
+
+
+@pytest.mark.parametrize(
+    ("new", "words"),
+    [
+        (V1_OFFICE, "`ike`"),
+        (replace(OFFICE, ike=IkeVersion.AUTO), "`ike`"),
+        (replace(V1_OFFICE, v1=V1Terms(aggressive=True)), "`ike` and `aggressive`"),
+        (
+            replace(V1_OFFICE, v1=V1Terms(mode_config=ModeConfig(AccessRole.CLIENT))),
+            "`ike` and `mode_config`",
+        ),
+    ],
+)
+def test_another_ike_is_another_phase_1(new: Connection, words: str) -> None:
+    entry = plan(OFFICE, new)
+    assert (entry.fate, entry.gap_s) == (Fate.RESTART, RESTART_GAP_S)
+    assert entry.sentence.startswith(f"{words} changed: phase 1 must be redone")
+
+
+def test_a_new_tunnel_of_ikev1_lists_its_pairs() -> None:
+    (entry,) = difference(Configuration(), Configuration((V1_OFFICE,)), ()).entries
+    assert entry == Entry(
+        "office",
+        Fate.ADD,
+        "IKEv1; payroll 10.1.0.0/24 to 10.2.0.0/24; voice 10.1.0.0/24 to 10.3.0.0/24",
+    )
+    many = replace(V1_OFFICE, rules=tuple(replace(PAYROLL, name=f"n#{n}") for n in range(1, 11)))
+    (entry,) = difference(Configuration(), Configuration((many,)), ()).entries
+    assert entry.sentence.endswith("; n#8 10.1.0.0/24 to 10.2.0.0/24; 2 more")
+    (entry,) = difference(Configuration(), Configuration((OFFICE,)), ()).entries
+    assert entry.sentence == ""
 
 
 @pytest.mark.parametrize(

@@ -231,6 +231,16 @@ def test_which_asks_the_daemon(isthmus: Isthmus) -> None:
     assert isthmus("which", "10.1.10", "172.16.5.4")[0] == 2
 
 
+def test_ikev1_is_named_where_it_is_spoken(isthmus: Isthmus, daemon: FakeDaemon) -> None:
+    partner, *others = daemon.tunnels
+    daemon.tunnels = (replace(partner, version="IKEv1 main"), *others)
+    assert "41m    1 armed, 1 idle, IKEv1 main\n" in isthmus("status")[1]
+    head = isthmus("status", "partner")[1].splitlines()[0]
+    assert head.startswith("partner   198.51.100.77   IKEv1 main, policy-based, ")
+    out = isthmus("which", "10.1.10.9", "172.16.5.4", "tcp/1433")[1]
+    assert out.splitlines()[0].endswith("takes partner/payroll   up   IKEv1 main")
+
+
 def test_sa_policy_and_counters(isthmus: Isthmus) -> None:
     assert isthmus("sa", "partner")[1] == (
         "PHASE 1 (IKE SAs)\n"

@@ -125,6 +125,7 @@ def test_status_as_json_has_the_documented_shape(daemon: FakeDaemon) -> None:
                         "failure": None,
                     }
                 ],
+                "version": "IKEv2",
                 "failure": {
                     "code": "E110",
                     "reason": "The peer accepts none of our proposals.",

@@ -1,10 +1,13 @@
 """Which rule a packet takes, and why the others do not."""
 
+from dataclasses import replace
+
 import pytest
 
 from isthmus.management.which import Packet, which
+from isthmus.policy.connection import IkeVersion, V1Terms
 
-from .fakes import CONFIGURATION
+from .fakes import BRANCH, CONFIGURATION, PARTNER
 
 
 def reasons(source: str, destination: str, protocol: int = 0, port: int = 0) -> dict[str, str]:
@@ -68,3 +71,34 @@ def test_a_packet_that_no_rule_matches_is_left_to_the_routing_table() -> None:
 def test_what_is_no_packet_is_refused(source: str, destination: str, why: str) -> None:
     with pytest.raises(ValueError, match=why):
         Packet.parse(source, destination, 0, 0)
+
+
+@pytest.mark.parametrize(
+    ("ike", "terms", "version"),
+    [
+        (IkeVersion.V1, V1Terms(), "IKEv1 main"),
+        (IkeVersion.V1, V1Terms(aggressive=True), "IKEv1 aggressive"),
+        (IkeVersion.AUTO, V1Terms(aggressive=True), "IKEv2"),
+    ],
+)
+def test_where_ikev1_is_spoken_the_pair_is_told(
+    ike: IkeVersion, terms: V1Terms, version: str
+) -> None:
+    old = tuple(replace(c, ike=ike, v1=terms) for c in CONFIGURATION.connections)
+    configuration = replace(CONFIGURATION, connections=old)
+    reply = which(configuration, Packet.parse("10.1.10.9", "172.16.5.4", 6, 1433))
+    assert reply.version == version
+    assert reply.why.endswith(
+        " The pair of 10.1.10.0/24 and 172.16.5.0/24[tcp/1433] has a phase 2 of its own, as IKEv1"
+        " wants it."
+    )
+    routed = which(configuration, Packet.parse("10.1.10.9", "10.20.3.4", 0, 0))
+    assert routed.version == version and "IKEv1" not in routed.why
+
+
+def test_a_running_phase_1_says_its_own_version() -> None:
+    packet = Packet.parse("10.1.10.9", "172.16.5.4", 6, 1433)
+    views = (BRANCH, replace(PARTNER, version="IKEv1 main"))
+    assert which(CONFIGURATION, packet, views=views).version == "IKEv1 main"
+    assert which(CONFIGURATION, packet).version == "IKEv2"
+    assert which(CONFIGURATION, Packet.parse("10.9.0.1", "192.0.2.9", 0, 0)).version == ""
