@@ -42,6 +42,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
         "config",
         "authority",
         "credentials.psk",
+        "credentials.xauth",
         "crypto.entropy",
         "management.api",
         "management.client",

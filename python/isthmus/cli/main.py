@@ -27,6 +27,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "counters": ("counters", "The data plane's counters."),
     "log": ("log", "The last events, and with -f those to come."),
     "psk": ("psk", "Make and check pre-shared keys."),
+    "xauth": ("xauth", "Make users who log in behind phase 1 of IKEv1."),
     "ca": ("ca", "An own certificate authority in a folder."),
     "lab": ("lab", "Two sites on this one machine, to try everything out."),
     "completion": ("completion", "Completion for bash, zsh or fish."),

@@ -1,5 +1,6 @@
 """What commands do without a daemon: help, usage, keys, checks, exit codes."""
 
+import io
 import json
 import stat
 import subprocess
@@ -15,7 +16,9 @@ from isthmus.cli.exits import MEANINGS, OF_KIND, Exit
 from isthmus.cli.main import VERBS, run
 from isthmus.cli.options import seconds, target
 from isthmus.credentials.psk import ALPHABET
+from isthmus.credentials.xauth import read_users
 from isthmus.management.api import Kind
+from isthmus.values.secret import Secret
 
 GOOD_KEY = "x7Kq2._mZp0RtVw9LbNcYhGd4sFj6aQe"
 FILE = """\
@@ -223,3 +226,40 @@ def test_status_imports_nothing_heavy() -> None:
     own = {name for name in loaded if name.startswith("isthmus.")}
     rooms = {name.split(".")[1] for name in own}
     assert rooms == {"cli", "management"}
+
+
+def entered(monkeypatch: pytest.MonkeyPatch, octets: bytes) -> None:
+    """Put a password on standard input."""
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(octets)))
+
+
+def test_the_line_of_a_user_lets_that_user_in(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lines = []
+    for arguments in (["xauth", "user", "ann"], ["xauth", "user", "bob", "--json"]):
+        entered(monkeypatch, b"correct horse battery\n")
+        assert run(arguments) == 0
+        out = capsys.readouterr().out
+        assert "horse" not in out
+        lines.append(json.loads(out)["line"] if "--json" in arguments else out.strip())
+    users = read_users("\n".join(lines).encode())
+    assert users.names() == ("ann", "bob")
+    assert users.admits("ann", Secret(b"correct horse battery"))
+    assert not users.admits("bob", Secret(b"correct horse"))
+
+
+@pytest.mark.parametrize(
+    ("name", "octets", "code"),
+    [("a:b", b"x", 2), ("#a", b"x", 2), (" a", b"x", 2), ("a", b"", 1), ("a", b"1\n2\n", 1)],
+)
+def test_what_is_no_user_is_refused(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    name: str,
+    octets: bytes,
+    code: int,
+) -> None:
+    entered(monkeypatch, octets)
+    assert run(["xauth", "user", name]) == code
+    assert capsys.readouterr().out == ""
