@@ -22,7 +22,7 @@ from isthmus.policy.authentication import AuthKind, LocalAuth, RemoteAuth
 from isthmus.policy.connection import Configuration, Connection
 from isthmus.values.identity import IdentityPattern
 from isthmus.values.registry.ikev2 import HashAlgorithm, NotifyType
-from isthmus.values.signature import Scheme
+from isthmus.values.signature import AnyScheme, Scheme
 from isthmus.values.trust import RevocationMode
 from isthmus.wire.v2.authentication import encode_hashes
 from isthmus.wire.v2.notify import Notify
@@ -66,12 +66,12 @@ class Case:
 class Forger:
     """A key that signs what it likes."""
 
-    def __init__(self, key: Private, forge: Callable[[Private, Scheme, bytes], bytes]) -> None:
+    def __init__(self, key: Private, forge: Callable[[Private, AnyScheme, bytes], bytes]) -> None:
         self._key = key
         self._forge = forge
         self.public: PublicKey = MemoryKey(key).public
 
-    def sign(self, scheme: Scheme, octets: bytes) -> bytes:
+    def sign(self, scheme: AnyScheme, octets: bytes) -> bytes:
         """Something of the right form."""
         return self._forge(self._key, scheme, octets)
 
@@ -90,7 +90,7 @@ def issued(issuer: Node = ROOT, *between: Node, **how: object) -> Callable[[str]
     return make
 
 
-def forged(kind: str, forge: Callable[[Private, Scheme, bytes], bytes]) -> Callable[[str], Own]:
+def forged(kind: str, forge: Callable[[Private, AnyScheme, bytes], bytes]) -> Callable[[str], Own]:
     """A sound certificate, whose key signs amiss."""
 
     def make(side: str) -> Own:
@@ -101,10 +101,10 @@ def forged(kind: str, forge: Callable[[Private, Scheme, bytes], bytes]) -> Calla
     return make
 
 
-def padded(make: Callable[[bytes], bytes]) -> Callable[[Private, Scheme, bytes], bytes]:
+def padded(make: Callable[[bytes], bytes]) -> Callable[[Private, AnyScheme, bytes], bytes]:
     """PKCS#1 with a block of the forger's making, of 256 octets, around the right digest."""
 
-    def forge(key: Private, scheme: Scheme, octets: bytes) -> bytes:
+    def forge(key: Private, scheme: AnyScheme, octets: bytes) -> bytes:
         assert scheme is Scheme.RSA_PKCS1_SHA256 and isinstance(key, rsa.RSAPrivateKey)
         numbers = key.private_numbers()
         block = int.from_bytes(make(hashlib.sha256(octets).digest()))
@@ -122,7 +122,7 @@ def short_ps(digest: bytes) -> bytes:
     return start + bytes(256 - len(start))
 
 
-def ecdsa(r: int, s: int) -> Callable[[Private, Scheme, bytes], bytes]:
+def ecdsa(r: int, s: int) -> Callable[[Private, AnyScheme, bytes], bytes]:
     return lambda key, scheme, octets: encode_dss_signature(r, s)
 
 

@@ -23,7 +23,7 @@ from time import monotonic
 from isthmus.credentials.load import Unavailable
 from isthmus.crypto.signature import BadKey, BadSignature, PublicKey, verify
 from isthmus.values.errors import LocalFault
-from isthmus.values.signature import Scheme
+from isthmus.values.signature import AnyScheme
 from isthmus.values.time import Seconds
 
 START_TIMEOUT_S: Seconds = 10.0
@@ -64,7 +64,7 @@ class ProcessKey:
         """Of the program; None while there is none."""
         return self._process.pid if self._process is not None else None
 
-    def sign(self, scheme: Scheme, octets: bytes) -> bytes:
+    def sign(self, scheme: AnyScheme, octets: bytes) -> bytes:
         """Ask for a signature and check it. Blocks for up to 20 s. Raises LocalFault."""
         with self._lock:
             ended = self._process is None or self._process.poll() is not None

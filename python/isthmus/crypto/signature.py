@@ -11,6 +11,8 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, padding, rsa
 from cryptography.hazmat.primitives.asymmetric.utils import (
+    NoDigestInfo,
+    Prehashed,
     decode_dss_signature,
     encode_dss_signature,
 )
@@ -21,7 +23,14 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from isthmus.values.errors import IsthmusError, LocalFault
-from isthmus.values.signature import KeyKind, Scheme, schemes_of
+from isthmus.values.signature import (
+    AnyScheme,
+    DigestScheme,
+    KeyKind,
+    Scheme,
+    digest_scheme_of,
+    schemes_of,
+)
 
 RSA_BITS_MIN = 2048
 RSA_BITS_MAX = 8192
@@ -61,6 +70,20 @@ _HASHES: dict[Scheme, hashes.HashAlgorithm] = {
     Scheme.ECDSA_SHA384: hashes.SHA384(),
     Scheme.ECDSA_SHA512: hashes.SHA512(),
 }
+_DIGESTS: dict[int, hashes.HashAlgorithm] = {
+    hash_.digest_size: hash_
+    for hash_ in (
+        hashes.MD5(),
+        hashes.SHA1(),
+        hashes.SHA256(),
+        hashes.SHA384(),
+        hashes.SHA512(),
+    )
+}
+"""By its octets, what is a digest. A DigestInfo is longer and has none of these sizes: no signature
+by RSA over a digest is one over a message as well."""
+_CURVE_DIGEST = {KeyKind.EC_P256: 32, KeyKind.EC_P384: 48, KeyKind.EC_P521: 64}
+"""RFC 4754 §4. Of a digest longer than the curve ECDSA would leave the end unsigned."""
 _PSS = frozenset({Scheme.RSA_PSS_SHA256, Scheme.RSA_PSS_SHA384, Scheme.RSA_PSS_SHA512})
 
 _Public = (
@@ -172,22 +195,28 @@ def _check_rsa(modulus: int, exponent: int, bits_min: int) -> None:
         raise BadKey(f"the RSA exponent has more than {RSA_EXPONENT_BITS_MAX} bits")
 
 
-def verify(key: PublicKey, scheme: Scheme, octets: bytes, signature: bytes) -> None:
+def verify(key: PublicKey, scheme: AnyScheme, octets: bytes, signature: bytes) -> None:
     """Returns when `signature` holds over `octets`; raises BadSignature in every other case.
 
-    ECDSA signatures are the DER form of RFC 3279 §2.2.3; `ecdsa_from_raw` makes it.
+    ECDSA signatures are the DER form of RFC 3279 §2.2.3; `ecdsa_from_raw` makes it. By a digest
+    scheme `octets` are the digest.
     """
-    if scheme not in schemes_of(key.kind):
+    if not _can(key.kind, scheme):
         raise BadSignature(f"{scheme} is no scheme of an {key} key")
+    if isinstance(scheme, DigestScheme) and not _is_digest(key.kind, octets):
+        raise BadSignature(f"{len(octets)} octets are no digest for an {key} key")
     native = key.key
     try:
         match native:
             case rsa.RSAPublicKey():
                 _check_rsa_range(native, signature)
-                native.verify(signature, octets, _padding(scheme), _HASHES[scheme])
+                if isinstance(scheme, DigestScheme):
+                    _check_padded(native, octets, signature)
+                else:
+                    native.verify(signature, octets, _padding(scheme), _HASHES[scheme])
             case ec.EllipticCurvePublicKey():
                 _check_ecdsa_range(key.kind, signature)
-                native.verify(signature, octets, ec.ECDSA(_HASHES[scheme]))
+                native.verify(signature, octets, ec.ECDSA(_ecdsa_hash(scheme, octets)))
             case ed25519.Ed25519PublicKey() | ed448.Ed448PublicKey():
                 native.verify(signature, octets)
     except InvalidSignature:
@@ -196,8 +225,25 @@ def verify(key: PublicKey, scheme: Scheme, octets: bytes, signature: bytes) -> N
         raise BadSignature(f"the {scheme} signature cannot be read: {error}") from None
 
 
-def _padding(scheme: Scheme) -> padding.PKCS1v15 | padding.PSS:
-    if scheme not in _PSS:
+def _can(kind: KeyKind, scheme: AnyScheme) -> bool:
+    return scheme in schemes_of(kind) or scheme is digest_scheme_of(kind)
+
+
+def _is_digest(kind: KeyKind, octets: bytes) -> bool:
+    expected = _CURVE_DIGEST.get(kind)
+    return len(octets) in _DIGESTS if expected is None else len(octets) == expected
+
+
+def _rsa_hash(scheme: AnyScheme) -> hashes.HashAlgorithm | NoDigestInfo:
+    return NoDigestInfo() if isinstance(scheme, DigestScheme) else _HASHES[scheme]
+
+
+def _ecdsa_hash(scheme: AnyScheme, octets: bytes) -> hashes.HashAlgorithm | Prehashed:
+    return Prehashed(_DIGESTS[len(octets)]) if isinstance(scheme, DigestScheme) else _HASHES[scheme]
+
+
+def _padding(scheme: AnyScheme) -> padding.PKCS1v15 | padding.PSS:
+    if isinstance(scheme, DigestScheme) or scheme not in _PSS:
         return padding.PKCS1v15()
     return padding.PSS(padding.MGF1(_HASHES[scheme]), _HASHES[scheme].digest_size)
 
@@ -209,6 +255,16 @@ def _check_rsa_range(key: rsa.RSAPublicKey, signature: bytes) -> None:
         raise BadSignature("the RSA signature has another length than the modulus")
     if int.from_bytes(signature) >= numbers.n:
         raise BadSignature("the RSA signature is not below the modulus")
+
+
+def _check_padded(key: rsa.RSAPublicKey, digest: bytes, signature: bytes) -> None:
+    """The block of RFC 8017 §9.2 with the digest in DigestInfo's place, built and compared (S-16):
+    the library recovers what such a signature holds and does not check it. Nothing here is secret.
+    """
+    numbers, size = key.public_numbers(), len(signature)
+    block = b"\x00\x01".ljust(size - len(digest) - 1, b"\xff") + b"\x00" + digest
+    if pow(int.from_bytes(signature), numbers.e, numbers.n) != int.from_bytes(block):
+        raise InvalidSignature
 
 
 def _check_ecdsa_range(kind: KeyKind, signature: bytes) -> None:
@@ -253,7 +309,7 @@ class SigningKey(Protocol):
         """The key that others check with."""
         ...
 
-    def sign(self, scheme: Scheme, octets: bytes) -> bytes:
+    def sign(self, scheme: AnyScheme, octets: bytes) -> bytes:
         """A signature over `octets`; ECDSA in DER. Raises LocalFault when it cannot be made."""
         ...
 
@@ -278,15 +334,20 @@ class MemoryKey:
         """The key that others check with."""
         return self._public
 
-    def sign(self, scheme: Scheme, octets: bytes) -> bytes:
-        """A signature over `octets`; ECDSA in DER. Raises LocalFault for a scheme of other keys."""
-        if scheme not in schemes_of(self._public.kind):
+    def sign(self, scheme: AnyScheme, octets: bytes) -> bytes:
+        """A signature over `octets`; ECDSA in DER.
+
+        Raises LocalFault for a scheme of other keys, and for a digest scheme without a digest.
+        """
+        if not _can(self._public.kind, scheme):
             raise LocalFault(f"an {self._public} key cannot sign by {scheme}")
+        if isinstance(scheme, DigestScheme) and not _is_digest(self._public.kind, octets):
+            raise LocalFault(f"{len(octets)} octets are no digest for an {self._public} key")
         match self._private:
             case rsa.RSAPrivateKey():
-                return self._private.sign(octets, _padding(scheme), _HASHES[scheme])
+                return self._private.sign(octets, _padding(scheme), _rsa_hash(scheme))
             case ec.EllipticCurvePrivateKey():
-                return self._private.sign(octets, ec.ECDSA(_HASHES[scheme]))
+                return self._private.sign(octets, ec.ECDSA(_ecdsa_hash(scheme, octets)))
             case ed25519.Ed25519PrivateKey() | ed448.Ed448PrivateKey():
                 return self._private.sign(octets)
 

@@ -21,7 +21,7 @@ from isthmus.daemon.process import keep_memory_private
 from isthmus.daemon.status import EXIT_FAILED, EXIT_OK
 from isthmus.values.errors import LocalFault
 from isthmus.values.secret import Secret
-from isthmus.values.signature import Scheme
+from isthmus.values.signature import any_scheme
 
 LINE_MAX = 65_536
 
@@ -53,7 +53,7 @@ def answer(key: SigningKey, line: bytes) -> Mapping[str, str]:
     """What to say to one line: a signature, or why there is none."""
     try:
         question = json.loads(line)
-        scheme = Scheme(question["sign"])
+        scheme = any_scheme(question["sign"])
         octets = b64decode(question["octets"], validate=True)
     except (ValueError, TypeError, KeyError):
         return {"error": "this is no question for a signature"}

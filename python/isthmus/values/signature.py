@@ -25,6 +25,21 @@ class Scheme(StrEnum):
     ED448 = "ed448"
 
 
+class DigestScheme(StrEnum):
+    """IKEv1's: made of a digest that is there already, not of a message (RFC 2409 §5.1, RFC 4754).
+
+    A type of its own, so that neither a certificate nor an IKEv2 peer nor the configuration can
+    name one: the hash that was taken is not part of what is signed.
+    """
+
+    RSA_PKCS1 = "rsa-pkcs1-digest"
+    """The padding of PKCS #1 version 1.5 around the digest alone, without a DigestInfo."""
+    ECDSA = "ecdsa-digest"
+
+
+AnyScheme = Scheme | DigestScheme
+
+
 WEAK_SCHEMES = frozenset({Scheme.RSA_PKCS1_SHA1, Scheme.ECDSA_SHA1})
 """RFC 8247 §3.2: SHA-1 in signatures only where somebody names it and says that it is meant."""
 
@@ -72,6 +87,27 @@ _SCHEMES = {
     KeyKind.ED25519: (Scheme.ED25519,),
     KeyKind.ED448: (Scheme.ED448,),
 }
+
+
+_DIGEST_SCHEMES = {
+    KeyKind.RSA: DigestScheme.RSA_PKCS1,
+    KeyKind.EC_P256: DigestScheme.ECDSA,
+    KeyKind.EC_P384: DigestScheme.ECDSA,
+    KeyKind.EC_P521: DigestScheme.ECDSA,
+}
+
+
+def any_scheme(text: str) -> AnyScheme:
+    """The scheme of a name. Raises ValueError for none."""
+    try:
+        return Scheme(text)
+    except ValueError:
+        return DigestScheme(text)
+
+
+def digest_scheme_of(kind: KeyKind) -> DigestScheme | None:
+    """How a key of this kind signs a digest; None for those that sign messages only."""
+    return _DIGEST_SCHEMES.get(kind)
 
 
 def schemes_of(kind: KeyKind) -> tuple[Scheme, ...]:

@@ -17,7 +17,14 @@ from isthmus.crypto.signature import (
     verify,
 )
 from isthmus.values.errors import LocalFault
-from isthmus.values.signature import KeyKind, Scheme, schemes_of
+from isthmus.values.signature import (
+    DigestScheme,
+    KeyKind,
+    Scheme,
+    any_scheme,
+    digest_scheme_of,
+    schemes_of,
+)
 
 OCTETS = b"what both sides have seen"
 P256_ORDER = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
@@ -59,6 +66,11 @@ def test_no_key_takes_or_makes_a_signature_of_another_kind(kind: KeyKind) -> Non
             verify(key.public, scheme, OCTETS, bytes(64))
         with pytest.raises(LocalFault):
             key.sign(scheme, OCTETS)
+    for digest_scheme in set(DigestScheme) - {digest_scheme_of(kind)}:
+        with pytest.raises(BadSignature):
+            verify(key.public, digest_scheme, bytes(32), bytes(64))
+        with pytest.raises(LocalFault):
+            key.sign(digest_scheme, bytes(32))
 
 
 @pytest.mark.parametrize("kind", KeyKind)
@@ -259,3 +271,81 @@ def test_private_keys_show_nothing() -> None:
     assert str(KEYS[KeyKind.RSA].public) == "RSA-2048"
     with pytest.raises(TypeError):
         key.__reduce__()
+
+
+DIGESTS = [
+    *((KeyKind.RSA, size) for size in (16, 20, 32, 48, 64)),
+    (KeyKind.EC_P256, 32),
+    (KeyKind.EC_P384, 48),
+    (KeyKind.EC_P521, 64),
+]
+OTHER_SIZES = [(k, n) for k in _EC for n in (20, 32, 48, 64) if (k, n) not in DIGESTS]
+
+
+@pytest.mark.parametrize(("kind", "size"), DIGESTS)
+def test_a_signed_digest_holds_and_nothing_else_does(kind: KeyKind, size: int) -> None:
+    key, scheme, digest = KEYS[kind], digest_scheme_of(kind), bytes(range(size))
+    assert scheme is not None
+    signature = key.sign(scheme, digest)
+    verify(key.public, scheme, digest, signature)
+    for other in (digest[:-1] + b"x", b"x" + digest[1:], bytes(size)):
+        with pytest.raises(BadSignature):
+            verify(key.public, scheme, other, signature)
+    for damaged in (b"", signature[:-1], signature + b"\0", b"\0" + signature, bytes(256)):
+        with pytest.raises(BadSignature):
+            verify(key.public, scheme, digest, damaged)
+
+
+@pytest.mark.parametrize("kind", _EC)
+def test_an_ecdsa_signature_over_a_digest_is_one_over_the_message(kind: KeyKind) -> None:
+    """RFC 4754 §3: what IKEv1 hashes first is what ECDSA would hash itself."""
+    key, scheme = KEYS[kind], schemes_of(kind)[0]
+    digest = hashlib.new(scheme.removeprefix("ecdsa-"), OCTETS).digest()
+    verify(key.public, scheme, OCTETS, key.sign(DigestScheme.ECDSA, digest))
+    verify(key.public, DigestScheme.ECDSA, digest, key.sign(scheme, OCTETS))
+
+
+def test_an_rsa_signature_over_a_digest_has_no_digest_info() -> None:
+    """RFC 2409 §5.1. The block is 00 01 FF ... FF 00 and the digest, in this form and no other."""
+    key, digest = KEYS[KeyKind.RSA], hashlib.sha256(OCTETS).digest()
+    right = b"\0\1" + b"\xff" * 221 + b"\0" + digest
+    assert key.sign(DigestScheme.RSA_PKCS1, digest) == _raw_rsa(right)
+    verify(key.public, DigestScheme.RSA_PKCS1, digest, _raw_rsa(right))
+    for wrong in (
+        b"\0\2" + right[2:],
+        b"\0\1" + b"\xff" * 8 + b"\0" + digest + bytes(213),
+        b"\0\1" + b"\xff" * 202 + b"\0" + SHA256_INFO + digest,
+        b"\0\1" + b"\xff" * 220 + b"\xfe\0" + digest,
+        b"\0\1" + b"\xff" * 220 + b"\0\0" + digest,
+    ):
+        with pytest.raises(BadSignature):
+            verify(key.public, DigestScheme.RSA_PKCS1, digest, _raw_rsa(wrong))
+
+
+@pytest.mark.parametrize("kind", [KeyKind.RSA, KeyKind.EC_P256])
+@pytest.mark.parametrize("octets", [b"", bytes(19), bytes(33), SHA256_INFO + bytes(32)])
+def test_what_has_no_digests_size_is_not_signed_as_one(kind: KeyKind, octets: bytes) -> None:
+    """A DigestInfo above all: then it would be a signature over a message that nobody has seen."""
+    key, scheme = KEYS[kind], digest_scheme_of(kind)
+    assert scheme is not None
+    with pytest.raises(LocalFault, match="no digest"):
+        key.sign(scheme, octets)
+    with pytest.raises(BadSignature, match="no digest"):
+        verify(key.public, scheme, octets, bytes(256))
+
+
+@pytest.mark.parametrize(("kind", "size"), OTHER_SIZES)
+def test_a_curve_signs_digests_of_its_own_size_alone(kind: KeyKind, size: int) -> None:
+    """ECDSA cuts what is longer than the order: the end of such a digest would not be signed."""
+    with pytest.raises(LocalFault, match="no digest"):
+        KEYS[kind].sign(DigestScheme.ECDSA, bytes(size))
+    with pytest.raises(BadSignature, match="no digest"):
+        verify(KEYS[kind].public, DigestScheme.ECDSA, bytes(size), bytes(70))
+
+
+def test_every_scheme_has_a_name_of_its_own() -> None:
+    every = (*Scheme, *DigestScheme)
+    assert [any_scheme(scheme.value) for scheme in every] == list(every)
+    assert len({scheme.value for scheme in every}) == len(every)
+    with pytest.raises(ValueError):
+        any_scheme("rsa-pkcs1")

@@ -18,15 +18,15 @@ from isthmus.crypto.entropy import SeededEntropy
 from isthmus.crypto.signature import MemoryKey, PublicKey, verify
 from isthmus.daemon import workers
 from isthmus.daemon.workers import Workers
-from isthmus.ike.auth import judging
+from isthmus.ike.auth import judging, signature
 from isthmus.ike.auth.judging import Question
 from isthmus.ike.core.commands import Initiate
 from isthmus.ike.core.effects import Compute, JudgePeer, MakeKey, Sign
 from isthmus.ike.core.events import ComputeFinished
 from isthmus.ike.core.proofs import Judged
-from isthmus.values.errors import LocalFault
+from isthmus.values.errors import LocalFault, NotAuthenticated
 from isthmus.values.registry.ikev2 import AuthMethod, CertEncoding, KeMethod
-from isthmus.values.signature import Scheme
+from isthmus.values.signature import AnyScheme, Scheme
 from isthmus.values.trust import RevocationMode
 from isthmus.wire.v2.authentication import Authentication
 from isthmus.wire.v2.certificate import Certificate, HashAndUrl
@@ -211,21 +211,29 @@ def test_whatever_a_peer_sends_is_judged_and_not_more() -> None:
     """S-09, S-15: damaged certificates, proofs and answers; only refusals come of them."""
     job = judge_job()
     (sent,) = job.certificates
+    (scheme,) = job.proof.schemes
+    assert isinstance(scheme, Scheme)
+    choice = signature.Choice(AuthMethod.DIGITAL_SIGNATURE, scheme)
+    whole = signature.payload(choice, MemoryKey(LEFT.key).public.kind, job.proof.signature)
+    assert signature.read(whole) == job.proof
     chance = Random(11)
     codes: Counter[str] = Counter()
     for _ in range(1500):
-        proof, certificate = job.proof.data, sent.data
+        proof, certificate = whole.data, sent.data
         if chance.random() < 0.5:
             proof = _damaged(proof, chance)
         else:
             certificate = _damaged(certificate, chance)
         encoding = chance.choice((sent.encoding, sent.encoding, *CertEncoding))
-        method = chance.choice((job.proof.method, job.proof.method, *AuthMethod))
+        method = chance.choice((whole.method, whole.method, *AuthMethod))
         beside = Certificate(CertEncoding.OCSP_CONTENT, _damaged(sent.data, chance))
+        try:
+            read = signature.read(Authentication(method, proof))
+        except NotAuthenticated as refusal:
+            codes[refusal.code] += 1
+            continue
         damaged = replace(
-            job,
-            proof=Authentication(method, proof),
-            certificates=(Certificate(encoding, certificate), beside),
+            job, proof=read, certificates=(Certificate(encoding, certificate), beside)
         )
         found = judging.answer(1, damaged, DATE)
         assert found.result is None and found.code, found
@@ -254,7 +262,7 @@ class Stuck:
         self.public: PublicKey = MemoryKey(LEFT.key).public
         self._gate = gate
 
-    def sign(self, scheme: Scheme, octets: bytes) -> bytes:
+    def sign(self, scheme: AnyScheme, octets: bytes) -> bytes:
         """Waits, and then fails."""
         self._gate.wait(20)
         raise LocalFault("the token did not answer")

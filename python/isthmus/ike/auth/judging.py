@@ -18,7 +18,7 @@ from isthmus.ike.core.proofs import Judged, PeerTerms, Vouch
 from isthmus.policy.authentication import AuthKind
 from isthmus.values.errors import IsthmusError, Malformed, NotAuthenticated
 from isthmus.values.registry.ikev2 import CertEncoding, NotifyType, label
-from isthmus.values.signature import WEAK_SCHEMES, Scheme
+from isthmus.values.signature import WEAK_SCHEMES, AnyScheme
 from isthmus.values.trust import EkuRule, RevocationMode
 from isthmus.wire.v2.certificate import Certificate as Sent
 from isthmus.wire.v2.certificate import HashAndUrl
@@ -241,7 +241,7 @@ def _by_bare_key(job: JudgePeer, shown: _Shown, terms: PeerTerms) -> Judged:
     refusal = _refusal("E138", f"no key is known here for {job.claimed}")
     for key in known:
         try:
-            scheme = signature.check(key, job.proof, job.octets, _taken(terms))
+            scheme = signature.check(key, job.proof, job.octets, terms.auth.schemes)
         except NotAuthenticated as failure:
             refusal = failure
             continue
@@ -263,7 +263,7 @@ def _by_certificate(job: JudgePeer, shown: _Shown, terms: PeerTerms, at: int) ->
     return Judged(terms.tunnel, scheme, leaf.subject_text, path.not_after, path, at)
 
 
-def _signer(job: JudgePeer, shown: _Shown, terms: PeerTerms) -> tuple[Certificate, Scheme]:
+def _signer(job: JudgePeer, shown: _Shown, terms: PeerTerms) -> tuple[Certificate, AnyScheme]:
     """The certificate that names the peer and whose key has signed. No path is walked before."""
     leaf = shown.leaf
     if leaf is None:
@@ -279,7 +279,7 @@ def _signer(job: JudgePeer, shown: _Shown, terms: PeerTerms) -> tuple[Certificat
             f"the peer says that it is {job.claimed}; its certificate holds {describe(leaf)}",
             "set local_id there to a name that the certificate holds, or issue one with this name",
         )
-    return leaf, signature.check(leaf.public_key, job.proof, job.octets, _taken(terms))
+    return leaf, signature.check(leaf.public_key, job.proof, job.octets, terms.auth.schemes)
 
 
 def _path(
@@ -303,10 +303,6 @@ def _with_answers(shown: _Shown, statuses: Statuses, path: VerifiedPath, at: int
         except BadOcsp:
             continue  # As if it had not been sent: what the mode demands is still asked.
     return statuses
-
-
-def _taken(terms: PeerTerms) -> tuple[Scheme, ...]:
-    return signature.accepted(terms.auth.schemes)
 
 
 def _refusal(code: str, reason: str, hint: str = "") -> NotAuthenticated:

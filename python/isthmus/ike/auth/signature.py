@@ -1,8 +1,9 @@
-"""Signatures in AUTH payloads: which scheme, which method, and whether one holds.
+"""Signatures that prove who somebody is: which scheme, which method, and whether one holds.
 
-Three generations lie side by side: RSA of RFC 7296 §3.8 (method 1), ECDSA of RFC 4754 (methods 9 to
-11), and digital signatures of RFC 7427 and RFC 8420 (method 14), where the peer has told in
-IKE_SA_INIT which hashes it takes. Octets to sign are handed in; nothing here builds them.
+In AUTH payloads three generations lie side by side: RSA of RFC 7296 §3.8 (method 1), ECDSA of
+RFC 4754 (methods 9 to 11), and digital signatures of RFC 7427 and RFC 8420 (method 14), where the
+peer has told in IKE_SA_INIT which hashes it takes. Octets to sign are handed in; nothing here
+builds them. `check` holds IKEv1's signatures to the same configuration; `read` is IKEv2's way to it.
 """
 
 from collections.abc import Iterable, Sequence
@@ -15,9 +16,17 @@ from isthmus.crypto.signature import (
     ecdsa_to_raw,
     verify,
 )
+from isthmus.ike.core.proofs import Proof
 from isthmus.values.errors import Malformed, NotAuthenticated
 from isthmus.values.registry.ikev2 import AuthMethod, HashAlgorithm, NotifyType, label
-from isthmus.values.signature import WEAK_SCHEMES, KeyKind, Scheme, schemes_of
+from isthmus.values.signature import (
+    WEAK_SCHEMES,
+    AnyScheme,
+    DigestScheme,
+    KeyKind,
+    Scheme,
+    schemes_of,
+)
 from isthmus.wire.v2.authentication import (
     ALGORITHMS,
     HASH_OF,
@@ -128,7 +137,7 @@ def _no_scheme(reason: str) -> NotAuthenticated:
     return NotAuthenticated(reason, notify=NotifyType.AUTHENTICATION_FAILED, code="E136")
 
 
-def _row(schemes: Iterable[Scheme]) -> str:
+def _row(schemes: Iterable[AnyScheme]) -> str:
     return ", ".join(schemes)
 
 
@@ -144,44 +153,21 @@ def payload(choice: Choice, kind: KeyKind, signature: bytes) -> Authentication:
     return Authentication(choice.method, data)
 
 
-def check(key: PublicKey, proof: Authentication, octets: bytes, taken: Sequence[Scheme]) -> Scheme:
-    """The scheme by which `proof` holds over `octets`.
+def read(payload: Authentication) -> Proof:
+    """What an AUTH payload says of itself, with no key at hand.
 
-    Raises NotAuthenticated: E134 for a signature that does not hold, E135 for one that is made in a
-    way we did not say we take.
+    Raises NotAuthenticated: E134 for what is no signature or cannot be read, E135 for an algorithm
+    that nobody here knows.
     """
-    schemes, signature = _read(key, proof)
-    if len(schemes) == 1 and schemes[0] not in taken:
-        raise _not_taken(schemes[0], taken)
-    refusal: BadSignature | None = None
-    for scheme in schemes:
-        try:
-            verify(key, scheme, octets, signature)
-        except BadSignature as bad:
-            refusal = refusal or bad
-            continue
-        if scheme not in taken:
-            raise _not_taken(scheme, taken)
-        return scheme
-    raise _does_not_hold(str(refusal))
-
-
-def _read(key: PublicKey, proof: Authentication) -> tuple[tuple[Scheme, ...], bytes]:
-    """The schemes that the signature may be made by, and the signature, ECDSA in DER."""
-    match proof.method:
+    match payload.method:
         case AuthMethod.RSA_SIGNATURE:
-            return RSA_METHOD_1, proof.data
+            return Proof(RSA_METHOD_1, payload.data)
         case AuthMethod.ECDSA_P256 | AuthMethod.ECDSA_P384 | AuthMethod.ECDSA_P521 as method:
             kind = _RFC_4754_KIND[method]
-            if key.kind is not kind:
-                raise _does_not_hold(f"{label(AuthMethod, method)} with an {key} key")
-            try:
-                return (RFC_4754[kind][1],), ecdsa_from_raw(kind, proof.data)
-            except BadSignature as bad:
-                raise _does_not_hold(str(bad)) from None
+            return Proof((RFC_4754[kind][1],), payload.data, kind)
         case AuthMethod.DIGITAL_SIGNATURE:
             try:
-                signed = DigitalSignature.decode(proof.data)
+                signed = DigitalSignature.decode(payload.data)
             except Malformed as malformed:
                 raise _does_not_hold(f"the AUTH payload cannot be read: {malformed}") from None
             if signed.scheme is None:
@@ -191,14 +177,52 @@ def _read(key: PublicKey, proof: Authentication) -> tuple[tuple[Scheme, ...], by
                     notify=NotifyType.AUTHENTICATION_FAILED,
                     code="E135",
                 )
-            return (signed.scheme,), signed.signature
+            return Proof((signed.scheme,), signed.signature)
         case _:
-            raise _does_not_hold(f"{label(AuthMethod, proof.method)} is no signature")
+            raise _does_not_hold(f"{label(AuthMethod, payload.method)} is no signature")
 
 
-def _not_taken(scheme: Scheme, taken: Sequence[Scheme]) -> NotAuthenticated:
+def check(key: PublicKey, proof: Proof, octets: bytes, named: Sequence[Scheme]) -> AnyScheme:
+    """The scheme by which `proof` holds over `octets`; `named` are those of the configuration.
+
+    Raises NotAuthenticated: E134 for a signature that does not hold, E135 for one that is made in a
+    way that we do not take.
+    """
+    signature = proof.signature
+    if proof.curve is not None:
+        if key.kind is not proof.curve:
+            raise _does_not_hold(f"an {proof.curve} signature with an {key} key")
+        try:
+            signature = ecdsa_from_raw(proof.curve, signature)
+        except BadSignature as bad:
+            raise _does_not_hold(str(bad)) from None
+    if len(proof.schemes) == 1 and not _takes(named, key, proof.schemes[0]):
+        raise _not_taken(proof.schemes[0], named)
+    refusal: BadSignature | None = None
+    for scheme in proof.schemes:
+        try:
+            verify(key, scheme, octets, signature)
+        except BadSignature as bad:
+            refusal = refusal or bad
+            continue
+        if not _takes(named, key, scheme):
+            raise _not_taken(scheme, named)
+        return scheme
+    raise _does_not_hold(str(refusal))
+
+
+def _takes(named: Sequence[Scheme], key: PublicKey, scheme: AnyScheme) -> bool:
+    """A digest's hash was agreed on with the phase 1 proposal, which says itself what is weak: what
+    is named speaks then of the kind of key alone."""
+    if isinstance(scheme, DigestScheme):
+        return not named or not set(named).isdisjoint(schemes_of(key.kind))
+    return scheme in accepted(named)
+
+
+def _not_taken(scheme: AnyScheme, named: Sequence[Scheme]) -> NotAuthenticated:
+    how = "" if isinstance(scheme, DigestScheme) else f" ({HASH_OF[scheme].name})"
     return NotAuthenticated(
-        f"the peer signed by {scheme} ({HASH_OF[scheme].name}); taken are {_row(taken)}",
+        f"the peer signed by {scheme}{how}; taken are {_row(accepted(named))}",
         notify=NotifyType.AUTHENTICATION_FAILED,
         code="E135",
     )

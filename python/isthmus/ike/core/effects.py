@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from isthmus.crypto.signature import SigningKey
-from isthmus.ike.core.proofs import PeerTerms, Vouch
+from isthmus.ike.core.proofs import PeerTerms, Proof, Vouch
 from isthmus.ike.core.records import Happening
 from isthmus.policy.connection import Lifetimes
 from isthmus.values.address import Endpoint
@@ -12,9 +12,8 @@ from isthmus.values.proposal import Suite
 from isthmus.values.registry.ikev2 import KeMethod
 from isthmus.values.secret import Secret
 from isthmus.values.selector import Selectors
-from isthmus.values.signature import Scheme
+from isthmus.values.signature import AnyScheme
 from isthmus.values.spi import Spi
-from isthmus.wire.v2.authentication import Authentication
 from isthmus.wire.v2.certificate import Certificate
 from isthmus.x509.revocation import Statuses
 
@@ -159,7 +158,7 @@ class Sign:
     """
 
     key: SigningKey
-    scheme: Scheme
+    scheme: AnyScheme
     octets: bytes
     vouch: Vouch | None = None
 
@@ -172,7 +171,7 @@ class JudgePeer:
     """
 
     claimed: Identity
-    proof: Authentication
+    proof: Proof
     certificates: tuple[Certificate, ...]
     """CERT payloads as they came."""
     octets: bytes

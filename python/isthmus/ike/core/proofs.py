@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from isthmus.credentials.store import Trust
 from isthmus.policy.authentication import RemoteAuth
-from isthmus.values.signature import Scheme
+from isthmus.values.signature import AnyScheme, KeyKind
 from isthmus.x509.certificate import Certificate
 from isthmus.x509.revocation import Statuses
 from isthmus.x509.rules import VerifiedPath
@@ -17,6 +17,18 @@ class PeerTerms:
     tunnel: str
     auth: RemoteAuth
     trust: Trust
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """A peer's signature, whichever version of IKE carried it; not yet checked."""
+
+    schemes: tuple[AnyScheme, ...]
+    """It is made by one of these: RSA of RFC 7296 §3.8 leaves the hash to the signer."""
+    signature: bytes
+    curve: KeyKind | None = None
+    """The key must be on this curve, and `signature` is r | s of fixed size (RFC 4754 §7). None:
+    any key that the schemes fit, and ECDSA is in DER."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +47,7 @@ class Judged:
     """A peer's signature holds, by a key that this tunnel trusts. Nothing else makes one."""
 
     tunnel: str
-    scheme: Scheme
+    scheme: AnyScheme
     key: str
     """The certificate's subject, or the kind of the bare key, for people."""
     not_after: int | None = None

@@ -236,6 +236,12 @@ def _judge_signature(
         refuse(_nothing_loaded("E137", "anchor or public key that the peer could be trusted by"))
         return
 
+    try:
+        read = signature.read(proof)
+    except NotAuthenticated as failure:
+        refuse(failure)
+        return
+
     def judged(done: ComputeFinished) -> None:
         if not isinstance(sa.state, Judging):
             return
@@ -264,7 +270,7 @@ def _judge_signature(
     sa.state = Judging()
     certificates = tuple(p for p in payloads if isinstance(p, Certificate))
     statuses = ctx.credentials.statuses
-    job = JudgePeer(claimed, proof, certificates, octets, tuple(terms), statuses)
+    job = JudgePeer(claimed, read, certificates, octets, tuple(terms), statuses)
     ctx.compute(job, judged, sa, sheddable=not sa.initiator)
 
 
