@@ -2,8 +2,8 @@
 
 In AUTH payloads three generations lie side by side: RSA of RFC 7296 §3.8 (method 1), ECDSA of
 RFC 4754 (methods 9 to 11), and digital signatures of RFC 7427 and RFC 8420 (method 14), where the
-peer has told in IKE_SA_INIT which hashes it takes. Octets to sign are handed in; nothing here
-builds them. `check` holds IKEv1's signatures to the same configuration; `read` is IKEv2's way to it.
+peer has told in IKE_SA_INIT which hashes it takes. `read` takes them all to the one form that
+`check` holds to the configuration; IKEv1 makes that form itself. Octets to sign are handed in.
 """
 
 from collections.abc import Iterable, Sequence
