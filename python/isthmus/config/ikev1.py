@@ -8,7 +8,8 @@ chosen so that it can be said; what a user wrote is never quietly another thing.
 from isthmus.config.errors import Report
 from isthmus.config.network_fields import PlacedProposal
 from isthmus.config.syntax import Position
-from isthmus.policy.connection import ChildPolicy, IkeVersion
+from isthmus.policy.authentication import AuthKind
+from isthmus.policy.connection import ChildPolicy, Connection, IkeVersion
 from isthmus.values.proposal import AEAD_ENCR, Proposal, Transform, transform_keyword
 from isthmus.values.registry.ikev2 import (
     Encr,
@@ -20,6 +21,7 @@ from isthmus.values.registry.ikev2 import (
     TransformType,
 )
 from isthmus.values.selector import TrafficSelector
+from isthmus.values.signature import KeyKind
 
 _HASHES = {
     int(Integ.HMAC_MD5_96): int(Prf.HMAC_MD5),
@@ -101,6 +103,26 @@ def check_traffic(rule: ChildPolicy, at: Position, title: str, report: Report) -
                 "it names one port from 1 to 65535, or all of them",
                 "write the ports one by one, leave them out, or write ike = 2",
             )
+
+
+def check_key(connection: Connection, kind: KeyKind, at: Position, report: Report) -> None:
+    """Refuse a key of ours that no authentication method of IKEv1 is for (RFC 4754 §4)."""
+    if not connection.speaks_v1 or connection.local_auth.kind is not AuthKind.CERT:
+        return
+    if connection.v1.xauth is not None and kind is not KeyKind.RSA:
+        report.error(
+            at,
+            f"key in [tunnel.{connection.name}] is {kind}, and XAUTH stands behind RSA alone",
+            "IKEv1 has a number for XAUTH with RSA signatures, and none for others",
+            "use an RSA key and its certificate, or take xauth out",
+        )
+    elif kind in (KeyKind.ED25519, KeyKind.ED448):
+        report.error(
+            at,
+            f"key in [tunnel.{connection.name}] is {kind}, which IKEv1 has no method for",
+            "it knows RSA, and ECDSA over P-256, P-384 and P-521",
+            "use such a key and its certificate, or ike = 2",
+        )
 
 
 def _is_one_port_or_all(selector: TrafficSelector) -> bool:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from isthmus.config.compile import Compiled, Source, Written, compile_sources, report_syntax
 from isthmus.config.errors import ConfigErrors, Report
+from isthmus.config.ikev1 import check_key
 from isthmus.config.main_mode import check_main_mode
 from isthmus.config.proofs import Wanted, WantedLogin, WantedOwn, WantedSecret
 from isthmus.config.syntax import Position, SyntaxFault, decode
@@ -177,6 +178,7 @@ class _Fetcher:
             connection = connections.get(wanted.own.name)
             if own is None or connection is None:
                 continue
+            check_key(connection, own.key.public.kind, wanted.own.at, self.report)
             owns[wanted.own.name] = own
             local_id = reader.identity(connection, own, wanted.own)
             connections[connection.name] = replace(connection, local_id=local_id)

@@ -49,7 +49,7 @@ def test_an_example_loads_and_nothing_in_it_is_doubtful(tmp_path: Path, example:
         (tmp_path / name).write_text(SECRET)
         (tmp_path / name).chmod(0o600)
     root = pki.issue("Root")
-    gateway = pki.issue("hq", root, names=("fqdn:vpn.hq.example.net",))
+    gateway = pki.issue("hq", root, pki.private("rsa2048"), names=("fqdn:vpn.hq.example.net",))
     (tmp_path / "example-root.pem").write_bytes(root.pem)
     (tmp_path / "hq.pem").write_bytes(gateway.pem)
     (tmp_path / "hq.key").write_bytes(gateway.key_pem)

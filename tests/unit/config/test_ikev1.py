@@ -1,16 +1,27 @@
 """`ike = 1` and `ike = "auto"`: what IKEv1 can say, and how lists become pairs."""
 
+from contextlib import suppress
+from itertools import product
 from pathlib import Path
 
 import pytest
 
+from exchanges import pki
+from isthmus.config.errors import Report
+from isthmus.config.ikev1 import check_proposals
+from isthmus.config.network_fields import PlacedProposal
 from isthmus.config.suites import SUITES
-from isthmus.policy.connection import Connection, IkeVersion
-from isthmus.values.proposal import AEAD_ENCR
-from isthmus.values.registry.ikev2 import Integ, KeMethod, TransformType
+from isthmus.config.syntax import Position
+from isthmus.ike.v1.offers import expressible_phase1, expressible_phase2, phase2_payload
+from isthmus.policy.connection import PHASE2_LIFETIMES, Connection, IkeVersion
+from isthmus.values.errors import NoAgreement
+from isthmus.values.proposal import AEAD_ENCR, Proposal, keywords, parse_proposal
+from isthmus.values.registry.ikev1 import EncapsulationMode
+from isthmus.values.registry.ikev2 import Integ, KeMethod, SecurityProtocol, TransformType
 from isthmus.values.selector import selectors_text
+from isthmus.values.spi import Spi
 
-from .samples import RULE, TUNNEL, loaded, only_error
+from .samples import RULE, TUNNEL, errors, loaded, only_error
 
 V1 = TUNNEL + "ike = 1\n"
 AUTO = TUNNEL + 'ike = "auto"\n'
@@ -112,6 +123,132 @@ def test_auto_wants_one_proposal_that_ikev1_can_say(tmp_path: Path, listed: str)
     assert error.message == "[tunnel.office.phase1] has no proposal that IKEv1 can say"
     text = AUTO + f'phase1.proposals = [{listed}, "aes256-sha256-x25519-ecp256"]\n'
     assert len(connection(tmp_path, text).phase1_proposals) == 2
+
+
+EXPRESSIBLE = {
+    SecurityProtocol.IKE: expressible_phase1,
+    SecurityProtocol.ESP: expressible_phase2,
+}
+PARTS = ("aes256", "3des", "aes256ctr", "chacha20poly1305", "aes256gcm16", "aes128ccm8")
+HASHES = ("sha256", "md5", "sha384-sha1", "aesxcbc", "aescmac", "sha256-aesxcbc")
+GROUPS = ("ecp256", "x25519", "modp2048-x25519", "modp1024")
+PHASE1 = [
+    f"{cipher}-{middle}-{group}"
+    for cipher, middle, group in product(
+        PARTS,
+        (*HASHES, "prfsha256", "sha256-prfsha384", "sha256-sha1-prfsha1", "sha256-prfaescmac"),
+        GROUPS,
+    )
+]
+PHASE2 = [
+    "-".join(part for part in parts if part)
+    for parts in product(PARTS, (*HASHES, ""), ("", *GROUPS), ("", "esn", "noesn"))
+]
+
+
+def parsed(texts: list[str], protocol: SecurityProtocol) -> dict[str, Proposal]:
+    """Those of the texts that are proposals at all."""
+    found = {}
+    for text in texts:
+        with suppress(ValueError):
+            found[text] = parse_proposal(text, protocol)
+    return found
+
+
+def can_be_offered(proposal: Proposal) -> bool:
+    """The engine makes an offer of it."""
+    if proposal.protocol is SecurityProtocol.IKE:
+        return bool(expressible_phase1((proposal,)))
+    groups = {KeMethod(t.number) for t in proposal.of_kind(TransformType.KE)} or {KeMethod.NONE}
+    for group in groups:
+        with suppress(NoAgreement):
+            phase2_payload(
+                (proposal,), Spi(4096), EncapsulationMode.TUNNEL, PHASE2_LIFETIMES, group
+            )
+            return True
+    return False
+
+
+@pytest.mark.parametrize(
+    ("texts", "protocol"),
+    [(PHASE1, SecurityProtocol.IKE), (PHASE2, SecurityProtocol.ESP)],
+    ids=["phase 1", "phase 2"],
+)
+def test_the_engine_offers_what_is_taken_and_nothing_that_is_refused(
+    texts: list[str], protocol: SecurityProtocol
+) -> None:
+    proposals = parsed(texts, protocol)
+    assert len(proposals) > 80
+    outcomes = set()
+    for proposal in proposals.values():
+        placed = (PlacedProposal(proposal, (), Position("", 1, 1)),)
+        refused = {}
+        for ike in (IkeVersion.V1, IkeVersion.AUTO):
+            report = Report()
+            check_proposals(placed, protocol, ike, "", report)
+            refused[ike] = bool(report.errors)
+        assert refused[IkeVersion.AUTO] is not can_be_offered(proposal), str(proposal)
+        assert refused[IkeVersion.V1] or not refused[IkeVersion.AUTO], str(proposal)
+        outcomes.add((refused[IkeVersion.V1], refused[IkeVersion.AUTO]))
+    assert outcomes == {(False, False), (True, False), (True, True)}
+
+
+def test_each_cipher_and_group_alone_is_taken_if_the_engine_offers_it() -> None:
+    for word in sorted(keywords()):
+        for text, protocol in (
+            (f"{word}-sha256-modp2048", SecurityProtocol.ESP),
+            (f"{word}-modp2048", SecurityProtocol.ESP),
+            (f"aes128-sha256-{word}", SecurityProtocol.ESP),
+            (f"{word}-sha256-modp2048", SecurityProtocol.IKE),
+            (f"aes128-sha256-{word}", SecurityProtocol.IKE),
+        ):
+            for proposal in parsed([text], protocol).values():
+                report = Report()
+                placed = (PlacedProposal(proposal, (), Position("", 1, 1)),)
+                check_proposals(placed, protocol, IkeVersion.V1, "", report)
+                if not report.errors:
+                    assert can_be_offered(proposal), text
+                    said = EXPRESSIBLE[protocol]((proposal,))
+                    assert {t for p in said for t in p.transforms} == set(proposal.transforms)
+
+
+@pytest.mark.parametrize(
+    ("kind", "keys", "what"),
+    [
+        ("p256", "", ""),
+        ("p521", "", ""),
+        ("rsa2048", "xauth", ""),
+        ("p256", "xauth", "XAUTH stands behind RSA alone"),
+        ("ed25519", "", "which IKEv1 has no method for"),
+    ],
+)
+@pytest.mark.parametrize("ike", ["1", '"auto"'])
+def test_a_key_that_ikev1_has_no_method_for_is_refused(
+    tmp_path: Path, ike: str, kind: str, keys: str, what: str
+) -> None:
+    root = pki.issue("Root")
+    node = pki.issue("gw", root, pki.private(kind), names=("fqdn:gw.example.net",))
+    for name, octets in (("root.pem", root.pem), ("gw.pem", node.pem), ("gw.key", node.key_pem)):
+        (tmp_path / name).write_bytes(octets)
+        (tmp_path / name).chmod(0o600)
+    (tmp_path / "password").write_text("a password")
+    (tmp_path / "password").chmod(0o600)
+    text = f"""\
+[tunnel.office]
+peer = "203.0.113.10"
+auth = "cert"
+cert = "gw.pem"
+key = {{ file = "gw.key" }}
+ca = "root.pem"
+ike = {ike}
+"""
+    if keys:
+        text += 'xauth = { user = "branch7", password.file = "password" }\n'
+    if not what:
+        assert connection(tmp_path, text).speaks_v1
+        return
+    assert [what in error.message for error in errors(tmp_path, text)] == [True]
+    assert loaded(tmp_path, text.split("ike =")[0])
 
 
 @pytest.mark.parametrize("base", [V1, AUTO], ids=["1", "auto"])
