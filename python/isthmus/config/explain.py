@@ -16,7 +16,7 @@ from isthmus.config.schema import SECTIONS
 from isthmus.config.suites import DEFAULT_SUITE, SUITES
 from isthmus.config.syntax import Position
 from isthmus.config.units import duration_text, size_text
-from isthmus.policy.connection import ChildPolicy, Connection, Start
+from isthmus.policy.connection import ChildPolicy, Connection, Mode, Start
 
 _TABLES: tuple[Key[object], ...] = (
     schema.PHASE1,
@@ -129,7 +129,9 @@ def _of_pair(effective: Effective, section: str, rule: ChildPolicy) -> Effective
 
 def _of_tunnel(connection: Connection, suite: str, given: Mapping[str, Written]) -> dict[str, str]:
     """Defaults of a tunnel that follow from its other settings."""
+    is_paired = connection.speaks_v1 and connection.mode is Mode.POLICY
     computed = {
+        "one_pair": str(is_paired).lower(),
         "mode": quoted(connection.mode),
         "proposals": _list(SUITES[suite].of_phase2(connection.ike)),
         "start": quoted(Start.LISTEN if connection.peer is None else Start.TRAFFIC),

@@ -280,7 +280,7 @@ ONE_PAIR: Key[bool] = Key(
     "one_pair",
     fields.boolean,
     "true/false",
-    "false",
+    "(`false`, or `true` where IKEv1 may be spoken)",
     "One phase 2 for each pair of networks, for peers that take a single pair. Policy mode.",
 )
 MAP_LOCAL: Key[tuple[PlacedMap, ...]] = Key(

@@ -41,7 +41,7 @@ VALUES = st.recursive(
     ),
     max_leaves=4,
 )
-SECTIONS = "a office b.rule.r b.rule.s b b.phase1 b.dpd"
+SECTIONS = "a office b.rule.r b.rule.s b b.phase1 b.dpd b.xauth b.mode_config"
 HEADERS = st.sampled_from(
     ["[listen]", "[daemon]", "[[tunnel.c]]", "[hub.x]"]
     + [f"[tunnel.{section}]" for section in SECTIONS.split()]
@@ -51,6 +51,7 @@ TEXTS = st.one_of(
     st.lists(LINES, max_size=14).map("\n".join),
     st.lists(LINES, max_size=6).map(lambda lines: TUNNEL + "\n".join(lines)),
     st.lists(LINES, max_size=6).map(lambda lines: TUNNEL + RULE + "\n".join(lines)),
+    st.lists(LINES, max_size=4).map(lambda lines: TUNNEL + "ike = 1\n" + "\n".join(lines)),
 )
 
 

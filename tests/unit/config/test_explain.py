@@ -70,7 +70,14 @@ def test_what_follows_from_other_settings_is_shown_as_it_is_in_force(tmp_path: P
 
 def test_explained_values_load_to_the_same_configuration(tmp_path: Path) -> None:
     """The defaults of the schema are those that are compiled: writing them changes nothing."""
-    for text in (TUNNEL, TUNNEL + RULE_TEXT, TUNNEL + 'suite = "aws"\ndpd.every = "7s"\n'):
+    for text in (
+        TUNNEL,
+        TUNNEL + RULE_TEXT,
+        TUNNEL + 'suite = "aws"\ndpd.every = "7s"\n',
+        TUNNEL + "ike = 1\n",
+        TUNNEL + "ike = 1\n" + RULE_TEXT,
+        TUNNEL + 'ike = "auto"\n' + RULE_TEXT,
+    ):
         first = loaded(tmp_path, text)
         lines = explain_text(first).splitlines()
         # Words in brackets stand for what no text says; a suite beside its proposals, and keys of
