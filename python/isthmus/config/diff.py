@@ -5,7 +5,7 @@ from dataclasses import dataclass, fields
 
 from isthmus.policy.authentication import AuthKind
 from isthmus.policy.changes import Fate, RuleChange, TunnelChange, is_live, tunnel_change
-from isthmus.policy.connection import Configuration, Connection
+from isthmus.policy.connection import AccessRole, Configuration, Connection
 from isthmus.values.selector import selectors_text
 from isthmus.values.time import Seconds
 
@@ -164,10 +164,14 @@ def _words(name: str, old: Connection, new: Connection) -> Iterator[str]:
 
 def _secret_word(connection: Connection) -> str:
     kinds = {connection.local_auth.kind, connection.remote_auth.kind}
-    if kinds == {AuthKind.PSK}:
-        return "pre-shared key"
-    words = "certificates or their key" if AuthKind.CERT in kinds else "public key"
-    return f"pre-shared key, {words}" if AuthKind.PSK in kinds else words
+    xauth = connection.v1.xauth
+    words = [
+        *(["pre-shared key"] if AuthKind.PSK in kinds else []),
+        *(["certificates or their key"] if AuthKind.CERT in kinds else []),
+        *(["public key"] if kinds & {AuthKind.PUBKEY} and AuthKind.CERT not in kinds else []),
+        *(["password"] if xauth is not None and xauth.role is AccessRole.CLIENT else []),
+    ]
+    return ", ".join(words)
 
 
 def _rule_sentence(rule: RuleChange) -> str | None:

@@ -35,10 +35,12 @@ def check_main_mode(
         if _is_concerned(connection) and connection.remote_auth.name in secrets:
             groups.setdefault(_address(connection), []).append(connection)
     for address, group in groups.items():
+        told: set[str] = set()
         for known, connection in _clashes(group, secrets):
+            told.add(connection.name)
             _tell(known, connection, address, places, report)
         for connection in group if not address else ():
-            if connection.peer is None:
+            if connection.peer is None and connection.name not in told:
                 report.warn(
                     places[connection.remote_auth.name],
                     f"[tunnel.{connection.name}]: its secret is the one for every IKEv1 caller"

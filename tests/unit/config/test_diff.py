@@ -21,6 +21,7 @@ from isthmus.policy.connection import (
     ModeConfig,
     Start,
     V1Terms,
+    Xauth,
 )
 from isthmus.values.identity import Identity
 from isthmus.values.proposal import parse_proposal
@@ -121,6 +122,15 @@ def test_another_ike_is_another_phase_1(new: Connection, words: str) -> None:
     entry = plan(OFFICE, new)
     assert (entry.fate, entry.gap_s) == (Fate.RESTART, RESTART_GAP_S)
     assert entry.sentence.startswith(f"{words} changed: phase 1 must be redone")
+
+
+@pytest.mark.parametrize(
+    ("role", "words"),
+    [(AccessRole.CLIENT, "pre-shared key, password"), (AccessRole.SERVER, "pre-shared key")],
+)
+def test_our_password_may_be_what_changed(role: AccessRole, words: str) -> None:
+    tunnel = replace(V1_OFFICE, v1=V1Terms(xauth=Xauth(role, "office", "branch7")))
+    assert plan(tunnel, tunnel, "office").sentence.startswith(f"{words} changed: phase 1 must")
 
 
 def test_a_new_tunnel_of_ikev1_lists_its_pairs() -> None:
