@@ -1,7 +1,8 @@
 """`one_pair = true`: a rule of several networks becomes one phase 2 for each pair of them.
 
 Some peers take a single network on each side of a Child SA (they answer SINGLE_PAIR_REQUIRED or
-TS_UNACCEPTABLE, RFC 7296 §2.9), though their rule lists several.
+TS_UNACCEPTABLE, RFC 7296 §2.9), though their rule lists several. IKEv1 can say no more than one
+(RFC 2407 §4.6.2).
 """
 
 from dataclasses import replace
@@ -35,7 +36,8 @@ def one_for_each_pair(
         report.error(
             at,
             f"{title}: rule {rule.name} makes {len(pairs)} pairs of networks",
-            f"with one_pair = true each is a phase 2 of its own, at most {PAIRS_MAX} for a rule",
+            "each is a phase 2 of its own, with one_pair = true or where IKEv1 may be spoken, at"
+            f" most {PAIRS_MAX} for a rule",
             "use wider networks, or split it into several rules",
         )
         return (rule,)
