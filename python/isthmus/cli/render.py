@@ -14,6 +14,7 @@ import msgspec
 from isthmus.cli.errors import CliError
 from isthmus.cli.text import Cell, Paint, amount, count, duration, safe, table
 from isthmus.management import api
+from isthmus.values.proposal import WEAK_WORDS
 
 ROLES = {
     "up": "good",
@@ -178,8 +179,8 @@ def _phase2_cell(rules: Sequence[api.RuleStatus]) -> Cell:
     return Cell(text, role or ("good" if up else "dim"))
 
 
-def _remarks(tunnel: api.TunnelStatus) -> str:
-    """What the columns do not say: other states, held down, weak algorithms."""
+def _remarks(tunnel: api.TunnelStatus) -> Cell:
+    """What the columns do not say: other states, held down, weak algorithms (in red)."""
     states = Counter(rule.state for rule in tunnel.rules)
     up = states.pop("up", 0) + states.pop("rekeying", 0)
     said = [f"{number} {state}" for state, number in states.items() if up or len(states) > 1]
@@ -194,7 +195,12 @@ def _remarks(tunnel: api.TunnelStatus) -> str:
         said.append("a certificate EXPIRED")
     elif ending <= WARNED_DAYS:
         said.append(f"a certificate ends in {count(ending, 'day')}")
-    return ", ".join(said)
+    return Cell(", ".join(said), "bad" if tunnel.weak or ending < 0 else "")
+
+
+def _is_weak(suite: str) -> bool:
+    """A suite in use is red for as long as one of its algorithms is weak."""
+    return not WEAK_WORDS.isdisjoint(suite.split("-"))
 
 
 def _failure_lines(tunnel: api.TunnelStatus, paint: Paint) -> list[str]:
@@ -238,7 +244,9 @@ def tunnel_lines(tunnel: api.TunnelStatus, paint: Paint) -> list[str]:
             f"          rekey in {duration(phase1.rekey_in_s or 0)}, NAT {phase1.nat}, "
             f"peer heard {duration(phase1.heard_s or 0)} ago"
         )
-        lines.append(f"          {phase1.suite}   {phase1.local} ⇄ {phase1.remote}")
+        suite = phase1.suite or ""
+        shown = paint("bad", suite) if _is_weak(suite) else suite
+        lines.append(f"          {shown}   {phase1.local} ⇄ {phase1.remote}")
         lines.append(f"          {safe(phase1.local_id or '')} ⇄ {safe(phase1.remote_id or '')}")
         if phase1.peer_vendor:
             lines.append(f"          peer says it is {safe(phase1.peer_vendor)}")
@@ -290,7 +298,7 @@ def _rule_row(rule: api.RuleStatus) -> list[Cell | str]:
     suite = current.suite if not current.pfs or current.pfs == "none" else f"{current.suite} +PFS"
     return [
         *row,
-        suite,
+        Cell(suite, "bad" if _is_weak(current.suite) else ""),
         f"{packets_in}/{packets_out}",
         duration(min(last)) if last else "-",
         _comes_next(rule, current),

@@ -15,8 +15,8 @@ import pytest
 from isthmus.cli.main import VERBS
 from isthmus.config.load import load
 from isthmus.crypto.selftest import supported
-from isthmus.values.proposal import parse_proposal
-from isthmus.values.registry.ikev2 import SecurityProtocol
+from isthmus.values.proposal import Transform, keywords, parse_proposal
+from isthmus.values.registry.ikev2 import Encr, KeMethod, SecurityProtocol, TransformType
 
 from .pages import PACKAGE, PAGES, ROOT, fenced, names, read, rows, section
 
@@ -179,12 +179,19 @@ def test_the_suites_of_the_live_tests_are_those_that_are_listed() -> None:
             *("modp2048", "modp3072", "modp4096", "modp6144", "modp8192"),
             *("ecp256", "ecp384", "ecp521", "x25519", "x448"),
         )
-    ],
+    ]
+    + ["3des-md5-modp1024", "3des-sha1-modp1536", "aes128-sha1-modp1024", "aes128-md5-modp2048"],
 )
 def test_the_algorithms_that_the_table_promises_work(proposal: str) -> None:
     assert not CAPABILITIES.unsupported(parse_proposal(proposal, SecurityProtocol.IKE))
 
 
 def test_what_the_table_denies_does_not_work() -> None:
-    for proposal in ("3des-sha1-modp2048", "aes256-md5-prfsha256-modp2048"):
-        assert CAPABILITIES.unsupported(parse_proposal(proposal, SecurityProtocol.IKE))
+    denied = {
+        Transform(TransformType.ENCR, Encr.DES),
+        Transform(TransformType.ENCR, Encr.NULL),
+        Transform(TransformType.KE, KeMethod.MODP_768),
+        *(Transform(TransformType.KE, number) for number in (22, 23, 24)),
+    }
+    assert not CAPABILITIES.transforms & denied
+    assert not keywords() & {"des", "null", "modp768", "modp1024s160", "modp2048s224"}
