@@ -3,11 +3,19 @@
 use std::fmt;
 use std::sync::atomic::{AtomicU8, Ordering};
 
+use crate::cipher::{encr, Suite};
 use crate::stats::Reason;
 use crate::tally::{Kept, Tally};
 
 /// No SA protects more octets than this, whatever its limits say (GCM's safety bound).
 pub const OCTETS_MAX: u64 = 1 << 60;
+
+/// A key of a cipher with blocks of 64 bits is to be renewed after so many octets: up to here two
+/// equal blocks are unlikely (2^29 blocks, about one chance in a hundred).
+pub const SMALL_BLOCK_SOFT: u64 = 1 << 32;
+
+/// And carries no more than these 2^32 blocks, where equal ones are to be expected (RFC 8221 §5).
+pub const SMALL_BLOCK_HARD: u64 = 1 << 35;
 
 /// Limits of one SA; `None` means unlimited. Octets are those of inner packets.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -20,6 +28,21 @@ pub struct Limits {
     pub soft_packets: Option<u64>,
     /// No more packets than this.
     pub hard_packets: Option<u64>,
+}
+
+impl Limits {
+    /// These, or what the cipher itself allows where that is less.
+    pub(crate) fn within(self, suite: &Suite) -> Self {
+        if suite.encr() != encr::TRIPLE_DES {
+            return self;
+        }
+        let least = |limit: Option<u64>, most: u64| Some(limit.map_or(most, |l| l.min(most)));
+        Self {
+            soft_octets: least(self.soft_octets, SMALL_BLOCK_SOFT),
+            hard_octets: least(self.hard_octets, SMALL_BLOCK_HARD),
+            ..self
+        }
+    }
 }
 
 /// Which limit was met.
@@ -242,5 +265,40 @@ mod tests {
         let usage = Usage::new(tally::own());
         assert_eq!(usage.charge(&Limits::default(), OCTETS_MAX), Ok(None));
         assert!(usage.charge(&Limits::default(), 1).is_err());
+    }
+
+    #[test]
+    fn a_key_of_3des_ends_earlier() {
+        let small = Suite::new(encr::TRIPLE_DES, 0, 1).unwrap();
+        let limits = Limits::default().within(&small);
+        let usage = Usage::new(tally::own());
+        assert_eq!(usage.charge(&limits, SMALL_BLOCK_SOFT - 1), Ok(None));
+        assert_eq!(
+            usage.charge(&limits, 1).unwrap(),
+            Some(LimitNotice {
+                which: Which::Soft,
+                unit: Unit::Octets,
+            })
+        );
+        let rest = SMALL_BLOCK_HARD - SMALL_BLOCK_SOFT;
+        assert_eq!(usage.charge(&limits, rest), Ok(None));
+        assert_eq!(
+            usage.charge(&limits, 1).unwrap_err().reason,
+            Reason::LifetimeOctets
+        );
+        // Limits that say less stay, those that say more do not, packets are not the cipher's.
+        let told = Limits {
+            soft_octets: Some(1000),
+            hard_octets: Some(1 << 40),
+            soft_packets: Some(7),
+            hard_packets: None,
+        };
+        let expected = Limits {
+            hard_octets: Some(SMALL_BLOCK_HARD),
+            ..told
+        };
+        assert_eq!(told.within(&small), expected);
+        let wide = Suite::new(encr::AES_CBC, 128, 12).unwrap();
+        assert_eq!(told.within(&wide), told);
     }
 }

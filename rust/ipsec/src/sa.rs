@@ -376,7 +376,7 @@ fn build(parameters: SaParameters, now_ms: u64) -> Result<(Fixed, Cipher), SaErr
         replay_window: parameters.replay_window,
         path: parameters.path,
         selectors: Arc::new(parameters.selectors),
-        limits: parameters.limits,
+        limits: parameters.limits.within(&parameters.suite),
         standby: parameters.standby,
         tag: parameters.tag.into(),
         installed_ms: now_ms,
@@ -391,7 +391,7 @@ fn changed(fixed: &Fixed, shared: &Shared, update: &SaUpdate) -> Fixed {
     fixed.path.remote = update.remote.unwrap_or(fixed.path.remote);
     fixed.path.encap = update.encap.unwrap_or(fixed.path.encap);
     if let Some(limits) = update.limits {
-        fixed.limits = limits;
+        fixed.limits = limits.within(&fixed.suite);
         shared.usage.forget_told();
     }
     fixed
