@@ -1,0 +1,268 @@
+"""IKEv1 between two strongSwans, from the first octet to the keys of phase 2.
+
+`captures/ikev1_strongswan.json` holds the datagrams (without the non-ESP marker) of a Main Mode and
+of an Aggressive Mode with their Quick Modes and deletes, and the secrets that strongSwan logged.
+Every message is read, held to the rules, written again, and its hash made anew.
+"""
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from isthmus.ike.v1.authoctets import (
+    hash_i,
+    hash_r,
+    informational_hash,
+    quick_hash_1,
+    quick_hash_2,
+    quick_hash_3,
+)
+from isthmus.ike.v1.identifications import identity_of, selector_of
+from isthmus.ike.v1.keys import (
+    Phase1Keys,
+    phase1_iv,
+    phase1_keys,
+    phase2_iv,
+    quick_keys,
+    skeyid_psk,
+)
+from isthmus.ike.v1.offers import (
+    OfferedPhase1,
+    OfferedPhase2,
+    chosen_phase1,
+    chosen_phase2,
+    read_phase1,
+)
+from isthmus.ike.v1.protect import Protector
+from isthmus.values.proposal import Suite, suite_from
+from isthmus.values.registry.ikev1 import ExchangeType, Flag, PayloadType
+from isthmus.values.registry.ikev2 import Prf
+from isthmus.values.secret import Secret
+from isthmus.values.spi import IkeSpi, spi_from
+from isthmus.wire.describe import describe_payloads
+from isthmus.wire.header import Header
+from isthmus.wire.v1 import (
+    Chain,
+    Hash,
+    Identification,
+    SecurityAssociation,
+    decode_chain,
+    decode_message,
+    encode_chain,
+    encode_message,
+    payload_type,
+)
+from isthmus.wire.v1.rules import check
+
+T = PayloadType
+CAPTURES: dict[str, Any] = {
+    capture["name"]: capture
+    for capture in json.loads(
+        (Path(__file__).parent / "captures" / "ikev1_strongswan.json").read_text()
+    )
+}
+
+
+def body(chain: Chain, kind: int, place: int = 0) -> bytes:
+    """The octets of a payload of a kind, as they came."""
+    found = [
+        b for p, b in zip(chain.payloads, chain.bodies, strict=True) if payload_type(p) == kind
+    ]
+    return found[place]
+
+
+def association(chain: Chain) -> SecurityAssociation:
+    (found,) = (p for p in chain.payloads if isinstance(p, SecurityAssociation))
+    return found
+
+
+def identifications(chain: Chain) -> list[Identification]:
+    return [p for p in chain.payloads if isinstance(p, Identification)]
+
+
+def proof(chain: Chain) -> bytes:
+    (found,) = (p.data for p in chain.payloads if isinstance(p, Hash))
+    return found
+
+
+@dataclass
+class Replay:
+    """One capture as somebody reads it who knows the secrets."""
+
+    capture: dict[str, Any]
+    datagrams: list[bytes] = field(init=False)
+    clear: list[Chain] = field(default_factory=list)
+    """Messages of phase 1 in clear."""
+    lines: list[str] = field(default_factory=list)
+    chosen: OfferedPhase1 = field(init=False)
+    suite: Suite = field(init=False)
+    keys: Phase1Keys = field(init=False)
+    protector: Protector = field(init=False)
+    phase1_block: bytes = b""
+    """The last block of phase 1, from which the IVs of other exchanges come."""
+
+    def __post_init__(self) -> None:
+        self.datagrams = [bytes.fromhex(row["octets"]) for row in self.capture["datagrams"]]
+
+    def secret(self, name: str) -> bytes:
+        return bytes.fromhex(self.capture[name])
+
+    @property
+    def prf(self) -> Prf:
+        assert self.suite.prf is not None
+        return self.suite.prf
+
+    def read_clear(self, exchange: ExchangeType, *places: str) -> None:
+        """The first messages: each is written again to the octets that it had."""
+        for place, octets in zip(places, self.datagrams, strict=False):
+            header, chain = decode_message(octets)
+            assert encode_message(header, chain.payloads) == octets
+            assert header.exchange == exchange
+            check(exchange, place, chain.payloads)
+            self.lines.append(describe_payloads(chain.payloads))
+            self.clear.append(chain)
+
+    def derive(self, keys_of: tuple[Chain, Chain]) -> None:
+        """What strongSwan derived from the shared secret, and the first IV."""
+        offer, answer = association(self.clear[0]), association(self.clear[1])
+        self.chosen = chosen_phase1(offer, answer)
+        self.suite = suite_from(self.chosen.proposal)
+        nonces = tuple(body(chain, T.NONCE) for chain in keys_of)
+        skeyid = skeyid_psk(self.prf, Secret(self.capture["psk"].encode()), *nonces)
+        self.keys = phase1_keys(self.suite, skeyid, Secret(self.secret("shared")), *self.cookies)
+        for name in ("skeyid", "skeyid_d", "skeyid_a", "skeyid_e", "cipher_key"):
+            assert getattr(self.keys, name).reveal() == self.secret(name), name
+        self.protector = Protector(self.suite, self.keys)
+        self.publics = tuple(body(chain, T.KE) for chain in keys_of)
+        self.phase1_block = phase1_iv(self.prf, *self.publics, self.protector.block_size)
+
+    @property
+    def cookies(self) -> tuple[IkeSpi, IkeSpi]:
+        header = Header.decode(self.datagrams[1])
+        return IkeSpi(header.spi_i), IkeSpi(header.spi_r)
+
+    def open(self, octets: bytes, place: str, iv: bytes) -> tuple[Chain, bytes]:
+        """An encrypted message: sealed again, with the padding of the sender, who adds a whole
+        block where none is needed, it has the octets that it had."""
+        header = Header.decode(octets)
+        assert header.flags == Flag.ENCRYPTION
+        plain, following = self.protector.open(octets, iv)
+        chain = decode_chain(header.next_payload, plain, padded=True)
+        check(header.exchange, place, chain.payloads)
+        self.lines.append(describe_payloads(chain.payloads))
+        first, again = encode_chain(chain.payloads)
+        assert (first, again) == (header.next_payload, chain.octets)
+        padded = again + bytes(len(plain) - len(again))
+        assert padded == plain
+        assert self.protector.seal(header, first, padded, iv) == (octets, following)
+        return chain, following
+
+    def check_phase1_hash(self, chain: Chain, id_body: bytes, *, initiator: bool) -> None:
+        made = (hash_i if initiator else hash_r)(
+            self.prf,
+            self.keys.skeyid,
+            *self.publics,
+            *self.cookies,
+            body(self.clear[0], T.SA),
+            id_body,
+        )
+        assert proof(chain) == made
+
+    def quick_mode(self, datagrams: list[bytes]) -> OfferedPhase2:
+        """Three messages, and the keys that come out of them."""
+        message_id = Header.decode(datagrams[0]).message_id
+        iv = phase2_iv(self.prf, self.phase1_block, message_id)
+        key = self.keys.skeyid_a
+        one, iv = self.open(datagrams[0], "quick 1", iv)
+        assert proof(one) == quick_hash_1(self.prf, key, message_id, one.after(0))
+        nonce_i = body(one, T.NONCE)
+        two, iv = self.open(datagrams[1], "quick 2", iv)
+        assert proof(two) == quick_hash_2(self.prf, key, message_id, nonce_i, two.after(0))
+        nonce_r = body(two, T.NONCE)
+        three, _ = self.open(datagrams[2], "quick 3", iv)
+        assert proof(three) == quick_hash_3(self.prf, key, message_id, nonce_i, nonce_r)
+        assert identifications(one) == identifications(two)
+        networks = [str(selector_of(each)) for each in identifications(one)]
+        assert networks == ["10.1.0.0/24", "10.2.0.0/24"]
+        chosen = chosen_phase2(association(one), association(two))
+        self.check_phase2_keys(one, two, suite_from(chosen.proposal), nonce_i, nonce_r)
+        return chosen
+
+    def check_phase2_keys(
+        self, one: Chain, two: Chain, suite: Suite, nonce_i: bytes, nonce_r: bytes
+    ) -> None:
+        logged = self.capture["phase2"]
+        shared = bytes.fromhex(logged["shared"])
+        for chain, who in ((one, "initiator"), (two, "responder")):
+            spi = association(chain).proposals[0].spi
+            assert spi.hex() == logged[f"spi_{who}"]
+            made = quick_keys(
+                suite,
+                self.prf,
+                self.keys.skeyid_d,
+                3,
+                spi_from(spi),
+                nonce_i,
+                nonce_r,
+                Secret(shared) if shared else None,
+            )
+            both = b"".join(each.reveal() for each in made)
+            assert both == bytes.fromhex(logged[f"to_{who}"]), who
+
+    def deletes(self, datagrams: list[bytes]) -> None:
+        for octets in datagrams:
+            message_id = Header.decode(octets).message_id
+            iv = phase2_iv(self.prf, self.phase1_block, message_id)
+            chain, _ = self.open(octets, "informational", iv)
+            made = informational_hash(self.prf, self.keys.skeyid_a, message_id, chain.after(0))
+            assert proof(chain) == made
+
+
+def test_main_mode_between_two_strongswans() -> None:
+    replay = Replay(CAPTURES["main mode"])
+    replay.read_clear(ExchangeType.MAIN_MODE, *(f"main {number}" for number in range(1, 5)))
+    replay.derive((replay.clear[2], replay.clear[3]))
+    assert str(replay.suite) == "aes128-sha256-prfsha256-ecp256"
+    assert (replay.chosen.method, replay.chosen.lifetime_s) == (1, 15840)
+    assert replay.lines[0].startswith("SA(ISAKMP AES_CBC-128-SHA2_256-ECP_256-PSK) V(0x0900")
+    iv = replay.phase1_block
+    for octets, place in zip(replay.datagrams[4:6], ("main 5", "main 6"), strict=True):
+        chain, iv = replay.open(octets, place, iv)
+        initiator = place == "main 5"
+        replay.check_phase1_hash(chain, body(chain, T.ID), initiator=initiator)
+        who = identity_of(identifications(chain)[0])
+        assert str(who) == f"fqdn:{'a' if initiator else 'b'}.example"
+    replay.phase1_block = iv
+    chosen = replay.quick_mode(replay.datagrams[6:9])
+    assert str(chosen.proposal) == "aes128-sha1-ecp256-noesn"
+    assert chosen.encapsulation == 3
+    replay.deletes(replay.datagrams[9:])
+    spi = replay.capture["phase2"]["spi_initiator"]
+    cookies = b"".join(replay.cookies).hex()
+    assert replay.lines[9:] == [f"HASH D(ESP 0x{spi})", f"HASH D(ISAKMP 0x{cookies})"]
+
+
+def test_aggressive_mode_between_two_strongswans() -> None:
+    replay = Replay(CAPTURES["aggressive mode"])
+    replay.read_clear(ExchangeType.AGGRESSIVE_MODE, "aggressive 1", "aggressive 2")
+    one, two = replay.clear
+    replay.derive((one, two))
+    assert str(replay.suite) == "3des-sha1-prfsha1-modp1024"
+    replay.check_phase1_hash(two, body(two, T.ID), initiator=False)
+    three, replay.phase1_block = replay.open(
+        replay.datagrams[2], "aggressive 3", replay.phase1_block
+    )
+    replay.check_phase1_hash(three, body(one, T.ID), initiator=True)
+    chosen = replay.quick_mode(replay.datagrams[3:6])
+    assert str(chosen.proposal) == "aes128gcm16-noesn"
+    replay.deletes(replay.datagrams[6:])
+    assert len(replay.lines) == len(replay.datagrams)
+
+
+@pytest.mark.parametrize("name", CAPTURES)
+def test_the_first_transform_of_an_offer_of_strongswan_is_read(name: str) -> None:
+    _, chain = decode_message(bytes.fromhex(CAPTURES[name]["datagrams"][0]["octets"]))
+    assert len(read_phase1(association(chain))) == 1
