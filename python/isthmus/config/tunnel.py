@@ -82,8 +82,8 @@ def compile_tunnel(name: str, node: Node, report: Report) -> CompiledTunnel:
         usual = _one_pair_wanted(section)
         if usual is None:
             usual = ike is not IkeVersion.V2
-        wanted = {name for name, said in paired.items() if (usual if said is None else said)}
-        rules = _in_pairs(rules, rules_at, wanted, section.title, report)
+        split = {name for name, said in paired.items() if (usual if said is None else said)}
+        rules = _in_pairs(rules, rules_at, split, section.title, report)
         warn_recursion(section.title, rules, rules_at, remote.address, report)
     if ike is not IkeVersion.V2:
         for rule in rules:
@@ -136,9 +136,9 @@ def compile_tunnel(name: str, node: Node, report: Report) -> CompiledTunnel:
         v1=terms.v1,
     )
     is_whole = is_named and remote.is_known
-    return CompiledTunnel(
-        connection, is_whole, section.at, rules_at, replace(proofs.wanted, login=terms.login)
-    )
+    # Only a few log in, and thousands of tunnels may be read.
+    wanted = replace(proofs.wanted, login=terms.login) if terms.login else proofs.wanted
+    return CompiledTunnel(connection, is_whole, section.at, rules_at, wanted)
 
 
 @dataclass(frozen=True, slots=True)

@@ -120,11 +120,10 @@ def _aggressive(section: Section, setting: Setting, report: Report) -> bool:
 
 
 def _xauth(name: str, section: Section, report: Report) -> tuple[Xauth | None, WantedLogin | None]:
-    node = section.get(v1_schema.XAUTH)
-    if node is None:
+    own = section.inner(v1_schema.XAUTH, v1_schema.XAUTH_KEYS)
+    if own is None:
         return None, None
-    title = f"{section.title[:-1]}.xauth]"
-    own = Section(node.value, "xauth", title, v1_schema.XAUTH_KEYS, report)
+    title = own.title
     own.refuse_others()
     user, password = own.get(v1_schema.USER), own.get(v1_schema.PASSWORD)
     users = own.get(v1_schema.USERS)
@@ -155,11 +154,9 @@ def _xauth(name: str, section: Section, report: Report) -> tuple[Xauth | None, W
 
 
 def _mode_config(section: Section, report: Report) -> ModeConfig | None:
-    node = section.get(v1_schema.MODE_CONFIG)
-    if node is None:
+    own = section.inner(v1_schema.MODE_CONFIG, v1_schema.MODE_CONFIG_KEYS)
+    if own is None:
         return None
-    title = f"{section.title[:-1]}.mode_config]"
-    own = Section(node.value, "mode_config", title, v1_schema.MODE_CONFIG_KEYS, report)
     own.refuse_others()
     address, pool = own.get(v1_schema.ADDRESS), own.get(v1_schema.POOL)
     is_server = own.has(v1_schema.POOL)
@@ -205,9 +202,8 @@ def _check_proofs(section: Section, setting: Setting, xauth: Xauth | None, repor
         )
     if setting.ike is not IkeVersion.V1:
         return
-    phase1 = section.get(schema.PHASE1)
-    table = phase1.value.value if phase1 is not None else {}
-    assert isinstance(table, dict)
+    phase1 = section.inner(schema.PHASE1, schema.PHASE1_KEYS)
+    table = phase1.table if phase1 is not None else {}
     for key, place in (
         (proof_schema.SIGNATURE, table),
         (proof_schema.REMOTE_CERT_URL, section.table),
