@@ -46,6 +46,7 @@ from isthmus.wire.describe import describe_payloads
 from isthmus.wire.header import Header
 from isthmus.wire.v1 import (
     Chain,
+    Fragment,
     Hash,
     Identification,
     SecurityAssociation,
@@ -262,7 +263,31 @@ def test_aggressive_mode_between_two_strongswans() -> None:
     assert len(replay.lines) == len(replay.datagrams)
 
 
-@pytest.mark.parametrize("name", CAPTURES)
+def test_fragments_put_together_are_the_messages_of_main_mode() -> None:
+    """strongSwan sends them under Main Mode and message ID 0, in clear, whatever they hold."""
+    messages: list[bytes] = []
+    pieces: list[bytes] = []
+    for row in CAPTURES["fragments"]["datagrams"]:
+        octets = bytes.fromhex(row["octets"])
+        header, chain = decode_message(octets)
+        assert (header.exchange, header.flags, header.message_id) == (2, 0, 0)
+        assert encode_message(header, chain.payloads) == octets
+        (piece,) = chain.payloads
+        assert isinstance(piece, Fragment)
+        pieces.append(piece.data)
+        assert piece.number == len(pieces)
+        if piece.is_last:
+            messages.append(b"".join(pieces))
+            pieces.clear()
+    assert not pieces
+    for number, octets in enumerate(messages, 1):
+        header, chain = decode_message(octets)
+        check(header.exchange, f"main {number}", chain.payloads)
+        assert encode_message(header, chain.payloads) == octets
+    assert len(messages) == 4
+
+
+@pytest.mark.parametrize("name", ["main mode", "aggressive mode"])
 def test_the_first_transform_of_an_offer_of_strongswan_is_read(name: str) -> None:
     _, chain = decode_message(bytes.fromhex(CAPTURES[name]["datagrams"][0]["octets"]))
     assert len(read_phase1(association(chain))) == 1
