@@ -10,10 +10,8 @@ from isthmus.crypto.suite import chained_cipher
 from isthmus.ike.v1.keys import Phase1Keys
 from isthmus.values.errors import IntegrityFailed
 from isthmus.values.proposal import Suite
+from isthmus.values.registry.ikev1 import Flag
 from isthmus.wire.header import HEADER_SIZE, Header
-
-_ENCRYPTION = 0x01
-"""The encryption flag of the header (RFC 2408 §3.1)."""
 
 
 class Protector:
@@ -43,7 +41,7 @@ class Protector:
         padded = plain + bytes(-len(plain) % self.block_size)
         body = self._cipher.encrypt(iv, padded)
         length = HEADER_SIZE + len(body)
-        head = replace(header, flags=header.flags | _ENCRYPTION).with_payload(first, length)
+        head = replace(header, flags=header.flags | Flag.ENCRYPTION).with_payload(first, length)
         return head.encode(length) + body, body[-self.block_size :]
 
     def open(self, octets: bytes, iv: bytes) -> tuple[bytes, bytes]:

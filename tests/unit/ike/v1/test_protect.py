@@ -6,6 +6,7 @@ from isthmus.ike.v1.keys import Phase1Keys
 from isthmus.ike.v1.protect import Protector
 from isthmus.values.errors import IntegrityFailed, LocalFault
 from isthmus.values.proposal import Suite
+from isthmus.values.registry.ikev1 import Flag
 from isthmus.values.registry.ikev2 import Encr, Integ, KeMethod, Prf
 from isthmus.values.secret import Secret
 from isthmus.wire.header import HEADER_SIZE, Header
@@ -31,7 +32,11 @@ def test_a_chain_comes_back_with_zeros_behind_it(suite: Suite, length: int) -> N
     iv, plain = bytes(range(ours.block_size)), b"\x5a" * length
     datagram, following = ours.seal(HEADER, IDENTIFICATION, plain, iv)
     header = Header.decode(datagram)
-    assert (header.next_payload, header.flags, header.version) == (IDENTIFICATION, 0x01, 0x10)
+    assert (header.next_payload, header.flags, header.version) == (
+        IDENTIFICATION,
+        Flag.ENCRYPTION,
+        0x10,
+    )
     opened, after = ours.open(datagram, iv)
     assert opened == plain + bytes(-length % ours.block_size)
     assert following == after == datagram[-ours.block_size :]
