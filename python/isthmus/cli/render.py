@@ -14,7 +14,6 @@ import msgspec
 from isthmus.cli.errors import CliError
 from isthmus.cli.text import Cell, Paint, amount, count, duration, safe, table
 from isthmus.management import api
-from isthmus.values.proposal import WEAK_WORDS
 
 ROLES = {
     "up": "good",
@@ -198,9 +197,9 @@ def _remarks(tunnel: api.TunnelStatus) -> Cell:
     return Cell(", ".join(said), "bad" if tunnel.weak or ending < 0 else "")
 
 
-def _is_weak(suite: str) -> bool:
-    """A suite in use is red for as long as one of its algorithms is weak."""
-    return not WEAK_WORDS.isdisjoint(suite.split("-"))
+def _is_weak(suite: str, weak: Sequence[str]) -> bool:
+    """A suite in use is red for as long as one of its algorithms is what the daemon calls weak."""
+    return not set(weak).isdisjoint(suite.split("-"))
 
 
 def _failure_lines(tunnel: api.TunnelStatus, paint: Paint) -> list[str]:
@@ -245,7 +244,7 @@ def tunnel_lines(tunnel: api.TunnelStatus, paint: Paint) -> list[str]:
             f"peer heard {duration(phase1.heard_s or 0)} ago"
         )
         suite = phase1.suite or ""
-        shown = paint("bad", suite) if _is_weak(suite) else suite
+        shown = paint("bad", suite) if _is_weak(suite, tunnel.weak) else suite
         lines.append(f"          {shown}   {phase1.local} ⇄ {phase1.remote}")
         lines.append(f"          {safe(phase1.local_id or '')} ⇄ {safe(phase1.remote_id or '')}")
         if phase1.peer_vendor:
@@ -258,7 +257,7 @@ def tunnel_lines(tunnel: api.TunnelStatus, paint: Paint) -> list[str]:
     lines += [f"   {said}" for said in _failure_lines(tunnel, paint)]
     lines.append("")
     header = ("RULE", "STATE", "SELECTORS", "CIPHER", "PKTS in/out", "LAST", "NEXT")
-    lines += table(header, [_rule_row(rule) for rule in tunnel.rules], paint)
+    lines += table(header, [_rule_row(rule, tunnel.weak) for rule in tunnel.rules], paint)
     for rule in tunnel.rules:
         lines += [_child_line(rule, child) for child in rule.children]
     return lines
@@ -278,7 +277,7 @@ def _certificate(one: api.CertificateStatus, paint: Paint) -> str:
     return f"{_CERTIFICATES.get(one.role, one.role)} {safe(one.subject)}: {left}"
 
 
-def _rule_row(rule: api.RuleStatus) -> list[Cell | str]:
+def _rule_row(rule: api.RuleStatus, weak: Sequence[str]) -> list[Cell | str]:
     current = rule.children[-1] if rule.children else None
     local = ", ".join(rule.selectors.local)
     if rule.map_local:
@@ -298,7 +297,7 @@ def _rule_row(rule: api.RuleStatus) -> list[Cell | str]:
     suite = current.suite if not current.pfs or current.pfs == "none" else f"{current.suite} +PFS"
     return [
         *row,
-        Cell(suite, "bad" if _is_weak(current.suite) else ""),
+        Cell(suite, "bad" if _is_weak(current.suite, weak) else ""),
         f"{packets_in}/{packets_out}",
         duration(min(last)) if last else "-",
         _comes_next(rule, current),
