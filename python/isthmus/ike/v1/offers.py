@@ -10,6 +10,10 @@ from dataclasses import dataclass
 from itertools import product
 from typing import TypeVar
 
+from isthmus.ike.v1.identifications import identification_for as identification_for
+from isthmus.ike.v1.identifications import identification_of as identification_of
+from isthmus.ike.v1.identifications import identity_of as identity_of
+from isthmus.ike.v1.identifications import selector_of as selector_of
 from isthmus.ike.v1.lifetimes import KILOBYTE, Lifetime, Phase, life_attributes, read_life
 from isthmus.policy.connection import Lifetimes
 from isthmus.policy.negotiate import choose
