@@ -15,7 +15,7 @@ from isthmus.credentials.key_process import ProcessKey
 from isthmus.credentials.load import Unavailable
 from isthmus.crypto.signature import verify
 from isthmus.values.errors import LocalFault
-from isthmus.values.signature import Scheme
+from isthmus.values.signature import DigestScheme, Scheme
 
 HOLDER = (sys.executable, "-m", "isthmus.daemon.key_holder")
 
@@ -59,6 +59,17 @@ def _runs(pid: int) -> bool:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
     except OSError:
         return False
+
+
+def test_the_program_signs_digests_for_ikev1(key: Path) -> None:
+    held = ProcessKey((*HOLDER, str(key)), os.environ)
+    try:
+        digest = bytes(range(32))
+        verify(held.public, DigestScheme.ECDSA, digest, held.sign(DigestScheme.ECDSA, digest))
+        with pytest.raises(LocalFault, match="no digest"):
+            held.sign(DigestScheme.ECDSA, b"octets")
+    finally:
+        held.close()
 
 
 def test_it_ends_with_the_last_that_needs_it(key: Path) -> None:
