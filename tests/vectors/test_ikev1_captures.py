@@ -1,7 +1,8 @@
 """IKEv1 between two strongSwans, from the first octet to the keys of phase 2.
 
 `captures/ikev1_strongswan.json` holds the datagrams (without the non-ESP marker) of a Main Mode and
-of an Aggressive Mode with their Quick Modes and deletes, and the secrets that strongSwan logged.
+of an Aggressive Mode with their Quick Modes and deletes, of XAUTH with Mode Config, and of a Main
+Mode in fragments, and the secrets that strongSwan logged.
 Every message is read, held to the rules, written again, and its hash made anew.
 """
 
@@ -38,13 +39,24 @@ from isthmus.ike.v1.offers import (
 )
 from isthmus.ike.v1.protect import Protector
 from isthmus.values.proposal import Suite, suite_from
-from isthmus.values.registry.ikev1 import ExchangeType, Flag, PayloadType
+from isthmus.values.registry.ikev1 import (
+    AuthenticationMethod,
+    ConfigAttribute,
+    ConfigType,
+    ExchangeType,
+    Flag,
+    PayloadType,
+    XauthAttribute,
+    XauthStatus,
+)
 from isthmus.values.registry.ikev2 import Prf
 from isthmus.values.secret import Secret
 from isthmus.values.spi import IkeSpi, spi_from
 from isthmus.wire.describe import describe_payloads
 from isthmus.wire.header import Header
 from isthmus.wire.v1 import (
+    Attribute,
+    Attributes,
     Chain,
     Fragment,
     Hash,
@@ -172,6 +184,33 @@ class Replay:
         )
         assert proof(chain) == made
 
+    def main_proofs(self) -> None:
+        """The last two messages of Main Mode: who the sides are, and their hashes."""
+        iv = self.phase1_block
+        for octets, place in zip(self.datagrams[4:6], ("main 5", "main 6"), strict=True):
+            chain, iv = self.open(octets, place, iv)
+            initiator = place == "main 5"
+            self.check_phase1_hash(chain, body(chain, T.ID), initiator=initiator)
+            who = identity_of(identifications(chain)[0])
+            assert str(who) == f"fqdn:{'a' if initiator else 'b'}.example"
+        self.phase1_block = iv
+
+    def transaction(self, datagrams: list[bytes]) -> tuple[Attributes, Attributes]:
+        """What was asked or set, and the answer."""
+        message_id = Header.decode(datagrams[0]).message_id
+        iv = phase2_iv(self.prf, self.phase1_block, message_id)
+        found: list[Attributes] = []
+        for octets in datagrams:
+            chain, iv = self.open(octets, "transaction", iv)
+            rest = chain.after(0)
+            assert proof(chain) == informational_hash(
+                self.prf, self.keys.skeyid_a, message_id, rest
+            )
+            found += (p for p in chain.payloads if isinstance(p, Attributes))
+        asked, answer = found
+        assert asked.identifier == answer.identifier
+        return asked, answer
+
     def quick_mode(self, datagrams: list[bytes]) -> OfferedPhase2:
         """Three messages, and the keys that come out of them."""
         message_id = Header.decode(datagrams[0]).message_id
@@ -229,14 +268,7 @@ def test_main_mode_between_two_strongswans() -> None:
     assert str(replay.suite) == "aes128-sha256-prfsha256-ecp256"
     assert (replay.chosen.method, replay.chosen.lifetime_s) == (1, 15840)
     assert replay.lines[0].startswith("SA(ISAKMP AES_CBC-128-SHA2_256-ECP_256-PSK) V(0x0900")
-    iv = replay.phase1_block
-    for octets, place in zip(replay.datagrams[4:6], ("main 5", "main 6"), strict=True):
-        chain, iv = replay.open(octets, place, iv)
-        initiator = place == "main 5"
-        replay.check_phase1_hash(chain, body(chain, T.ID), initiator=initiator)
-        who = identity_of(identifications(chain)[0])
-        assert str(who) == f"fqdn:{'a' if initiator else 'b'}.example"
-    replay.phase1_block = iv
+    replay.main_proofs()
     chosen = replay.quick_mode(replay.datagrams[6:9])
     assert str(chosen.proposal) == "aes128-sha1-ecp256-noesn"
     assert chosen.encapsulation == 3
@@ -244,6 +276,29 @@ def test_main_mode_between_two_strongswans() -> None:
     spi = replay.capture["phase2"]["spi_initiator"]
     cookies = b"".join(replay.cookies).hex()
     assert replay.lines[9:] == [f"HASH D(ESP 0x{spi})", f"HASH D(ISAKMP 0x{cookies})"]
+
+
+def test_xauth_and_mode_config_between_two_strongswans() -> None:
+    replay = Replay(CAPTURES["xauth"])
+    replay.read_clear(ExchangeType.MAIN_MODE, *(f"main {number}" for number in range(1, 5)))
+    replay.derive((replay.clear[2], replay.clear[3]))
+    assert replay.chosen.method == AuthenticationMethod.XAUTH_INITIATOR_PSK
+    replay.main_proofs()
+    asked, answer = replay.transaction(replay.datagrams[6:8])
+    assert (asked.kind, answer.kind) == (ConfigType.REQUEST, ConfigType.REPLY)
+    assert [a.kind for a in asked.attributes] == [16521, 16522]
+    assert [a.octets for a in answer.attributes] == [b"bob", b"hunter2"]
+    told, taken = replay.transaction(replay.datagrams[8:10])
+    assert (told.kind, taken.kind) == (ConfigType.SET, ConfigType.ACK)
+    assert told.attributes == (Attribute(XauthAttribute.STATUS, XauthStatus.OK),)
+    asked, answer = replay.transaction(replay.datagrams[10:12])
+    assert [a.kind for a in asked.attributes] == [ConfigAttribute.INTERNAL_IP4_ADDRESS]
+    assert [(a.kind, a.octets) for a in answer.attributes] == [
+        (ConfigAttribute.INTERNAL_IP4_ADDRESS, b"\x0a\x09\0\1"),
+        (ConfigAttribute.INTERNAL_IP4_DNS, b"\x0a\x02\0\x35"),
+    ]
+    assert "hunter2" not in " ".join(replay.lines)
+    assert len(replay.lines) == len(replay.datagrams)
 
 
 def test_aggressive_mode_between_two_strongswans() -> None:
@@ -287,7 +342,7 @@ def test_fragments_put_together_are_the_messages_of_main_mode() -> None:
     assert len(messages) == 4
 
 
-@pytest.mark.parametrize("name", ["main mode", "aggressive mode"])
+@pytest.mark.parametrize("name", ["main mode", "aggressive mode", "xauth"])
 def test_the_first_transform_of_an_offer_of_strongswan_is_read(name: str) -> None:
     _, chain = decode_message(bytes.fromhex(CAPTURES[name]["datagrams"][0]["octets"]))
     assert len(read_phase1(association(chain))) == 1
