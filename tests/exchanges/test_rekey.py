@@ -4,7 +4,7 @@ import itertools
 
 import pytest
 
-from isthmus.ike.v2.closing import LINGER_S
+from isthmus.ike.core.pairs import LINGER_S
 
 from .pair import LEFT, RIGHT, Pair, Side, connection, rule
 

@@ -10,6 +10,7 @@ from typing import assert_never
 from isthmus.credentials.store import kept
 from isthmus.crypto.entropy import Entropy
 from isthmus.ike.admission import Admission, ReplyBudget
+from isthmus.ike.core import pairs
 from isthmus.ike.core.agenda import Agenda, Owner, TimerKind
 from isthmus.ike.core.child import ChildSa, ChildState
 from isthmus.ike.core.commands import Configure, Distrust, Initiate, Rekey, Shutdown, Terminate
@@ -34,7 +35,7 @@ from isthmus.ike.core.sa import IkeSa
 from isthmus.ike.core.views import TunnelView
 from isthmus.ike.lifecycle import reconfigure, report
 from isthmus.ike.lifecycle.tunnels import Tunnels
-from isthmus.ike.v2 import closing, dialect, look
+from isthmus.ike.v2 import dialect, look
 from isthmus.ike.v2.dialect import Dropped
 from isthmus.ike.v2.exchanges import ike_sa_init
 from isthmus.ike.v2.face import IkeV2
@@ -495,7 +496,7 @@ class IkeEngine:
     def _first_packet(self, ctx: Context, event: FirstPacket) -> None:
         found = self._children.get(event.spi)
         if found is not None:
-            closing.promote(ctx, found[1])
+            pairs.promote(ctx, found[1])
 
     def _install_failed(self, ctx: Context, event: InstallFailed) -> None:
         found = self._by_plane_spi(event.spi, event.inbound)

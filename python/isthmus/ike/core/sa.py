@@ -80,6 +80,8 @@ class IkeSa(ABC):
 
     superseded: bool = False
     """Another IKE SA with this peer stays, and this one goes soon."""
+    candidates: tuple[Connection, ...] = ()
+    """Responder: tunnels that fit by address, until the identity decides."""
     renews: Beginning | None = None
     """What it goes back to, if a renewal made it."""
     rekeying: bool = False
@@ -99,6 +101,11 @@ class IkeSa(ABC):
     @abstractmethod
     def is_making(self) -> bool:
         """It may still become authenticated."""
+
+    @property
+    @abstractmethod
+    def is_replaced(self) -> bool:
+        """A successor stands in its place."""
 
     @property
     def beginning(self) -> Beginning:

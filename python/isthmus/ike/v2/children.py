@@ -1,19 +1,18 @@
 """Making Child SAs: what is offered, answered and installed (RFC 7296 §1.2, §1.3)."""
 
-from isthmus.ike.core.agenda import TimerKind
+from isthmus.ike.core import pairs
 from isthmus.ike.core.child import ChildSa
 from isthmus.ike.core.context import Context, Failed
-from isthmus.ike.core.effects import ExpectSa, InstallSa
-from isthmus.ike.v2.keys import ChildKeys, child_keys
+from isthmus.ike.core.effects import ExpectSa
+from isthmus.ike.core.pairs import PairKeys
+from isthmus.ike.v2.keys import child_keys
 from isthmus.ike.v2.sa import SaV2
 from isthmus.ike.v2.states import ChildOffer
 from isthmus.policy.connection import ChildPolicy
 from isthmus.policy.negotiate import Narrowed, accepts, answer_fits, choose, difference, narrow
-from isthmus.policy.schedule import renewal
 from isthmus.values.errors import Malformed, NoAgreement
 from isthmus.values.proposal import ChosenProposal, Proposal, Suite, proposals_text, suite_from
 from isthmus.values.registry.ikev2 import (
-    KeMethod,
     NotifyType,
     PayloadType,
     TransformType,
@@ -202,63 +201,27 @@ def install(
     predecessor: ChildSa | None = None,
     only_listens: bool = False,
 ) -> ChildSa:
-    """Derive keys and hand both directions to the data plane, the inbound one first; only that one
-    where the peer has closed the pair already."""
+    """Derive keys and hand both directions to the data plane (`pairs.install`)."""
     assert sa.suite is not None and sa.suite.prf is not None and sa.keys is not None
     keys = child_keys(suite, sa.suite.prf, sa.keys.sk_d, nonce_i, nonce_r, shared)
-    rekey_s = renewal(rule.lifetimes, ctx.chance())
-    child = ChildSa(
-        rule=rule,
+    # The exchange's initiator seals with the "i" keys.
+    own = (keys.encryption_i, keys.integrity_i)
+    peers = (keys.encryption_r, keys.integrity_r)
+    sealing, opening = (own, peers) if initiated else (peers, own)
+    return pairs.install(
+        ctx,
+        sa,
+        rule,
+        PairKeys(*opening, *sealing),
+        suite=suite,
         spi_in=spi_in,
         spi_out=spi_out,
-        suite=suite,
         local=local,
         remote=remote,
-        encap=sa.nat.encap,
         initiated=initiated,
         asked_at=asked_at,
-        created_at=ctx.now,
-        rekey_at=ctx.later(rekey_s),
-        expires_at=ctx.later(rule.lifetimes.lifetime_s),
-        pfs=suite.ke.name if suite.ke is not KeMethod.NONE else "",
-        # The one who answers a rekey keeps sending on the old SA until the peer is seen to use
-        # the new one: the peer may not have installed it yet (RFC 7296 §2.8).
-        standby=predecessor is not None and not initiated,
         predecessor=predecessor,
-        outbound_gone=only_listens,
-    )
-    sa.children[spi_in] = child
-    ctx.registry.child_added(sa, child)
-    _emit(ctx, sa, child, keys, inbound=True)
-    if not only_listens:
-        _emit(ctx, sa, child, keys, inbound=False)
-    ctx.agenda.arm(child.owner, TimerKind.CHILD_REKEY, child.rekey_at)
-    ctx.agenda.arm(child.owner, TimerKind.CHILD_EXPIRE, child.expires_at)
-    return child
-
-
-def _emit(ctx: Context, sa: SaV2, child: ChildSa, keys: ChildKeys, *, inbound: bool) -> None:
-    # The exchange's initiator seals with the "i" keys; we open what the other end seals.
-    use_i = child.initiated != inbound
-    ctx.emit(
-        InstallSa(
-            tunnel=sa.connection.name,
-            rule=child.rule.name,
-            inbound=inbound,
-            spi=child.spi_in if inbound else child.spi_out,
-            suite=child.suite,
-            encryption_key=keys.encryption_i if use_i else keys.encryption_r,
-            integrity_key=keys.integrity_i if use_i else keys.integrity_r,
-            local=sa.local,
-            remote=sa.remote,
-            encap=child.encap,
-            local_selectors=child.local,
-            remote_selectors=child.remote,
-            lifetimes=child.rule.lifetimes,
-            replay_window=child.rule.replay_window,
-            df=child.rule.df,
-            standby=child.standby and not inbound,
-        )
+        only_listens=only_listens,
     )
 
 

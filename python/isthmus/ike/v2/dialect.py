@@ -2,10 +2,10 @@
 
 from typing import assert_never
 
+from isthmus.ike.core import standing
 from isthmus.ike.core.agenda import TimerKind
 from isthmus.ike.core.child import ChildSa, ChildState
 from isthmus.ike.core.context import Context, Failed
-from isthmus.ike.core.effects import Keepalive, UpdateSa
 from isthmus.ike.v2 import closing, fragments, look
 from isthmus.ike.v2.exchanges import (
     create_child_sa,
@@ -251,7 +251,7 @@ def _request(
         # Before authentication nothing but IKE_AUTH is heard, and nothing else is answered.
         raise Dropped("exchange_out_of_order")
     if sa.established_at is not None:
-        follow(ctx, sa, local, remote)
+        standing.follow(ctx, sa, local, remote)
     try:
         check(header.exchange, False, payloads)
         if header.exchange != ExchangeType.IKE_AUTH:
@@ -351,31 +351,6 @@ def _unsupported(
         closing.refuse(ctx, sa)
         failed = Failed("E115", f"the peer wants payload {unsupported.payload_type} understood")
         ctx.lifecycle.phase1_failed(ctx, sa, failed)
-
-
-def follow(ctx: Context, sa: SaV2, local: Endpoint, remote: Endpoint) -> None:
-    """An authentic request came from elsewhere: a NAT has changed its mind (RFC 7296 §2.23)."""
-    if (local, remote) == (sa.local, sa.remote) or not sa.follows_peer:
-        return
-    ctx.record(
-        "peer.moved",
-        f"the peer moved from {sa.remote} to {remote}",
-        connection=sa.connection,
-        facts=(("from", str(sa.remote)), ("to", str(remote))),
-    )
-    move(ctx, sa, local, remote)
-
-
-def move(ctx: Context, sa: SaV2, local: Endpoint, remote: Endpoint) -> None:
-    """Use these endpoints from now on, for IKE and for every Child SA."""
-    closing.stop_keepalive(ctx, sa)
-    sa.local, sa.remote = local, remote
-    if sa.nat.local:
-        ctx.emit(Keepalive(local, remote, sa.connection.keepalive_s))
-    for child in sa.children.values():
-        if not child.outbound_gone:
-            ctx.emit(UpdateSa(child.spi_out, inbound=False, local=local, remote=remote))
-        ctx.emit(UpdateSa(child.spi_in, inbound=True, local=local, remote=remote))
 
 
 # --- wishes and timers ----------------------------------------------------------------------

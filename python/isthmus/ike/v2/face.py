@@ -2,11 +2,13 @@
 
 from collections.abc import Mapping
 
+from isthmus.ike.core import standing
 from isthmus.ike.core.agenda import TimerKind
 from isthmus.ike.core.child import ChildSa
 from isthmus.ike.core.context import Context
 from isthmus.ike.core.sa import IkeSa
-from isthmus.ike.v2 import closing, dialect, retime
+from isthmus.ike.lifecycle import retime
+from isthmus.ike.v2 import closing, dialect
 from isthmus.ike.v2.exchanges import ike_sa_init
 from isthmus.ike.v2.sa import SaV2
 from isthmus.ike.v2.wishes import (
@@ -57,7 +59,7 @@ class IkeV2:
 
     def moved(self, ctx: Context, sa: IkeSa, remote: Endpoint) -> None:
         """Authentic ESP comes from elsewhere (RFC 7296 §2.23)."""
-        dialect.follow(ctx, _mine(sa), sa.local, remote)
+        standing.follow(ctx, sa, sa.local, remote)
 
     def resume(self, ctx: Context, sa: IkeSa) -> None:
         """Send the next request if none is under way."""
@@ -65,11 +67,11 @@ class IkeV2:
 
     def reconfigure(self, ctx: Context, sa: IkeSa, connection: Connection) -> None:
         """Go on under a connection that leaves phase 1 as it is."""
-        retime.reconfigure(ctx, _mine(sa), connection)
+        retime.reconfigure(ctx, sa, connection)
 
     def reconsider(self, sa: IkeSa, connections: Mapping[str, Connection]) -> None:
         """Choose among these tunnels when the peer authenticates."""
-        retime.reconsider(_mine(sa), connections)
+        retime.reconsider(sa, connections)
 
     def timer(self, ctx: Context, sa: IkeSa, kind: TimerKind) -> None:
         """A timer of the IKE SA fired."""

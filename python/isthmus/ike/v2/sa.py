@@ -23,7 +23,6 @@ from isthmus.ike.v2.states import (
 )
 from isthmus.ike.v2.window import Window
 from isthmus.ike.v2.wishes import Wish
-from isthmus.policy.connection import Connection
 from isthmus.values.proposal import Proposal
 from isthmus.values.spi import Spi
 
@@ -60,8 +59,6 @@ class SaV2(IkeSa):
     keys: IkeKeys | None = None
     protector: Protector | None = None
     authenticating: Authenticating | None = None
-    candidates: tuple[Connection, ...] = ()
-    """Responder: tunnels that fit by address, until the identity decides."""
     wishes: deque[Wish] = field(default_factory=deque)
     answering_ike_rekey: bool = False
     """The peer's wish for a successor is being computed: no request of ours may start."""

@@ -5,6 +5,7 @@ SK {[N(REKEY_SA)], SA, Ni, [KEi], TSi, TSr}   -->
                                           <--   SK {SA, Nr, [KEr], TSi, TSr}
 """
 
+from isthmus.ike.core import pairs
 from isthmus.ike.core.agenda import TimerKind
 from isthmus.ike.core.child import ChildSa, ChildState, PeerRekey
 from isthmus.ike.core.context import Context, Failed
@@ -215,7 +216,7 @@ def reply_received(
 def _over_already(ctx: Context, sa: SaV2, child: ChildSa, purpose: ForChild) -> None:
     """The peer's answer was late: its Delete of what the answer makes came first. What it sent
     meanwhile may still be on the road."""
-    closing.retire_child(ctx, sa, child)
+    pairs.retire_child(ctx, sa, child)
     old = purpose.replaces
     if old is not None and old.state is ChildState.REKEYING:
         # For the peer it is replaced and ours to delete.
@@ -252,7 +253,7 @@ def _finish(
             # peer deletes the old pair.
             child.predecessor = None
             child.move(ChildState.REPLACED)
-            closing.stop_sending(ctx, child)
+            pairs.stop_sending(ctx, child)
             sa.wishes.append(WantDeleteChild(child.spi_in))
             crossing.yield_to_peer(ctx, sa, replaces)
             return
@@ -288,12 +289,12 @@ def _answered_no(ctx: Context, sa: SaV2, purpose: ForChild, error: Notify | None
         # The peer has lost it: forget it here too, and let traffic make a fresh one (§2.25).
         gone = purpose.replaces
         if gone.rekeyed_by_peer is not None and crossing.yield_to_peer(ctx, sa, gone):
-            closing.promote(ctx, gone.rekeyed_by_peer.successor)
+            pairs.promote(ctx, gone.rekeyed_by_peer.successor)
         elif _may_not_be_known_yet(ctx, sa, gone):
             early = Failed("E208", "the peer does not know yet what it asked for itself", "", False)
             _failed(ctx, sa, purpose.offer, gone, early)
         elif gone.state is not ChildState.GONE:
-            closing.drop_child(ctx, sa, gone)
+            pairs.drop_child(ctx, sa, gone)
             ctx.lifecycle.phase2_gone(ctx, sa, gone, "the peer no longer knows it")
         return
     failed = children.failure_of(error, purpose.offer)

@@ -1,8 +1,8 @@
 """Two exchanges for one Child SA that crossed: which pair stays (RFC 7296 §2.8.1)."""
 
+from isthmus.ike.core import pairs
 from isthmus.ike.core.child import ChildSa, ChildState
 from isthmus.ike.core.context import Context
-from isthmus.ike.v2 import closing
 from isthmus.ike.v2.sa import SaV2
 from isthmus.ike.v2.wishes import WantDeleteChild
 
@@ -50,7 +50,7 @@ def withdraw(ctx: Context, sa: SaV2, ours: ChildSa) -> None:
         rule=ours.rule.name,
     )
     ours.move(ChildState.REPLACED)
-    closing.stop_sending(ctx, ours)
+    pairs.stop_sending(ctx, ours)
     sa.wishes.append(WantDeleteChild(ours.spi_in))
 
 

@@ -13,9 +13,9 @@ its own proof only then.
 from dataclasses import dataclass, replace
 
 from isthmus.ike.auth import psk
+from isthmus.ike.core import standing
 from isthmus.ike.core.agenda import TimerKind
 from isthmus.ike.core.context import Context, Failed
-from isthmus.ike.core.effects import Keepalive
 from isthmus.ike.v2 import children, closing, look
 from isthmus.ike.v2.authoctets import signed_octets
 from isthmus.ike.v2.exchanges import auth_child, auth_proof, auth_terms
@@ -38,7 +38,6 @@ from isthmus.ike.v2.wishes import WantDeleteIke
 from isthmus.policy.authentication import AuthKind
 from isthmus.policy.connection import Connection
 from isthmus.policy.negotiate import accepts
-from isthmus.policy.schedule import renewal
 from isthmus.policy.select import by_identity, expected_remote_id, own_id
 from isthmus.values.address import IKE_PORT, NAT_T_PORT, Endpoint
 from isthmus.values.errors import Malformed, NotAuthenticated
@@ -311,19 +310,8 @@ def _establish(ctx: Context, sa: SaV2) -> None:
     sa.heard_at = ctx.now
     sa.candidates = ()
     ctx.agenda.disarm(sa.owner, TimerKind.HALF_OPEN)
-    standing(ctx, sa)
+    standing.arm(ctx, sa)
     ctx.lifecycle.phase1_up(ctx, sa)
-
-
-def standing(ctx: Context, sa: SaV2) -> None:
-    """Arm the timers of an IKE SA that stands, fresh or after a rekey."""
-    lifetimes = sa.connection.phase1_lifetimes
-    sa.expires_at = ctx.later(lifetimes.lifetime_s)
-    ctx.agenda.arm(sa.owner, TimerKind.IKE_REKEY, ctx.later(renewal(lifetimes, ctx.chance())))
-    ctx.agenda.arm(sa.owner, TimerKind.IKE_EXPIRE, sa.expires_at)
-    ctx.agenda.arm(sa.owner, TimerKind.LIVENESS, ctx.later(sa.connection.liveness.every_s))
-    if sa.nat.local:
-        ctx.emit(Keepalive(sa.local, sa.remote, sa.connection.keepalive_s))
 
 
 def _other_identity(

@@ -1,5 +1,6 @@
 """INFORMATIONAL (RFC 7296 §1.4, §2.4, §2.25): deletes, liveness, notifies; both roles."""
 
+from isthmus.ike.core import ending, pairs
 from isthmus.ike.core.child import ChildSa, ChildState
 from isthmus.ike.core.context import Context, Failed
 from isthmus.ike.v2 import closing, look
@@ -34,7 +35,7 @@ def delete_child(ctx: Context, sa: SaV2, wish: WantDeleteChild) -> bool:
         # Packets that come from now on wait for a new pair instead of going to one that the peer
         # is about to forget.
         ctx.lifecycle.phase2_closing(ctx, sa, child)
-        closing.stop_sending(ctx, child)
+        pairs.stop_sending(ctx, child)
     child.move(ChildState.DELETING)
     payload = Delete(SecurityProtocol.ESP, (spi_octets(child.spi_in),))
     send_request(ctx, sa, ExchangeType.INFORMATIONAL, (payload,), ForDeleteChild(child.spi_in))
@@ -49,7 +50,7 @@ def delete_ike(ctx: Context, sa: SaV2, wish: WantDeleteIke) -> bool:
     payloads.append(Delete(SecurityProtocol.IKE, ()))
     if not isinstance(sa.state, Refused | Replaced):
         sa.state = Closing(wish.reason)
-        closing.arm_nothing(ctx, sa)
+        ending.arm_nothing(ctx, sa)
     send_request(ctx, sa, ExchangeType.INFORMATIONAL, tuple(payloads), ForDeleteIke())
     return True
 
@@ -174,13 +175,13 @@ def _ended(ctx: Context, sa: SaV2, child: ChildSa, reason: str) -> None:
     yield_to_peer(ctx, sa, child)
     for successor in sa.children.values():
         if successor.predecessor is child:
-            closing.promote(ctx, successor)
+            pairs.promote(ctx, successor)
             successor.predecessor = None
     if was_replaced:
-        closing.retire_child(ctx, sa, child)
+        pairs.retire_child(ctx, sa, child)
         return
     deleting = child.state is ChildState.DELETING
     # Packets of the peer may still be on the road.
-    closing.retire_child(ctx, sa, child)
+    pairs.retire_child(ctx, sa, child)
     if usable or deleting:
         ctx.lifecycle.phase2_gone(ctx, sa, child, reason)

@@ -5,13 +5,13 @@ SK {SA(new SPIi), Ni, KEi}   -->
                              <--   SK {SA(new SPIr), Nr, KEr}
 """
 
+from isthmus.ike.core import ending, standing
 from isthmus.ike.core.agenda import TimerKind
 from isthmus.ike.core.child import ChildState
 from isthmus.ike.core.context import Context
 from isthmus.ike.core.effects import Agree, MakeKey, MakeKeyAndAgree
 from isthmus.ike.core.events import ComputeFinished
 from isthmus.ike.v2 import closing, look
-from isthmus.ike.v2.exchanges import ike_auth
 from isthmus.ike.v2.exchanges.create_child_sa import RETRY_S
 from isthmus.ike.v2.exchanges.ike_sa_init import NONCE_SIZE, ROUNDS_MAX
 from isthmus.ike.v2.keys import ike_keys, rekey_skeyseed
@@ -341,7 +341,7 @@ def _make(
     new.protector = Protector(suite, keys, initiator=initiator, entropy=ctx.entropy)
     new.state = Established()
     ctx.registry.add(new)
-    ike_auth.standing(ctx, new)
+    standing.arm(ctx, new)
     return new
 
 
@@ -360,7 +360,7 @@ def _replace(ctx: Context, old: SaV2, new: SaV2, *, ours: bool) -> None:
         due = ctx.agenda.when(old.owner, kind)
         if due is not None:
             ctx.agenda.arm(new.owner, kind, due)
-    closing.arm_nothing(ctx, old)
+    ending.arm_nothing(ctx, old)
     if ours:
         old.wishes.append(WantDeleteIke("phase 1 was renewed"))
         ctx.to_resume.append(old)

@@ -6,7 +6,7 @@ from isthmus.ike.core.agenda import TimerKind
 from isthmus.ike.core.child import ChildSa, ChildState
 from isthmus.ike.core.context import Context
 from isthmus.ike.core.effects import Keepalive, UpdateSa
-from isthmus.ike.v2.sa import SaV2
+from isthmus.ike.core.sa import IkeSa
 from isthmus.policy.connection import ChildPolicy, Connection, Lifetimes
 from isthmus.policy.schedule import renewal
 from isthmus.values.time import Instant, Seconds
@@ -17,7 +17,7 @@ SPREAD_S: Seconds = 5.0
 """Renewals that a reload makes due at once are spread over so long."""
 
 
-def reconfigure(ctx: Context, sa: SaV2, connection: Connection) -> None:
+def reconfigure(ctx: Context, sa: IkeSa, connection: Connection) -> None:
     """Go on under `connection`, whose phase 1 terms are those that the SA was made under."""
     before = sa.connection
     sa.connection = connection
@@ -45,7 +45,7 @@ def reconfigure(ctx: Context, sa: SaV2, connection: Connection) -> None:
             ctx.agenda.arm(sa.owner, TimerKind.PHASE1_IDLE, due)
 
 
-def reconsider(sa: SaV2, connections: Mapping[str, Connection]) -> None:
+def reconsider(sa: IkeSa, connections: Mapping[str, Connection]) -> None:
     """Let a peer that is still to authenticate do so by these terms."""
     sa.candidates = tuple(connections[c.name] for c in sa.candidates if c.name in connections)
     sa.connection = connections.get(sa.connection.name, sa.connection)
