@@ -184,6 +184,18 @@ def answer_payloads(choice: Choice, spi_in: Spi) -> tuple[Payload, ...]:
     )
 
 
+def note_choice(ctx: Context, sa: SaV2, choice: Choice) -> None:
+    """Record what was chosen of the peer's proposals, and why."""
+    rule, chosen = choice.narrowed.rule, choice.chosen
+    ctx.record(
+        "proposal.chosen",
+        f"phase 2 of rule {rule.name}: {chosen.suite}: {chosen.why}",
+        connection=sa.connection,
+        rule=rule.name,
+        facts=(("phase", 2), ("suite", str(chosen.suite)), ("why", chosen.why)),
+    )
+
+
 def install(
     ctx: Context,
     sa: SaV2,

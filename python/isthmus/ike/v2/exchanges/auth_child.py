@@ -109,13 +109,7 @@ def answer_child(
         send_reply(ctx, sa, header, tuple(reply), local, remote)
         ctx.lifecycle.phase2_failed(ctx, sa, rule.name, children.held_down(rule))
         return
-    ctx.record(
-        "proposal.chosen",
-        f"phase 2 of rule {rule.name}: {choice.chosen.suite}: {choice.chosen.why}",
-        connection=connection,
-        rule=rule.name,
-        facts=(("phase", 2), ("suite", str(choice.chosen.suite)), ("why", choice.chosen.why)),
-    )
+    children.note_choice(ctx, sa, choice)
     spi_in = ctx.registry.fresh_spi()
     child = children.install(
         ctx,

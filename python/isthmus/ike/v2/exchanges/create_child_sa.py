@@ -391,13 +391,7 @@ def request_received(
     if replaces is None and len(sa.children) >= children_max(sa):
         refuse(NotifyType.NO_ADDITIONAL_SAS)
         return
-    ctx.record(
-        "proposal.chosen",
-        f"phase 2 of rule {rule.name}: {choice.chosen.suite}: {choice.chosen.why}",
-        connection=sa.connection,
-        rule=rule.name,
-        facts=(("phase", 2), ("suite", str(choice.chosen.suite)), ("why", choice.chosen.why)),
-    )
+    children.note_choice(ctx, sa, choice)
     nonce_r = ctx.entropy.octets(NONCE_SIZE)
     asked_at = ctx.now
 
