@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from itertools import pairwise
+from operator import attrgetter
 from typing import Self
 
 from isthmus.values.trust import RevocationMode
@@ -431,7 +432,7 @@ class _Inquiry:
             except BadCrl:
                 continue
             found.append(crl)
-        return sorted(found, key=lambda crl: (crl.number or 0, crl.this_update))
+        return sorted(found, key=attrgetter("number", "this_update"))
 
     def check_signer(self, crl: Crl, index: int) -> Certificate:
         """Who signed the list: an authority of the path, or one that the anchor leads to.
@@ -460,11 +461,8 @@ class _Inquiry:
         """A path from a list's signer to the same anchor, none of it revoked."""
         if self._nesting == 0:
             raise BadCrl("lists that are signed by certificates on lists, too deep to follow")
-        pool = tuple(
-            dict.fromkeys(
-                (*self._path.pool, *self._statuses.certificates, *self._path.certificates[1:-1])
-            )
-        )
+        # The authorities between the path's ends are from its pool.
+        pool = tuple(dict.fromkeys((*self._path.pool, *self._statuses.certificates)))
         judge = _Inquiry(
             self._path,
             self._statuses,
