@@ -221,8 +221,8 @@ def _entry_extensions(body: bytes, indirect: bool) -> tuple[int, Name | None]:
             if not indirect:
                 raise BadCrl("an entry names another issuer, but the list is not indirect")
             names = general_names(Reader(value).take(SEQUENCE))
-            issuer = names[0].directory
-            if issuer is None or len(names) != 1:
+            issuer, *others = (name.directory for name in names)
+            if issuer is None or others:
                 raise BadCrl("an entry whose issuer is not one distinguished name")
         elif critical:
             raise BadCrl(f"an entry has the unknown critical extension {oid}")

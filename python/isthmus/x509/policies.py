@@ -25,12 +25,14 @@ _Level = dict[str, _Node]
 
 @dataclass(slots=True)
 class Policies:
-    """The state variables (c) to (f) of RFC 5280 §6.1.2 for a path of `length` certificates.
+    """The state variables (c) to (f) of RFC 5280 §6.1.2.
 
-    The RFC's counters stop at 0; these go on below it, which means the same.
+    `certificates` is how many there are in the path, the anchor included: what a counter that
+    nobody sets begins with, the RFC's n + 1. The RFC's counters stop at 0; these go on below it,
+    which means the same.
     """
 
-    length: int
+    certificates: int
     initial: frozenset[str] = frozenset({ANY_POLICY})
     explicit: bool = False
     mapping_inhibited: bool = False
@@ -42,9 +44,13 @@ class Policies:
 
     def __post_init__(self) -> None:
         self._levels = [{ANY_POLICY: _Node({ANY_POLICY}, set())}]
-        self._explicit = 0 if self.explicit else self.length + 1
-        self._mapping = 0 if self.mapping_inhibited else self.length + 1
-        self._any = 0 if self.any_inhibited else self.length + 1
+        self._explicit = self._at_first(self.explicit)
+        self._mapping = self._at_first(self.mapping_inhibited)
+        self._any = self._at_first(self.any_inhibited)
+
+    def _at_first(self, said: bool) -> int:
+        """A counter: it holds from the start if our own rules say so."""
+        return 0 if said else self.certificates
 
     def take(self, certificate: Certificate, *, last: bool) -> None:
         """RFC 5280 §6.1.3 d and e; f is told at the end, for policies that are gone stay gone."""

@@ -351,9 +351,7 @@ class _Inquiry:
     def _check_not_listed(self, path: VerifiedPath) -> None:
         """RFC 6960 §4.2.2.2.1: a responder without no-check must not be on a list."""
         statuses = replace(self._statuses, answers={})
-        inquiry = _Inquiry(
-            path, statuses, self._at, RevocationMode.SOFT, self._nesting, self._busy
-        )
+        inquiry = _Inquiry(path, statuses, self._at, RevocationMode.SOFT, self._nesting, self._busy)
         inquiry.ask(0)
 
     # Lists

@@ -37,7 +37,7 @@ def walk(chain: tuple[Certificate, ...], at: int, rules: PathRules) -> frozenset
         return frozenset()
     constraints = Constraints()
     policies = Policies(
-        len(chain) - 1,
+        len(chain),
         rules.policies,
         rules.explicit_policy,
         rules.inhibit_policy_mapping,

@@ -140,6 +140,13 @@ def _refused() -> list[Case]:
             "lists whose signers are on lists, one deeper than is followed": lambda: deep(
                 NESTING_MAX + 1
             ),
+            "an indirect list with an entry whose issuer is a domain name": lambda: strict(
+                leaf_list(),
+                root_list().but(
+                    entries=((7, SINCE, (("2.5.29.29", True, forge.seq(dns("a"))),)),),
+                    extensions=(forge.scope([POINT], indirect=True),),
+                ),
+            ),
         },
         "E163": {
             "a responder on a list by a certified signer": lambda: asked(
