@@ -143,9 +143,7 @@ def fleet(
 ) -> Iterator[Fleet]:
     """A world of its own with so many tunnels between two gateways that run. `settings` are further
     keys of every tunnel."""
-    world = World.create(directory, attached=True)
-    try:
-        topology.build(world)
+    with topology.two_sites(directory) as world:
         _addresses(world, count)
         gateways = [Isthmus(world, s.gateway, directory / s.letter) for s in (SITE_A, SITE_B)]
         for gateway, site in zip(gateways, (SITE_A, SITE_B), strict=True):
@@ -157,8 +155,6 @@ def fleet(
         finally:
             for gateway in gateways:
                 gateway.stop()
-    finally:
-        world.close()
 
 
 def _addresses(world: World, count: int) -> None:

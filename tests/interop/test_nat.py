@@ -96,9 +96,7 @@ class Ground:
 def ground(scene: Scene, directory: Path, *, keepalive: str = "20s") -> Iterator[Ground]:
     """Build what a scene asks for; gone at the end with everything that ran in it."""
     require_root_and("nftables", "conntrack", *scene.needs)
-    world = World.create(directory, attached=True)
-    try:
-        topology.build(world)
+    with topology.two_sites(directory) as world:
         router = NatBox(world, SITE_A)
         boxes = [router] + [NatBox(world, SITE_B, forwards=True)] * scene.b_is_forwarded
         for box in boxes:
@@ -119,8 +117,6 @@ def ground(scene: Scene, directory: Path, *, keepalive: str = "20s") -> Iterator
         finally:
             for end in (a, b):
                 print(f"--- {end.namespace}\n{end.log_tail(60)}")
-    finally:
-        world.close()
 
 
 def started(

@@ -71,12 +71,8 @@ class Two:
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     """Namespaces of these tests alone: in the common ones a charon holds site B's ports."""
     require_root_and()
-    found = World.create(tmp_path_factory.mktemp("w"), attached=True)
-    try:
-        topology.build(found)
+    with topology.two_sites(tmp_path_factory.mktemp("w")) as found:
         yield found
-    finally:
-        found.close()
 
 
 @pytest.fixture

@@ -62,9 +62,7 @@ class Many:
 def many(short_directory: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Many]:
     """Everything armed, and the first `LIVE` of them up."""
     require_root_and()
-    world = World.create(tmp_path_factory.mktemp("w"), attached=True)
-    try:
-        topology.build(world)
+    with topology.two_sites(tmp_path_factory.mktemp("w")) as world:
         world.run(
             None, ["ip", "-netns", SITE_B.host, "-batch", "-"], input_text=target_lines("add", LIVE)
         )
@@ -83,8 +81,6 @@ def many(short_directory: Path, tmp_path_factory: pytest.TempPathFactory) -> Ite
         yield Many(world, gateways[0], gateways[1], told)
         for gateway in gateways:
             gateway.stop()
-    finally:
-        world.close()
 
 
 def test_ten_of_a_thousand_change_under_traffic_over_the_others(many: Many) -> None:
