@@ -275,13 +275,8 @@ def run(
     say: Callable[[str], None] = lambda line: None,
 ) -> Report:
     """So many rounds in which both ends renew phase 2, phase 1, and one of each."""
-    world = World.create(directory, attached=True)
-    try:
-        topology.build(world)
-        with _ends(world, directory, peer) as ends:
-            return _rounds(world, ends, _plan(phase2, phase1, mixed, seed), seed, say)
-    finally:
-        world.close()
+    with topology.two_sites(directory) as world, _ends(world, directory, peer) as ends:
+        return _rounds(world, ends, _plan(phase2, phase1, mixed, seed), seed, say)
 
 
 def _plan(phase2: int, phase1: int, mixed: int, seed: int) -> list[Round]:
