@@ -249,6 +249,36 @@ def install(
     return child
 
 
+def install_choice(
+    ctx: Context,
+    sa: SaV2,
+    choice: Choice,
+    *,
+    nonce_i: bytes,
+    nonce_r: bytes,
+    shared: Secret | None,
+    asked_at: Instant,
+    predecessor: ChildSa | None = None,
+) -> ChildSa:
+    """Responder: `install` what was chosen of the peer's wish, under a fresh SPI."""
+    return install(
+        ctx,
+        sa,
+        choice.narrowed.rule,
+        suite=choice.chosen.suite,
+        spi_in=ctx.registry.fresh_spi(),
+        spi_out=choice.spi_out,
+        local=choice.narrowed.local,
+        remote=choice.narrowed.remote,
+        nonce_i=nonce_i,
+        nonce_r=nonce_r,
+        shared=shared,
+        initiated=False,
+        asked_at=asked_at,
+        predecessor=predecessor,
+    )
+
+
 def _emit(ctx: Context, sa: SaV2, child: ChildSa, keys: ChildKeys, *, inbound: bool) -> None:
     # The exchange's initiator seals with the "i" keys; we open what the other end seals.
     use_i = child.initiated != inbound

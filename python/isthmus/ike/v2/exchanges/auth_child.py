@@ -110,23 +110,16 @@ def answer_child(
         ctx.lifecycle.phase2_failed(ctx, sa, rule.name, children.held_down(rule))
         return
     children.note_choice(ctx, sa, choice)
-    spi_in = ctx.registry.fresh_spi()
-    child = children.install(
+    child = children.install_choice(
         ctx,
         sa,
-        rule,
-        suite=choice.chosen.suite,
-        spi_in=spi_in,
-        spi_out=choice.spi_out,
-        local=choice.narrowed.local,
-        remote=choice.narrowed.remote,
+        choice,
         nonce_i=shown.nonce_i,
         nonce_r=shown.nonce_r,
         shared=None,
-        initiated=False,
         asked_at=sa.created_at,
     )
     sa.authenticating = None
-    reply += children.answer_payloads(choice, spi_in)
+    reply += children.answer_payloads(choice, child.spi_in)
     send_reply(ctx, sa, header, tuple(reply), local, remote)
     ctx.lifecycle.phase2_up(ctx, sa, child)

@@ -417,20 +417,13 @@ def request_received(
             # pair made now would stand beside its successor, and neither side would delete it.
             refuse(NotifyType.TEMPORARY_FAILURE)
             return
-        spi_in = ctx.registry.fresh_spi()
-        child = children.install(
+        child = children.install_choice(
             ctx,
             sa,
-            rule,
-            suite=choice.chosen.suite,
-            spi_in=spi_in,
-            spi_out=choice.spi_out,
-            local=choice.narrowed.local,
-            remote=choice.narrowed.remote,
+            choice,
             nonce_i=nonce_i,
             nonce_r=nonce_r,
             shared=shared,
-            initiated=False,
             asked_at=asked_at,
             predecessor=predecessor,
         )
@@ -439,7 +432,7 @@ def request_received(
             child.unconfirmed = True
             due = ctx.later(sa.connection.liveness.timeout_s)
             ctx.agenda.arm(child.owner, TimerKind.CHILD_CONFIRM, due)
-        security, ts_i, ts_r = children.answer_payloads(choice, spi_in)
+        security, ts_i, ts_r = children.answer_payloads(choice, child.spi_in)
         reply: list[Payload] = [security, Nonce(nonce_r)]
         if public:
             reply.append(KeyExchange(method, public))
