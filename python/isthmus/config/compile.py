@@ -72,7 +72,7 @@ def compile_sources(sources: Sequence[Source], report: Report) -> Compiled:
     root = _merged(sources, report)
     section = Section(root, "file", "the file", schema.FILE_KEYS, report)
     section.refuse_others()
-    fail_closed = _fail_closed(section, report)
+    fail_closed = _fail_closed(section)
     listen = _listen(section, report)
     tunnels = [compile_tunnel(name, node, report) for name, node in section.children(schema.TUNNEL)]
     whole = [tunnel for tunnel in tunnels if tunnel.is_whole]
@@ -159,11 +159,10 @@ def _refuse_twice(what: str, known: Node, node: Node, report: Report) -> None:
     )
 
 
-def _fail_closed(section: Section, report: Report) -> bool:
-    node = section.get(schema.DAEMON)
-    if node is None:
+def _fail_closed(section: Section) -> bool:
+    own = section.inner(schema.DAEMON, schema.DAEMON_KEYS)
+    if own is None:
         return False
-    own = Section(node.value, "daemon", "[daemon]", schema.DAEMON_KEYS, report)
     own.refuse_others()
     given = own.get(schema.FAIL_CLOSED)
     return given is not None and given.value
@@ -171,10 +170,9 @@ def _fail_closed(section: Section, report: Report) -> bool:
 
 def _listen(section: Section, report: Report) -> tuple[str, ...]:
     usual = Configuration().listen
-    node = section.get(schema.LISTEN)
-    if node is None:
+    own = section.inner(schema.LISTEN, schema.LISTEN_KEYS)
+    if own is None:
         return usual
-    own = Section(node.value, "listen", "[listen]", schema.LISTEN_KEYS, report)
     own.refuse_others()
     given = own.get(schema.ADDRESSES)
     if given is None:

@@ -67,11 +67,9 @@ def phase1(
     """Proposals and lifetimes of phase 1; the tunnel's suite where its own table names none."""
     suite = section.get(schema.SUITE)
     default = suite_proposals(suite.value if suite else DEFAULT_SUITE, SecurityProtocol.IKE)
-    node = section.get(schema.PHASE1)
-    if node is None:
+    own = section.inner(schema.PHASE1, schema.PHASE1_KEYS)
+    if own is None:
         return default, PHASE1_LIFETIMES
-    title = f"{section.title[:-1]}.phase1]"
-    own = Section(node.value, "phase1", title, schema.PHASE1_KEYS, report)
     own.refuse_others()
     own.refuse_both(schema.PHASE1_SUITE, schema.PHASE1_PROPOSALS)
     keys = (schema.PHASE1_PROPOSALS, schema.PHASE1_SUITE)
@@ -82,10 +80,9 @@ def phase1(
 def fragmentation(section: Section, report: Report) -> Fragmentation:
     """How large messages of phase 1 may be before they are cut."""
     usual = Fragmentation()
-    node = section.get(schema.PHASE1)
-    if node is None:
+    own = section.inner(schema.PHASE1, schema.PHASE1_KEYS)
+    if own is None:
         return usual
-    own = Section(node.value, "phase1", f"{section.title[:-1]}.phase1]", schema.PHASE1_KEYS, report)
     enabled, size = own.get(schema.FRAGMENTATION), own.get(schema.FRAGMENT_SIZE)
     if enabled is not None and not enabled.value and size is not None:
         report.error(
@@ -103,10 +100,9 @@ def fragmentation(section: Section, report: Report) -> Fragmentation:
 def liveness(section: Section, report: Report) -> Liveness:
     """Dead peer detection of a tunnel."""
     usual = Liveness()
-    node = section.get(schema.DPD)
-    if node is None:
+    own = section.inner(schema.DPD, schema.DPD_KEYS)
+    if own is None:
         return usual
-    own = Section(node.value, "dpd", f"{section.title[:-1]}.dpd]", schema.DPD_KEYS, report)
     own.refuse_others()
     every, timeout = own.get(schema.DPD_EVERY), own.get(schema.DPD_TIMEOUT)
     action = own.get(schema.DPD_ACTION)

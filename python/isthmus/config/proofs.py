@@ -98,27 +98,21 @@ def compile_proofs(name: str, section: Section, *, allow_weak: bool, report: Rep
 
 
 def _schemes(section: Section, allow_weak: bool, report: Report) -> tuple[PlacedScheme, ...]:
-    node = section.get(schema.PHASE1)
-    if node is None:
-        return ()
     # The table's other keys, and those that it does not have, are `phases`' business.
-    title = f"{section.title[:-1]}.phase1]"
-    given = Section(node.value, "phase1", title, schema.PHASE1_KEYS, report).get(
-        proof_schema.SIGNATURE
-    )
-    if given is None:
+    own = section.inner(schema.PHASE1, schema.PHASE1_KEYS)
+    if own is None or (given := own.get(proof_schema.SIGNATURE)) is None:
         return ()
     for placed in given.value:
         if placed.is_weak and not allow_weak:
             report.error(
                 placed.at,
-                f"{placed.scheme} in {title} is weak",
+                f"{placed.scheme} in {own.title} is weak",
                 "signatures over SHA-1 can be forged with enough money",
                 "take it out, or write allow_weak = true in the tunnel if the peer has nothing"
                 " better",
             )
         elif placed.is_weak:
-            report.warn(placed.at, f"{title} allows the weak {placed.scheme}")
+            report.warn(placed.at, f"{own.title} allows the weak {placed.scheme}")
     return given.value
 
 

@@ -58,6 +58,14 @@ class Section:
             return Given(value, node.at, node.key_at)
         return None
 
+    def inner(self, key: Key[Node], keys: tuple[Key[object], ...]) -> "Section | None":
+        """The table under a key, with the keys that it may have; None when there is none."""
+        given = self.get(key)
+        if given is None:
+            return None
+        title = f"[{key.name}]" if self.kind == "file" else f"{self.title[:-1]}.{key.name}]"
+        return Section(given.value, key.name, title, keys, self._report)
+
     def has(self, key: Key[object]) -> bool:
         """The user wrote this key, rightly or wrongly."""
         return key.name in self.table
