@@ -99,15 +99,19 @@ class Fleet:
         """One packet for each tunnel, until all stand."""
         pinging = measure.start_ping(self.world, SITE_A.host, *self.targets, interval_s=0.005)
         try:
-            eventually(
-                "every tunnel is up",
-                lambda: self.controlled(self.near) == self.count,
-                timeout_s=60.0,
-                every_s=0.1,
-            )
+            self.await_control(self.near)
             assert pinging.finish().lost == ()
         finally:
             pinging.abandon()
+
+    def await_control(self, daemon: Isthmus) -> None:
+        """Wait until every tunnel stands by what a gateway knows."""
+        eventually(
+            f"every tunnel is under control in {daemon.namespace}",
+            lambda: self.controlled(daemon) == self.count,
+            timeout_s=60.0,
+            every_s=0.05,
+        )
 
     @staticmethod
     def kill(daemon: Isthmus) -> None:
