@@ -133,12 +133,27 @@ def _refused() -> list[Case]:
                 root=root().having(c=forge.subtrees(excluded=[dns("gw.example.net")])),
             ),
         },
+        "E157": {
+            "name constraints of a mask with a hole at its head": lambda: Scene(
+                inter=inter().having(
+                    c=forge.subtrees(
+                        [tagged(7, bytes((0, 0, 0, 0, 15, 255, 255, 255)), constructed=False)]
+                    )
+                )
+            ),
+        },
         "E158": {"explicit policy asked from the leaf on": lambda: explicit_after(1)},
         "E159": {"a comparison more than there may be": lambda: compared(1, 63)},
         "E162": {
             "a list by the leaf itself, whose issuer nobody knows about": own_list,
             "lists whose signers are on lists, one deeper than is followed": lambda: deep(
                 NESTING_MAX + 1
+            ),
+            "a list both for users and for attribute certificates": lambda: strict(
+                leaf_list().but(extensions=(forge.scope(users=True, attributes=True),))
+            ),
+            "a list with a number of 22 octets": lambda: strict(
+                leaf_list().but(extensions=(forge.crl_number(1 << 168),))
             ),
             "an indirect list with an entry whose issuer is a domain name": lambda: strict(
                 leaf_list(),
@@ -184,6 +199,28 @@ def _accepted() -> list[Case]:
             "a list until after 2050": lambda: strict(leaf_list().but(next_update=AT + 30 * YEAR)),
             "lists whose signers are on lists, as deep as is followed": lambda: deep(NESTING_MAX),
             "a list of somebody who issued nothing in the path, admitted": helper_list,
+            "a list with the number 0": lambda: strict(
+                leaf_list().but(extensions=(forge.crl_number(0),))
+            ),
+            "a list with a number of 21 octets": lambda: strict(
+                leaf_list().but(extensions=(forge.crl_number(1 << 160),))
+            ),
+            "an indirect list for users": lambda: strict(
+                leaf_list().but(extensions=(forge.scope(users=True, indirect=True),))
+            ),
+            "name constraints with a minimum of 0": lambda: Scene(
+                inter=inter().having(
+                    c=forge.subtrees(
+                        [dns("example.net")], extra=tagged(0, b"\x00", constructed=False)
+                    )
+                )
+            ),
+            "a leaf with both unique identifiers": lambda: Scene(
+                leaf(unique=b"".join(tagged(n, b"\x00\x01", constructed=False) for n in (1, 2)))
+            ),
+            "a responder with no-check, though it is on a list": lambda: asked(
+                delegated(), crls=(leaf_list().but(entries=listing(901), next_update=AT - 1),)
+            ),
             "an answer that names its version": lambda: asked(
                 delegated(version=tagged(0, number(0)))
             ),

@@ -24,9 +24,12 @@ from . import (
     test_certificate,
     test_constraints,
     test_crl,
+    test_der,
+    test_identity,
     test_judgement,
     test_ocsp,
     test_path,
+    test_readers,
     test_revocation,
 )
 from .disabling import PACKAGE, functions, parsed, replaced
@@ -35,6 +38,14 @@ from .test_disabling import Judged, everything, outcome
 from .test_pkits import verdict
 
 MODULES = (
+    "identity",
+    "algorithm",
+    "certificate",
+    "der",
+    "extensions",
+    "general_name",
+    "name",
+    "rules",
     "walk",
     "usage",
     "constraints",
@@ -49,9 +60,12 @@ TESTS = (
     test_certificate,
     test_constraints,
     test_crl,
+    test_der,
+    test_identity,
     test_judgement,
     test_ocsp,
     test_path,
+    test_readers,
     test_revocation,
 )
 

@@ -6,7 +6,7 @@ from . import mutants
 from .equivalent import EQUIVALENT
 from .mutants import Mutant, complaint, living
 
-EVERY = 16
+EVERY = 24
 """One of so many is tried here, so that no function is left out for long."""
 
 pytestmark = pytest.mark.filterwarnings("ignore:Parsed a serial number")
