@@ -49,11 +49,12 @@ def main() -> int:
         if complaint:
             failed.append(complaint)
             print(complaint, flush=True)
-    equivalent = sum(mutant.key in EQUIVALENT for mutant in chosen)
-    score = (len(chosen) - alive) / (len(chosen) - equivalent)
+    noticed = len(chosen) - alive
+    others = sum(mutant.key not in EQUIVALENT for mutant in chosen)
+    score = noticed / others if others else 1
     print(
-        f"{len(chosen)} mutants, {equivalent} of them equivalent: "
-        f"{len(chosen) - alive} noticed ({score:.1%} of the others), {alive} live"
+        f"{len(chosen)} mutants, {len(chosen) - others} of them equivalent: "
+        f"{noticed} noticed ({score:.1%} of the others), {alive} live"
     )
     print("FAILED" if failed else "PASSED")
     return 1 if failed else 0
