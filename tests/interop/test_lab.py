@@ -92,6 +92,24 @@ def test_the_leak_watch_sees_an_inside_address(tmp_path: Path) -> None:
     assert len(leaked) == 12
 
 
+def test_a_capture_ends_while_traffic_goes_on(tmp_path: Path) -> None:
+    """With what passed until then: no pause comes that it could wait for."""
+    with topology.two_sites(tmp_path) as world:
+        topology.route_in_clear(world)
+        pinging = [
+            measure.start_ping(world, SITE_A.host, SITE_B.host4, interval_s=0.005) for _ in range(2)
+        ]
+        watch = capture.start(world, INTERNET, tmp_path / "flow.pcap")
+        time.sleep(0.5)
+        begun = time.monotonic()
+        seen = watch.packets()
+        took_s = time.monotonic() - begun
+        for each in pinging:
+            each.abandon()
+    assert took_s < 10.0
+    assert len(seen) > 50
+
+
 def test_first_five_minutes() -> None:
     """PRODUCT-GUIDE b.2 to b.4: up, ping, timeline, capture with and without keys, down."""
     assert "gw-a ARMED   gw-b ARMED" in isthmus("lab", "up")
