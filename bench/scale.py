@@ -22,7 +22,6 @@ from pathlib import Path
 
 from isthmus.lab import gateways, topology
 from isthmus.lab.daemon import Isthmus, Rule, Tunnel
-from isthmus.lab.namespaces import World
 from isthmus.lab.topology import SITE_A, SITE_B, Site
 
 TRIES = 7
@@ -142,9 +141,7 @@ def reload(daemon: Isthmus, told: list[Tunnel]) -> str:
 
 def armed(directory: Path, count: int, idle_s: float) -> dict[str, int]:
     """So many tunnels that wait for traffic; returns what the processes hold, in KiB."""
-    world = World.create(directory, attached=True)
-    try:
-        topology.build(world)
+    with topology.two_sites(directory) as world:
         daemon = Isthmus(world, SITE_A.gateway, directory / "gw-a")
         told = [tunnel(SITE_A, n, gateways.fresh_psk()) for n in range(count)]
         daemon.write(*told)
@@ -159,15 +156,11 @@ def armed(directory: Path, count: int, idle_s: float) -> dict[str, int]:
         print(f"  reload, 10 changed {reload(daemon, told)}")
         print(f"  stop               {timed(daemon.stop):.2f} s", flush=True)
         return held
-    finally:
-        world.close()
 
 
 def live(directory: Path, count: int, idle_s: float) -> None:
     """So many tunnels that are up, between two daemons."""
-    world = World.create(directory, attached=True)
-    try:
-        topology.build(world)
+    with topology.two_sites(directory) as world:
         psks = [gateways.fresh_psk() for _ in range(count)]
         daemons = []
         for site in (SITE_A, SITE_B):
@@ -196,8 +189,6 @@ def live(directory: Path, count: int, idle_s: float) -> None:
         print(f"  idle               {idle(pids, idle_s)}", flush=True)
         for daemon in daemons:
             daemon.stop()
-    finally:
-        world.close()
 
 
 def text(kib: dict[str, int]) -> str:

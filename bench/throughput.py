@@ -34,21 +34,15 @@ IPERF_PORT = 5201
 @contextmanager
 def in_clear(directory: Path) -> Iterator[World]:
     """No VPN: the internet routes the inside networks."""
-    world = World.create(directory, attached=True)
-    try:
-        topology.build(world)
+    with topology.two_sites(directory) as world:
         topology.route_in_clear(world)
         yield world
-    finally:
-        world.close()
 
 
 @contextmanager
 def by_strongswan(directory: Path) -> Iterator[World]:
     """charon with kernel-libipsec on both gateways."""
-    world = World.create(directory, attached=True)
-    try:
-        topology.build(world)
+    with topology.two_sites(directory) as world:
         psk = gateways.fresh_psk()
         charons = [
             gateways.start_strongswan(
@@ -58,16 +52,12 @@ def by_strongswan(directory: Path) -> Iterator[World]:
         ]
         charons[0].initiate(gateways.RULE)
         yield world
-    finally:
-        world.close()
 
 
 @contextmanager
 def by_isthmus(directory: Path) -> Iterator[World]:
     """isthmusd on both gateways."""
-    world = World.create(directory, attached=True)
-    try:
-        topology.build(world)
+    with topology.two_sites(directory) as world:
         psk = gateways.fresh_psk()
         daemons = [
             gateways.start_isthmus(
@@ -83,8 +73,6 @@ def by_isthmus(directory: Path) -> Iterator[World]:
         ]
         daemons[0].request("up", tunnel=gateways.tunnel_name(SITE_A))
         yield world
-    finally:
-        world.close()
 
 
 WAYS = {

@@ -14,6 +14,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "python")]
 
 from tests.unit.x509 import campaign  # noqa: E402  (found only with the path above)
+from tools.verdict import holds, status  # noqa: E402
 
 
 def main() -> int:
@@ -25,12 +26,7 @@ def main() -> int:
     asked = parser.parse_args()
     warnings.filterwarnings("ignore", message="Parsed a serial number")
     report = campaign.run(asked.count, seed=asked.seed)
-    print("\n".join(report.lines()))
-    complaints = report.complaints(asked.growth_max)
-    for complaint in complaints:
-        print(f"FAILED: {complaint}")
-    print("FAILED" if complaints else "PASSED")
-    return 1 if complaints else 0
+    return status(holds(report, asked.growth_max))
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ from isthmus.wire.header import Header
 from isthmus.wire.v2.encrypted import EncryptedFragment
 from isthmus.wire.v2.message import decode_message
 
-from .pair import LEFT, PHASE1, PHASE2, RIGHT, Pair, connection, rule
+from .pair import LEFT, PHASE1, PHASE2, RIGHT, Pair, Side, connection, rule
 
 LARGE = 24
 """Networks on each side: TSi and TSr have some 800 octets."""
@@ -307,6 +307,16 @@ def test_a_cut_that_makes_no_more_pieces_is_no_other_cut() -> None:
     assert is_up(pair)
 
 
+def whole_after_a_piece(pair: Pair, sender: Side, receiver: Side, whole: SendDatagram) -> None:
+    """Of what the sender has sent, one piece arrives, and then the message that was not cut."""
+    cut = [d for d in sender.out if piece_of(d) is not None]
+    pair.lose()
+    pair.deliver(sender, cut[0])
+    assert receiver.engine.census()["fragment_octets"] > 0
+    pair.deliver(sender, whole)
+    assert receiver.engine.census()["fragment_octets"] == 0
+
+
 def test_the_whole_answer_may_come_instead_of_its_pieces() -> None:
     """It was sent whole twice and then in pieces; the road brings a piece before the whole one."""
     pair = Pair(*ends(networks=16))
@@ -321,12 +331,7 @@ def test_the_whole_answer_may_come_instead_of_its_pieces() -> None:
             pair.deliver(pair.left, pair.left.out.pop(0))
         if len(pieces(pair.right.out)) > 1:
             break
-    cut = [d for d in pair.right.out if piece_of(d) is not None]
-    pair.lose()
-    pair.deliver(pair.right, cut[0])
-    assert pair.left.engine.census()["fragment_octets"] > 0
-    pair.deliver(pair.right, whole)
-    assert pair.left.engine.census()["fragment_octets"] == 0
+    whole_after_a_piece(pair, pair.right, pair.left, whole)
     assert is_up(pair)
 
 
@@ -358,12 +363,7 @@ def test_the_whole_message_may_come_instead_of_its_pieces() -> None:
     (whole,) = up_to_auth(pair)
     pair.lose()
     pair.advance(2, deliver=False)
-    cut = [d for d in pair.left.out if piece_of(d) is not None]
-    pair.lose()
-    pair.deliver(pair.left, cut[0])
-    assert pair.right.engine.census()["fragment_octets"] > 0
-    pair.deliver(pair.left, whole)
-    assert pair.right.engine.census()["fragment_octets"] == 0
+    whole_after_a_piece(pair, pair.left, pair.right, whole)
     pair.settle()
     assert is_up(pair)
 

@@ -206,6 +206,17 @@ def test_a_superseded_ike_sa_ends_though_it_was_renewed_meanwhile(order: str) ->
 # --- a peer that renews one pair again and again ------------------------------------------------
 
 
+def right_renews() -> Pair:
+    """Two ends without PFS; the right's wish to renew the pair is on its way."""
+    plain = ("aes256gcm16",)
+    pair = Pair(
+        connection("b", RIGHT, (rule(proposals=plain),)),
+        far_side(rules=(rule("lan", "10.2.0.0/24", "10.1.0.0/24", plain),)),
+    ).establish()
+    pair.rekey(pair.right)
+    return pair
+
+
 def renewal_request(pair: Pair, n: int) -> bytes:
     """The left's wish to renew the pair that stands, once more."""
     old = pair.left.view().rules[0].children[0]
@@ -227,12 +238,7 @@ def renewal_request(pair: Pair, n: int) -> bytes:
 def test_a_peer_that_renews_one_pair_again_and_again_makes_one_successor() -> None:
     """While our own renewal of it is on its way, the peer's pair is not announced yet: there may
     be one such pair, not one for each request."""
-    plain = ("aes256gcm16",)
-    pair = Pair(
-        connection("b", RIGHT, (rule(proposals=plain),)),
-        far_side(rules=(rule("lan", "10.2.0.0/24", "10.1.0.0/24", plain),)),
-    ).establish()
-    pair.rekey(pair.right)
+    pair = right_renews()
     pair.right.out.clear()
     assert states(pair.right)["lan"] == ChildState.REKEYING.value
     for n in range(4):
@@ -247,12 +253,7 @@ def test_a_peer_that_renews_one_pair_again_and_again_makes_one_successor() -> No
 def test_the_redundant_pair_of_a_peer_that_never_heard_of_it_does_not_stay() -> None:
     """Our answer to the peer's half of a simultaneous renewal is lost, and the peer gives that half
     up (charon 5.9.8 drops an answer that comes while it reads a request of the same number)."""
-    plain = ("aes256gcm16",)
-    pair = Pair(
-        connection("b", RIGHT, (rule(proposals=plain),)),
-        far_side(rules=(rule("lan", "10.2.0.0/24", "10.1.0.0/24", plain),)),
-    ).establish()
-    pair.rekey(pair.right)
+    pair = right_renews()
     octets = renewal_request(pair, 0)
     pair.right.feed(DatagramReceived(Endpoint(RIGHT, 500), Endpoint(LEFT, 500), octets))
     pair.right.out.pop()

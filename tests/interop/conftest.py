@@ -34,12 +34,8 @@ def short_directory() -> Iterator[Path]:
 def world(short_directory: Path) -> Iterator[World]:
     """Two sites and an internet; gone with this process, whatever ends it."""
     require_root_and()
-    found = World.create(short_directory, attached=True)
-    try:
-        topology.build(found)
+    with topology.two_sites(short_directory) as found:
         yield found
-    finally:
-        found.close()
 
 
 @pytest.fixture(scope="session")

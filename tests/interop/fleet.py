@@ -6,31 +6,22 @@ import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from ipaddress import IPv4Address
 from pathlib import Path
 
 from isthmus.lab import measure, topology
-from isthmus.lab.daemon import Isthmus, Rule, Tunnel
+from isthmus.lab.daemon import Isthmus, Tunnel
 from isthmus.lab.namespaces import World
 from isthmus.lab.topology import INTERNET, Site
 
+from . import numbered
+from .numbered import target, target_lines
 from .support import SITE_A, SITE_B, eventually
 
-PSK = "survival-tests-pre-shared-key-0123456789abcdef"
 _OUTER = {"a": IPv4Address("198.18.0.1"), "b": IPv4Address("198.19.0.1")}
 """RFC 2544's range for tests: one /24 for each tunnel."""
 PROCESSES = {"ike": b"isthmus.daemon.ike", "plane": b"isthmus.daemon.plane"}
-
-
-def name(number: int) -> str:
-    """A tunnel's name, the same at both ends."""
-    return f"t{number:03d}"
-
-
-def target(number: int) -> str:
-    """The address of the far host that a tunnel leads to."""
-    return str(SITE_B.inside4[10 + number])
 
 
 def outer(site: Site, number: int) -> str:
@@ -41,14 +32,11 @@ def outer(site: Site, number: int) -> str:
 def tunnel(site: Site, number: int, settings: Mapping[str, str]) -> Tunnel:
     """One end of a tunnel."""
     far = SITE_B if site is SITE_A else SITE_A
-    here, there = (SITE_A.network(4),), (f"{target(number)}/32",)
-    local, remote = (here, there) if site is SITE_A else (there, here)
-    return Tunnel(
-        name=name(number),
+    return replace(
+        numbered.tunnel(site, number),
         peer=outer(far, number),
-        psk=PSK,
-        rules=(Rule("lan", local, remote, ("aes256gcm16-x25519",)),),
-        proposals=("aes256gcm16-prfsha384-x25519",),
+        local_id="",
+        remote_id="",
         settings={"local_address": f'"{outer(site, number)}"', **settings},
     )
 
@@ -111,15 +99,19 @@ class Fleet:
         """One packet for each tunnel, until all stand."""
         pinging = measure.start_ping(self.world, SITE_A.host, *self.targets, interval_s=0.005)
         try:
-            eventually(
-                "every tunnel is up",
-                lambda: self.controlled(self.near) == self.count,
-                timeout_s=60.0,
-                every_s=0.1,
-            )
+            self.await_control(self.near)
             assert pinging.finish().lost == ()
         finally:
             pinging.abandon()
+
+    def await_control(self, daemon: Isthmus) -> None:
+        """Wait until every tunnel stands by what a gateway knows."""
+        eventually(
+            f"every tunnel is under control in {daemon.namespace}",
+            lambda: self.controlled(daemon) == self.count,
+            timeout_s=60.0,
+            every_s=0.05,
+        )
 
     @staticmethod
     def kill(daemon: Isthmus) -> None:
@@ -155,9 +147,7 @@ def fleet(
 ) -> Iterator[Fleet]:
     """A world of its own with so many tunnels between two gateways that run. `settings` are further
     keys of every tunnel."""
-    world = World.create(directory, attached=True)
-    try:
-        topology.build(world)
+    with topology.two_sites(directory) as world:
         _addresses(world, count)
         gateways = [Isthmus(world, s.gateway, directory / s.letter) for s in (SITE_A, SITE_B)]
         for gateway, site in zip(gateways, (SITE_A, SITE_B), strict=True):
@@ -169,12 +159,10 @@ def fleet(
         finally:
             for gateway in gateways:
                 gateway.stop()
-    finally:
-        world.close()
 
 
 def _addresses(world: World, count: int) -> None:
-    batches = {SITE_B.host: [f"address add {target(n)}/24 dev eth0" for n in range(1, count)]}
+    batches = {SITE_B.host: [target_lines("add", count)]}
     for site in (SITE_A, SITE_B):
         batches[site.gateway] = [f"address add {outer(site, n)}/32 dev wan" for n in range(count)]
     batches[INTERNET] = [

@@ -1,6 +1,5 @@
 """What the interop tests share: when they may run, the suites, and the two kinds of gateway."""
 
-import os
 import shutil
 import time
 from collections.abc import Callable
@@ -10,6 +9,7 @@ from pathlib import Path
 from typing import Protocol, TypeVar
 
 import pytest
+from tests.needs import need, no_root
 
 from isthmus.lab import gateways, strongswan
 from isthmus.lab.daemon import Isthmus, Rule, Tunnel
@@ -36,13 +36,8 @@ _PROGRAMS = {
 
 
 def require_root_and(*packages: str) -> None:
-    """Skip unless root, with these Debian packages; with CI set, fail instead.
-
-    A live test that silently does not run would turn the pipeline's green into a lie.
-    """
-    reasons = []
-    if os.geteuid() != 0:
-        reasons.append("not root")
+    """Skip unless root, with these Debian packages; with CI set, fail instead."""
+    need(no_root())
     absent = list(strongswan.missing()) if "strongswan" in packages else []
     absent += [
         package
@@ -50,13 +45,7 @@ def require_root_and(*packages: str) -> None:
         if package != "strongswan" and shutil.which(_PROGRAMS[package]) is None
     ]
     if absent:
-        reasons.append(f"missing Debian packages: {' '.join(sorted(set(absent)))}")
-    if not reasons:
-        return
-    reason = "; ".join(reasons)
-    if os.environ.get("CI", "").lower() in ("1", "true", "yes"):
-        pytest.fail(f"live tests must run here: {reason}", pytrace=False)
-    pytest.skip(reason)
+        need(f"missing Debian packages: {' '.join(sorted(set(absent)))}")
 
 
 def eventually(

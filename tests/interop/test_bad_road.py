@@ -87,9 +87,7 @@ class Ends:
 def ends(tmp_path: Path) -> Iterator[Ends]:
     """Both gateways under the lab's usual agreement, and nothing negotiated yet."""
     require_root_and("strongswan")
-    world = World.create(tmp_path, attached=True)
-    try:
-        topology.build(world)
+    with topology.two_sites(tmp_path) as world:
         psk = gateways.fresh_psk()
         far = gateways.start_strongswan(world, SITE_B, tmp_path / SITE_B.gateway, psk)
         near = Isthmus(world, SITE_A.gateway, tmp_path / SITE_A.gateway)
@@ -98,8 +96,6 @@ def ends(tmp_path: Path) -> Iterator[Ends]:
         near.start()
         yield Ends(world, near, far)
         print(f"--- isthmusd\n{near.log_tail(150)}\n--- charon\n{far.log_tail(80)}")
-    finally:
-        world.close()
 
 
 @contextmanager

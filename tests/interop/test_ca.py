@@ -54,12 +54,8 @@ def directory(short_directory: Path, request: pytest.FixtureRequest) -> Path:
 def ground(directory: Path) -> Iterator[World]:
     """Two sites and an internet, with nothing in them."""
     require_root_and("strongswan")
-    world = World.create(directory, attached=True)
-    try:
-        topology.build(world)
+    with topology.two_sites(directory) as world:
         yield world
-    finally:
-        world.close()
 
 
 def started(world: World, site: Site, exported: Path) -> Isthmus:

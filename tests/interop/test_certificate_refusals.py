@@ -1,7 +1,6 @@
 """What a strongSwan with a faulty certificate is told, in both roles: a finding of its own here,
 AUTHENTICATION_FAILED there, and nothing stands."""
 
-import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -13,15 +12,14 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 from tests.exchanges.pki import FAR_AHEAD, GATEWAY, LONG_AGO, Node, issue, private, revoked
 
 from isthmus.lab.daemon import DaemonRefused, Isthmus
-from isthmus.lab.namespaces import LabError, World
-from isthmus.lab.strongswan import Child, Connection
+from isthmus.lab.namespaces import World
 from isthmus.lab.vici import ViciError
 
-from .support import SITE_A, SITE_B, CharonGateway, eventually
+from .certtunnels import certified, connection, private_file, shown, start_or_fail, toml, trusted
+from .support import SITE_A, CharonGateway, eventually
 
 pytestmark = [pytest.mark.root, pytest.mark.interop]
 
-IKE, ESP = "aes256gcm16-prfsha384-x25519", "aes256gcm16"
 NOW = datetime.now(UTC)
 ROOT = issue("Refusing root", key=private("p256", 20))
 OTHER = issue("Strange root", key=private("p256", 21), organization="Strangers")
@@ -98,62 +96,26 @@ class Both:
     far: CharonGateway
 
 
-def _file(directory: Path, name: str, octets: bytes) -> str:
-    path = directory / name
-    path.write_bytes(octets)
-    path.chmod(0o600)
-    return str(path)
+def _host(fault: Fault) -> str:
+    """The address behind charon that only this tunnel leads to."""
+    return f"10.2.0.{150 + FAULTS.index(fault)}/32"
 
 
 def _tunnel(fault: Fault, directory: Path) -> str:
-    entries: dict[str, object] = {
-        "peer": SITE_B.outer4,
-        "mode": "policy",
+    entries = certified(directory, NEAR) | {
         "start": "listen",
-        "auth": "cert",
         "local_id": "fqdn:near.example.org",
         "remote_id": f"fqdn:{_name(fault)}",
-        "cert": _file(directory, "near.pem", NEAR.pem),
-        "ca": [_file(directory, f"{fault.name}-ca.pem", fault.anchor.pem)],
+        "ca": [private_file(directory, f"{fault.name}-ca.pem", fault.anchor.pem)],
     }
     if fault.between is not None:
         # charon does not send along what it would not take itself.
-        between = _file(directory, f"{fault.name}-between.pem", fault.between.pem)
+        between = private_file(directory, f"{fault.name}-between.pem", fault.between.pem)
         entries["intermediates"] = [between]
     if fault.on_a_list:
-        entries["crl"] = [_file(directory, f"{fault.name}.crl", revoked(NODES[fault.name]))]
-    key = _file(directory, "near.key", NEAR.key_pem)
-    return "\n".join(
-        [
-            f"[tunnel.{fault.name}]",
-            *(f"{name} = {json.dumps(value)}" for name, value in entries.items()),
-            f"key = {{ file = {json.dumps(key)} }}",
-            f'[tunnel.{fault.name}.phase1]\nproposals = ["{IKE}"]',
-            f"[tunnel.{fault.name}.rule.lan]",
-            f'local = ["{SITE_A.network(4)}"]',
-            f'remote = ["10.2.0.{150 + FAULTS.index(fault)}/32"]',
-            f'proposals = ["{ESP}"]\n',
-        ]
-    )
-
-
-def _connection(fault: Fault) -> Connection:
-    return Connection(
-        name=fault.name,
-        local_address=SITE_B.outer4,
-        remote_address=SITE_A.outer4,
-        local_id=_name(fault),
-        remote_id="near.example.org",
-        psk="",
-        ike_proposals=(IKE,),
-        children={
-            fault.name: Child(
-                (f"10.2.0.{150 + FAULTS.index(fault)}/32",), (SITE_A.network(4),), (ESP,)
-            )
-        },
-        local={"auth": "pubkey", "certs": [NODES[fault.name].pem.decode()]},
-        remote={"auth": "pubkey", "cacerts": [ROOT.pem.decode()]},
-    )
+        listed = private_file(directory, f"{fault.name}.crl", revoked(NODES[fault.name]))
+        entries["crl"] = [listed]
+    return toml(fault.name, _host(fault), entries)
 
 
 @pytest.fixture(scope="module")
@@ -169,12 +131,17 @@ def both(world: World, far: CharonGateway, short_directory: Path) -> Iterator[Bo
         for fault in FAULTS:
             if fault.between is not None:
                 far.charon.load_certificate(fault.between.pem.decode())
-            far.charon.load(_connection(fault))
+            far.charon.load(
+                connection(
+                    fault.name,
+                    _host(fault),
+                    (_name(fault), "near.example.org"),
+                    local=shown(NODES[fault.name]),
+                    remote=trusted(ROOT),
+                )
+            )
             loaded.append(fault.name)
-        try:
-            near.start()
-        except LabError as failure:
-            pytest.fail(f"{failure}\n{near.log_tail(60)}")
+        start_or_fail(near)
         yield Both(near, far)
     finally:
         near.stop()

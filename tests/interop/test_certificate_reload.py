@@ -1,7 +1,6 @@
 """Certificates that change under a running daemon, strongSwan at the other end: a renewed one, a
 revoked peer, a key in another process; the plan tells what and shows no secret."""
 
-import json
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -11,14 +10,13 @@ import pytest
 from tests.exchanges.pki import Node, issue, private, revoked
 
 from isthmus.lab.daemon import DaemonRefused, Isthmus
-from isthmus.lab.namespaces import LabError, World
-from isthmus.lab.strongswan import Child, Connection
+from isthmus.lab.namespaces import World
 
+from .certtunnels import connection, private_file, shown, start_or_fail, toml, trusted
 from .support import SITE_A, SITE_B, CharonGateway, eventually
 
 pytestmark = [pytest.mark.root, pytest.mark.interop]
 
-IKE, ESP = "aes256gcm16-prfsha384-x25519", "aes256gcm16"
 NAME = "renewed"
 HOST = "10.2.0.240/32"
 ROOT = issue("Reload root", key=private("p256", 60))
@@ -38,19 +36,14 @@ class Both:
 
     def put(self, node: Node) -> None:
         """Our certificate and its key."""
-        write(self.directory / "near.pem", node.pem)
-        write(self.directory / "near.key", node.key_pem)
+        private_file(self.directory, "near.pem", node.pem)
+        private_file(self.directory, "near.key", node.key_pem)
 
     def diary(self) -> str:
         return f"{self.near.log_tail(50)}\n{self.far.log()[-3000:]}"
 
     def events(self, name: str) -> list[dict[str, object]]:
         return [event for event in self.near.events() if event["event"] == name]
-
-
-def write(path: Path, octets: bytes) -> None:
-    path.write_bytes(octets)
-    path.chmod(0o600)
 
 
 @pytest.fixture(scope="module")
@@ -60,45 +53,30 @@ def both(world: World, far: CharonGateway, short_directory: Path) -> Iterator[Bo
     directory.mkdir()
     found = Both(Isthmus(world, SITE_A.gateway, directory / "near"), far, directory)
     found.put(FIRST)
-    write(directory / "root.pem", ROOT.pem)
-    write(directory / "root.crl", revoked(OTHER))
     holder = [sys.executable, "-m", "isthmus.daemon.key_holder", str(directory / "near.key")]
-    found.near.write(
-        others="\n".join(
-            [
-                f"[tunnel.{NAME}]",
-                f'peer = "{SITE_B.outer4}"',
-                'mode = "policy"\nauth = "cert"\nrevocation = "strict"',
-                f'cert = "{directory}/near.pem"',
-                f"key = {{ process = {json.dumps(holder)} }}",
-                f'ca = "{directory}/root.pem"\ncrl = "{directory}/root.crl"',
-                'remote_id = "fqdn:far.example.org"',
-                f'[tunnel.{NAME}.phase1]\nproposals = ["{IKE}"]',
-                f"[tunnel.{NAME}.rule.lan]",
-                f'local = "{SITE_A.network(4)}"\nremote = "{HOST}"\nproposals = ["{ESP}"]\n',
-            ]
-        )
-    )
-    connection = Connection(
-        name=NAME,
-        local_address=SITE_B.outer4,
-        remote_address=SITE_A.outer4,
-        local_id="far.example.org",
-        remote_id="near.example.org",
-        psk="",
-        ike_proposals=(IKE,),
-        children={NAME: Child((HOST,), (SITE_A.network(4),), (ESP,))},
-        local={"auth": "pubkey", "certs": [FAR.pem.decode()]},
-        remote={"auth": "pubkey", "cacerts": [ROOT.pem.decode()]},
-    )
+    entries = {
+        "auth": "cert",
+        "revocation": "strict",
+        "cert": f"{directory}/near.pem",
+        "key": {"process": holder},
+        "ca": private_file(directory, "root.pem", ROOT.pem),
+        "crl": private_file(directory, "root.crl", revoked(OTHER)),
+        "remote_id": "fqdn:far.example.org",
+    }
+    found.near.write(others=toml(NAME, HOST, entries))
     world.run(SITE_B.gateway, ["ip", "address", "add", HOST, "dev", "lo"])
     try:
         far.charon.load_key(FAR.key_pem.decode())
-        far.charon.load(connection)
-        try:
-            found.near.start()
-        except LabError as failure:
-            pytest.fail(f"{failure}\n{found.near.log_tail(60)}")
+        far.charon.load(
+            connection(
+                NAME,
+                HOST,
+                ("far.example.org", "near.example.org"),
+                local=shown(FAR),
+                remote=trusted(ROOT),
+            )
+        )
+        start_or_fail(found.near)
         yield found
     finally:
         found.near.stop()
@@ -126,7 +104,7 @@ def test_a_renewed_certificate_is_planned_and_taken(both: Both) -> None:
 
 
 def test_a_file_that_does_not_fit_changes_nothing(both: Both) -> None:
-    write(both.directory / "near.key", FIRST.key_pem)
+    private_file(both.directory, "near.key", FIRST.key_pem)
     refused = both.near.ask("reload")
     assert refused.returncode == 3 and "belongs to none of our certificates" in refused.stderr
     assert both.near.tunnel()["phase1"]["state"] == "up"
@@ -134,7 +112,7 @@ def test_a_file_that_does_not_fit_changes_nothing(both: Both) -> None:
 
 
 def test_a_peer_that_a_new_list_names_is_closed_after_a_reload(both: Both) -> None:
-    write(both.directory / "root.crl", revoked(OTHER, FAR))
+    private_file(both.directory, "root.crl", revoked(OTHER, FAR))
     both.near.do("reload")
     eventually("it is closed", lambda: both.events("peer.distrusted"), timeout_s=60, every_s=0.5)
     assert both.events("peer.distrusted")[0]["code"] == "E149", both.diary()

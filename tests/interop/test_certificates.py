@@ -6,9 +6,9 @@ is meant is told by the identities alone.
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
@@ -17,14 +17,14 @@ from tests.exchanges.pki import Node, issue, private
 from isthmus.lab import gateways, measure
 from isthmus.lab.daemon import Isthmus
 from isthmus.lab.namespaces import LabError, World
-from isthmus.lab.strongswan import Child, Connection
-from isthmus.lab.vici import Section, ViciError
+from isthmus.lab.strongswan import Connection
+from isthmus.lab.vici import ViciError
 
+from .certtunnels import connection, private_file, shown, start_or_fail, toml, trusted
 from .support import SITE_A, SITE_B, CharonGateway, eventually
 
 pytestmark = [pytest.mark.root, pytest.mark.interop]
 
-IKE, ESP = "aes256gcm16-prfsha384-x25519", "aes256gcm16"
 FIRST_HOST = 100
 
 
@@ -43,8 +43,8 @@ class Cell:
     identity: str = "fqdn"
     seen: str = ""
     """The scheme by which charon must have signed."""
-    more: str = ""
-    """Other lines of our tunnel."""
+    more: Mapping[str, object] = field(default_factory=dict)
+    """Other entries of our tunnel."""
 
 
 def _keys() -> Iterator[Cell]:
@@ -141,69 +141,38 @@ _HOSTS: dict[str, int] = {}
 PSK = gateways.fresh_psk()
 
 
-def _file(directory: Path, name: str, octets: bytes) -> str:
-    path = directory / name
-    path.write_bytes(octets)
-    path.chmod(0o600)
-    return str(path)
-
-
 def _tunnel(cell: Cell, directory: Path) -> str:
     """The tunnel in our configuration."""
     node = certificate_of(cell, "near")
-    auth = (cell.near, cell.far)
+    auth = {"local": cell.near, "remote": cell.far}
     entries: dict[str, object] = {
-        "peer": SITE_B.outer4,
-        "mode": "policy",
         "start": "listen",
         "local_id": _identity(cell, "near")[0],
         "remote_id": _identity(cell, "far")[0],
+        "auth": auth,
     }
-    lines = [f"[tunnel.{cell.name}]"]
-    lines.append(f'auth = {{ local = "{auth[0]}", remote = "{auth[1]}" }}')
-    if "psk" in auth:
-        secret = _file(directory, f"{cell.name}.psk", PSK.encode())
-        lines.append(f"psk = {{ file = {json.dumps(secret)} }}")
+    if "psk" in auth.values():
+        secret = private_file(directory, f"{cell.name}.psk", PSK.encode())
+        entries["psk"] = {"file": secret}
     if cell.near == "cert":
         chain = b"".join(n.pem for n in _chain(cell, node))
-        entries["cert"] = _file(directory, f"{cell.name}.pem", chain)
-        key = _file(directory, f"{cell.name}.key", node.key_pem)
-        lines.append(f"key = {{ file = {json.dumps(key)} }}")
+        entries["cert"] = private_file(directory, f"{cell.name}.pem", chain)
+        entries["key"] = {"file": private_file(directory, f"{cell.name}.key", node.key_pem)}
     if cell.far == "cert":
-        entries["ca"] = [_file(directory, "root.pem", ROOT.pem)]
-    lines += [f"{key} = {json.dumps(value)}" for key, value in entries.items()]
-    lines.append(cell.more)
-    lines += [f"[tunnel.{cell.name}.phase1]", f'proposals = ["{IKE}"]']
-    if cell.ours:
-        lines.append(f"signature = {json.dumps(list(cell.ours))}")
-    lines += [
-        f"[tunnel.{cell.name}.rule.lan]",
-        f'local = ["{SITE_A.network(4)}"]',
-        f'remote = ["{_host(cell)}/32"]',
-        f'proposals = ["{ESP}"]',
-    ]
-    return "\n".join(lines) + "\n"
+        entries["ca"] = [private_file(directory, "root.pem", ROOT.pem)]
+    phase1 = f"signature = {json.dumps(cell.ours)}" if cell.ours else ""
+    return toml(cell.name, f"{_host(cell)}/32", {**entries, **cell.more}, phase1=phase1)
 
 
 def _connection(cell: Cell) -> Connection:
     """The tunnel in strongSwan's words."""
-    local: Section = {}
-    remote: Section = {}
-    if cell.far == "cert":
-        local = {"auth": cell.swan, "certs": [certificate_of(cell, "far").pem.decode()]}
-    if cell.near == "cert":
-        remote = {"auth": cell.swan, "cacerts": [ROOT.pem.decode()]}
-    return Connection(
-        name=cell.name,
-        local_address=SITE_B.outer4,
-        remote_address=SITE_A.outer4,
-        local_id=_identity(cell, "far")[1],
-        remote_id=_identity(cell, "near")[1],
+    return connection(
+        cell.name,
+        f"{_host(cell)}/32",
+        (_identity(cell, "far")[1], _identity(cell, "near")[1]),
+        local=shown(certificate_of(cell, "far"), cell.swan) if cell.far == "cert" else {},
+        remote=trusted(ROOT, cell.swan) if cell.near == "cert" else {},
         psk=PSK if "psk" in (cell.near, cell.far) else "",
-        ike_proposals=(IKE,),
-        children={cell.name: Child((f"{_host(cell)}/32",), (SITE_A.network(4),), (ESP,))},
-        local=local,
-        remote=remote,
     )
 
 
@@ -234,10 +203,7 @@ def loaded(
             if cell.far == "cert":
                 charon.load_key(certificate_of(cell, "far").key_pem.decode())
             charon.load(_connection(cell))
-        try:
-            near.start()
-        except LabError as failure:
-            pytest.fail(f"{failure}\n{near.log_tail(60)}")
+        start_or_fail(near)
         yield Both(world, near, far)
     finally:
         near.stop()

@@ -16,7 +16,7 @@ from .test_certificates import ROOT, Both, Cell, carried_from_either_side, certi
 pytestmark = [pytest.mark.root, pytest.mark.interop]
 
 PORT = 8087
-READ = Cell("by-url", seen="ecdsa-sha256", more="remote_cert_url = true")
+READ = Cell("by-url", seen="ecdsa-sha256", more={"remote_cert_url": True})
 UNREAD = Cell("by-url-unread")
 
 

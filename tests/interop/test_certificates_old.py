@@ -20,7 +20,7 @@ CELLS = (
         "pubkey",
         ("rsa-pkcs1-sha1",),
         seen="rsa-pkcs1-sha1",
-        more="allow_weak = true",
+        more={"allow_weak": True},
     ),
     Cell("old-p256", "p256", seen="ecdsa-sha256"),
     Cell("old-p384", "p384", seen="ecdsa-sha384"),

@@ -263,14 +263,10 @@ def played(request: pytest.FixtureRequest, short_directory: Path) -> Iterator[Pl
     require_root_and()
     directory = short_directory / f"clear-{request.param}"
     directory.mkdir()
-    world = World.create(directory, attached=True)
-    try:
-        topology.build(world)
+    with topology.two_sites(directory) as world:
         near, far = (Isthmus(world, s.gateway, directory / s.letter) for s in (SITE_A, SITE_B))
         scene = Scene(world, near, far, request.param, gateways.fresh_psk())
         yield play(scene, directory)
-    finally:
-        world.close()
 
 
 def play(scene: Scene, directory: Path) -> Played:

@@ -132,9 +132,7 @@ def ground(request: pytest.FixtureRequest, short_directory: Path) -> Iterator[Gr
     far_node = issue("far", ISSUING, private("rsa2048", 10), names=[f"fqdn:{FAR}", *_MANY])
     assert len(near_node.der) + len(ISSUING.der) > 4096
     psk = gateways.fresh_psk()
-    world = World.create(directory, attached=True)
-    try:
-        topology.build(world)
+    with topology.two_sites(directory) as world:
         for site in (SITE_A, SITE_B):
             for where, link in (
                 (site.gateway, "wan"),
@@ -177,8 +175,6 @@ def ground(request: pytest.FixtureRequest, short_directory: Path) -> Iterator[Gr
             print(f"--- isthmusd\n{near.log_tail(80)}\n--- charon\n{charon.log_tail(80)}")
             near.stop()
             charon.stop()
-    finally:
-        world.close()
 
 
 def _up(ground: Ground, name: str, role: str) -> None:

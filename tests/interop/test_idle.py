@@ -9,7 +9,6 @@ import pytest
 
 from isthmus.lab import gateways, measure, topology
 from isthmus.lab.daemon import Isthmus
-from isthmus.lab.namespaces import World
 from isthmus.lab.topology import SITE_A, SITE_B
 
 from .support import eventually, require_root_and
@@ -24,9 +23,7 @@ PEERS: tuple[gateways.Peer, ...] = ("isthmus", "strongswan")
 def near(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Isthmus]:
     """Our gateway, whose rule goes idle soon; the far one knows of no such thing."""
     require_root_and(*(("strongswan",) if request.param == "strongswan" else ()))
-    world = World.create(tmp_path, attached=True)
-    try:
-        topology.build(world)
+    with topology.two_sites(tmp_path) as world:
         psk = gateways.fresh_psk()
         if request.param == "strongswan":
             gateways.start_strongswan(world, SITE_B, tmp_path / SITE_B.gateway, psk)
@@ -39,8 +36,6 @@ def near(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Isthmus]:
         gateway.write(replace(tunnel, rules=(soon,)))
         gateway.start()
         yield gateway
-    finally:
-        world.close()
 
 
 def rule(gateway: Isthmus) -> dict[str, Any]:

@@ -83,17 +83,31 @@ def test_an_attached_world_ends_with_the_process_that_made_it(tmp_path: Path) ->
 
 def test_the_leak_watch_sees_an_inside_address(tmp_path: Path) -> None:
     """The witness that the demonstration and the matrix rely on does speak when it should."""
-    world = World.create(tmp_path, attached=True)
-    try:
-        topology.build(world)
+    with topology.two_sites(tmp_path) as world:
         topology.route_in_clear(world)
         watch = capture.start(world, INTERNET, tmp_path / "strange.pcap", strange_to=INSIDE)
         for host, address in ((SITE_A.host, SITE_B.host4), (SITE_B.host, SITE_A.host6)):
             assert measure.ping(world, host, address, count=3, interval_s=0.01).received == 3
         leaked = packets.inside_in_clear(watch.packets(), INSIDE)
-    finally:
-        world.close()
     assert len(leaked) == 12
+
+
+def test_a_capture_ends_while_traffic_goes_on(tmp_path: Path) -> None:
+    """With what passed until then: no pause comes that it could wait for."""
+    with topology.two_sites(tmp_path) as world:
+        topology.route_in_clear(world)
+        pinging = [
+            measure.start_ping(world, SITE_A.host, SITE_B.host4, interval_s=0.005) for _ in range(2)
+        ]
+        watch = capture.start(world, INTERNET, tmp_path / "flow.pcap")
+        time.sleep(0.5)
+        begun = time.monotonic()
+        seen = watch.packets()
+        took_s = time.monotonic() - begun
+        for each in pinging:
+            each.abandon()
+    assert took_s < 10.0
+    assert len(seen) > 50
 
 
 def test_first_five_minutes() -> None:

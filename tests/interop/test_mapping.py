@@ -82,9 +82,7 @@ def sites(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Sites]:
     """Nothing negotiated yet."""
     peer, _, mode = request.param.partition("-")
     require_root_and(*(("strongswan",) if peer == "strongswan" else ()))
-    world = World.create(tmp_path, attached=True)
-    try:
-        topology.build(world)
+    with topology.two_sites(tmp_path) as world:
         psk = gateways.fresh_psk()
         renumber(world, SITE_A, OWN)
         near = start(world, SITE_A, tmp_path, psk, mode)
@@ -104,8 +102,6 @@ def sites(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Sites]:
             end.load(replace(told, children={gateways.RULE: child}))
         yield Sites(world, near, tmp_path, peer == "isthmus")
         print(f"--- a\n{near.log_tail(60)}\n--- b\n{end.log_tail(60)}")
-    finally:
-        world.close()
 
 
 _REFUSED = """

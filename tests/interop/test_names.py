@@ -8,7 +8,6 @@ import pytest
 
 from isthmus.lab import gateways, measure, topology
 from isthmus.lab.daemon import Isthmus
-from isthmus.lab.namespaces import World
 from isthmus.lab.topology import SITE_A, SITE_B
 
 from .support import eventually, require_root_and
@@ -43,9 +42,7 @@ class Ground:
 def ground(tmp_path: Path) -> Iterator[Ground]:
     """Site B listens; site A knows it by name, and finds it dead soon."""
     require_root_and()
-    world = World.create(tmp_path, attached=True)
-    try:
-        topology.build(world)
+    with topology.two_sites(tmp_path) as world:
         hosts = tmp_path / "hosts"
         hosts.write_text("", encoding="ascii")
         world.run(None, ["mount", "--bind", str(hosts), "/etc/hosts"])
@@ -60,8 +57,6 @@ def ground(tmp_path: Path) -> Iterator[Ground]:
         near.start()
         yield found
         print(f"--- a\n{near.log_tail(80)}\n--- b\n{far.log_tail(60)}")
-    finally:
-        world.close()
 
 
 def answered(ground: Ground) -> bool:

@@ -96,9 +96,7 @@ class Ground:
 def ground(scene: Scene, directory: Path, *, keepalive: str = "20s") -> Iterator[Ground]:
     """Build what a scene asks for; gone at the end with everything that ran in it."""
     require_root_and("nftables", "conntrack", *scene.needs)
-    world = World.create(directory, attached=True)
-    try:
-        topology.build(world)
+    with topology.two_sites(directory) as world:
         router = NatBox(world, SITE_A)
         boxes = [router] + [NatBox(world, SITE_B, forwards=True)] * scene.b_is_forwarded
         for box in boxes:
@@ -119,8 +117,6 @@ def ground(scene: Scene, directory: Path, *, keepalive: str = "20s") -> Iterator
         finally:
             for end in (a, b):
                 print(f"--- {end.namespace}\n{end.log_tail(60)}")
-    finally:
-        world.close()
 
 
 def started(
@@ -158,6 +154,16 @@ def brought_up(ground: Ground) -> None:
         "the two hosts reach each other",
         lambda: measure.ping(ground.world, SITE_A.host, SITE_B.host4, count=1, wait_s=2).received,
         timeout_s=20,
+    )
+
+
+def answers_again(ground: Ground, near: Site, far: Site) -> None:
+    """Wait until a host hears from the other one, for at most the interval of keepalives."""
+    eventually(
+        f"the host of site {far.letter} answers again",
+        lambda: measure.ping(ground.world, near.host, far.host4, count=1, wait_s=0.3).received,
+        timeout_s=KEEPALIVE_S,
+        every_s=INTERVAL_S,
     )
 
 
@@ -205,14 +211,7 @@ def test_a_router_forgets_and_traffic_resumes(scene: Scene, tmp_path: Path) -> N
         found.router.masquerade(AFTER)
         flushed_s = time.time()
         found.router.forget()
-        eventually(
-            "pings are answered again",
-            lambda: (
-                measure.ping(found.world, SITE_A.host, SITE_B.host4, count=1, wait_s=0.3).received
-            ),
-            timeout_s=KEEPALIVE_S,
-            every_s=INTERVAL_S,
-        )
+        answers_again(found, SITE_A, SITE_B)
         resumed_s = time.time() - flushed_s
         lost = len(flow.finish().lost)
         back = measure.ping(found.world, SITE_B.host, SITE_A.host4, count=20, interval_s=0.01)
@@ -240,14 +239,7 @@ def test_a_router_that_forgets_in_silence_is_noticed_without_traffic(tmp_path: P
         before = ike_spis(found.a)
         found.router.masquerade(AFTER)
         found.router.forget()
-        eventually(
-            "site A is reached from outside again",
-            lambda: (
-                measure.ping(found.world, SITE_B.host, SITE_A.host4, count=1, wait_s=0.3).received
-            ),
-            timeout_s=KEEPALIVE_S,
-            every_s=INTERVAL_S,
-        )
+        answers_again(found, SITE_B, SITE_A)
         assert ike_spis(found.a) == ike_spis(found.b) == before
 
 

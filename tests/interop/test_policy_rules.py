@@ -123,17 +123,13 @@ class Lab:
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     """Namespaces of this module alone: charon has other settings here than in the matrix."""
     require_root_and("strongswan")
-    found = World.create(tmp_path_factory.mktemp("world"), attached=True)
-    try:
-        topology.build(found)
+    with topology.two_sites(tmp_path_factory.mktemp("world")) as found:
         # A capture is to show each packet, not several that travel the kernel as one.
         for site in (SITE_A, SITE_B):
             found.run(site.gateway, ["ip", "link", "set", "dev", "wan", "gso_max_segs", "1"])
         found.run(INTERNET, ["ip", "address", "add", f"{ELSEWHERE}/32", "dev", "lo"])
         found.run(INTERNET, ["ip", "route", "add", NEAR, "via", SITE_A.outer4])
         yield found
-    finally:
-        found.close()
 
 
 @pytest.fixture

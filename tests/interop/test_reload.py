@@ -16,47 +16,21 @@ from pathlib import Path
 import pytest
 
 from isthmus.lab import capture, measure, topology
-from isthmus.lab.daemon import Isthmus, Reply, Rule, Tunnel
+from isthmus.lab.daemon import Isthmus, Reply, Tunnel
 from isthmus.lab.namespaces import World
 from isthmus.lab.topology import INSIDE, INTERNET, Site
 
+from .numbered import PSK, name, target, target_lines, tunnel, with_other_suite
 from .support import SITE_A, SITE_B, eventually, require_root_and
 
 pytestmark = [pytest.mark.root, pytest.mark.interop, pytest.mark.slow]
 
 TUNNELS = 20
 PACKETS_PER_SECOND = 200
-PSK = "reload-tests-pre-shared-key-0123456789abcdef"
 STAYING, REKEYED, RESTARTED = range(3)
 """Numbers of tunnels."""
 APPLIED_WITHIN_MS = 500
 CONFIG_INVALID = 3
-
-
-def name(number: int) -> str:
-    """A tunnel's name, the same at both ends."""
-    return f"t{number:02d}"
-
-
-def target(number: int) -> str:
-    """The address of the far host that a tunnel leads to."""
-    return str(SITE_B.inside4[10 + number])
-
-
-def tunnel(site: Site, number: int) -> Tunnel:
-    """One end of a tunnel."""
-    far = SITE_B if site is SITE_A else SITE_A
-    here, there = (SITE_A.network(4),), (f"{target(number)}/32",)
-    local, remote = (here, there) if site is SITE_A else (there, here)
-    return Tunnel(
-        name=name(number),
-        peer=far.outer4,
-        psk=PSK,
-        local_id=f"fqdn:{name(number)}.{site.letter}.example",
-        remote_id=f"fqdn:{name(number)}.{far.letter}.example",
-        rules=(Rule("lan", local, remote, ("aes256gcm16-x25519",)),),
-        proposals=("aes256gcm16-prfsha384-x25519",),
-    )
 
 
 @dataclass
@@ -97,12 +71,8 @@ class Two:
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     """Namespaces of these tests alone: in the common ones a charon holds site B's ports."""
     require_root_and()
-    found = World.create(tmp_path_factory.mktemp("w"), attached=True)
-    try:
-        topology.build(found)
+    with topology.two_sites(tmp_path_factory.mktemp("w")) as found:
         yield found
-    finally:
-        found.close()
 
 
 @pytest.fixture
@@ -113,9 +83,8 @@ def two(world: World, short_directory: Path) -> Iterator[Two]:
         for site in (SITE_A, SITE_B)
     ]
     told = {s.letter: [tunnel(s, n) for n in range(TUNNELS)] for s in (SITE_A, SITE_B)}
-    more = [f"address {{}} {target(n)}/24 dev eth0\n" for n in range(1, TUNNELS)]
     batch = ["ip", "-netns", SITE_B.host, "-batch", "-"]
-    world.run(None, batch, input_text="".join(line.format("add") for line in more))
+    world.run(None, batch, input_text=target_lines("add", TUNNELS))
     try:
         for gateway, site in zip(gateways, (SITE_A, SITE_B), strict=True):
             gateway.write(*told[site.letter])
@@ -124,7 +93,7 @@ def two(world: World, short_directory: Path) -> Iterator[Two]:
     finally:
         for gateway in gateways:
             gateway.stop()
-        world.run(None, batch, input_text="".join(line.format("del") for line in more))
+        world.run(None, batch, input_text=target_lines("del", TUNNELS))
 
 
 def in_clear(watching: capture.Capture) -> list[str]:
@@ -136,11 +105,6 @@ def in_clear(watching: capture.Capture) -> list[str]:
         for network in INSIDE
         if ip_address(packet.source) in network or ip_address(packet.destination) in network
     ]
-
-
-def with_suite(terms: Tunnel, suite: str) -> Tunnel:
-    """The same tunnel with another phase 2 proposal."""
-    return replace(terms, rules=tuple(replace(r, proposals=(suite,)) for r in terms.rules))
 
 
 def test_two_of_twenty_change_under_traffic(two: Two) -> None:
@@ -157,7 +121,7 @@ def test_two_of_twenty_change_under_traffic(two: Two) -> None:
         time.sleep(0.5)
         for site in (SITE_B, SITE_A):
             terms = two.told[site.letter]
-            two.tell(site, REKEYED, with_suite(terms[REKEYED], "aes128gcm16-x25519"))
+            two.tell(site, REKEYED, with_other_suite(terms[REKEYED]))
             another = "fqdn:another.a.example"
             restarted = (
                 replace(terms[RESTARTED], local_id=another)

@@ -6,16 +6,17 @@ leads to one address of the far host.
 
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from isthmus.lab import measure, topology
-from isthmus.lab.daemon import Isthmus, Rule, Tunnel
+from isthmus.lab.daemon import Isthmus, Tunnel
 from isthmus.lab.namespaces import World
 from isthmus.lab.topology import Site
 
+from .numbered import name, target, target_lines, tunnel, with_other_suite
 from .support import SITE_A, SITE_B, require_root_and
 
 pytestmark = [pytest.mark.root, pytest.mark.interop, pytest.mark.slow]
@@ -26,43 +27,14 @@ CHANGED = (*range(4), *range(500, 506))
 """Four of them are up."""
 QUIET = [n for n in range(LIVE) if n not in CHANGED]
 PACKETS_PER_SECOND = 500
-PSK = "reload-tests-pre-shared-key-0123456789abcdef"
 CONFIG_INVALID = 3
 PATIENCE_S = 120.0
 
 
-def name(number: int) -> str:
-    """A tunnel's name, the same at both ends."""
-    return f"t{number:03d}"
-
-
-def target(number: int) -> str:
-    """The address of the far host that a tunnel leads to."""
-    return str(SITE_B.inside4[10 + number])
-
-
-def tunnel(site: Site, number: int) -> Tunnel:
+def armed(site: Site, number: int) -> Tunnel:
     """One end of a tunnel; those beyond `LIVE` lead to networks that nobody has."""
-    far = SITE_B if site is SITE_A else SITE_A
-    there = (
-        f"{target(number)}/32" if number < LIVE else f"10.{128 + number // 250}.{number % 250}.0/24"
-    )
-    local, remote = (SITE_A.network(4), there) if site is SITE_A else (there, SITE_A.network(4))
-    return Tunnel(
-        name=name(number),
-        peer=far.outer4,
-        psk=PSK,
-        local_id=f"fqdn:{name(number)}.{site.letter}.example",
-        remote_id=f"fqdn:{name(number)}.{far.letter}.example",
-        rules=(Rule("lan", (local,), (remote,), ("aes256gcm16-x25519",)),),
-        proposals=("aes256gcm16-prfsha384-x25519",),
-    )
-
-
-def changed(terms: Tunnel) -> Tunnel:
-    """The same tunnel with another phase 2 proposal."""
-    rules = tuple(replace(rule, proposals=("aes128gcm16-x25519",)) for rule in terms.rules)
-    return replace(terms, rules=rules)
+    nowhere = f"10.{128 + number // 250}.{number % 250}.0/24"
+    return tunnel(site, number) if number < LIVE else tunnel(site, number, nowhere)
 
 
 @dataclass
@@ -90,14 +62,13 @@ class Many:
 def many(short_directory: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Many]:
     """Everything armed, and the first `LIVE` of them up."""
     require_root_and()
-    world = World.create(tmp_path_factory.mktemp("w"), attached=True)
-    try:
-        topology.build(world)
-        more = "".join(f"address add {target(n)}/24 dev eth0\n" for n in range(1, LIVE))
-        world.run(None, ["ip", "-netns", SITE_B.host, "-batch", "-"], input_text=more)
+    with topology.two_sites(tmp_path_factory.mktemp("w")) as world:
+        world.run(
+            None, ["ip", "-netns", SITE_B.host, "-batch", "-"], input_text=target_lines("add", LIVE)
+        )
         told = {
-            "a": [tunnel(SITE_A, n) for n in range(TUNNELS)],
-            "b": [tunnel(SITE_B, n) for n in range(LIVE)],
+            "a": [armed(SITE_A, n) for n in range(TUNNELS)],
+            "b": [armed(SITE_B, n) for n in range(LIVE)],
         }
         gateways = []
         for site in (SITE_A, SITE_B):
@@ -110,8 +81,6 @@ def many(short_directory: Path, tmp_path_factory: pytest.TempPathFactory) -> Ite
         yield Many(world, gateways[0], gateways[1], told)
         for gateway in gateways:
             gateway.stop()
-    finally:
-        world.close()
 
 
 def test_ten_of_a_thousand_change_under_traffic_over_the_others(many: Many) -> None:
@@ -135,7 +104,7 @@ def test_ten_of_a_thousand_change_under_traffic_over_the_others(many: Many) -> N
             terms = many.told[letter]
             for number in CHANGED:
                 if number < len(terms):
-                    terms[number] = changed(terms[number])
+                    terms[number] = with_other_suite(terms[number])
             gateway.write(*terms)
         text = many.near.configuration.read_text()
         many.near.configuration.write_text(f"{text}\n[tunnel.broken]\npeer = 7\n")

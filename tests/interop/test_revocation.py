@@ -5,7 +5,6 @@ One isthmusd and one charon hold a tunnel for each cell. charon's certificates n
 beside it, which serves files, hangs, lies, or sends without end, as its paths say.
 """
 
-import json
 import statistics
 import sys
 import time
@@ -23,15 +22,14 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from tests.exchanges.pki import Node, issue, ocsp_answer, private, revoked
 
 from isthmus.lab.daemon import DaemonRefused, Isthmus
-from isthmus.lab.namespaces import LabError, World, end
-from isthmus.lab.strongswan import Child, Connection
+from isthmus.lab.namespaces import World, end
 from isthmus.lab.vici import ViciError
 
+from .certtunnels import certified, connection, private_file, shown, start_or_fail, toml, trusted
 from .support import SITE_A, SITE_B, CharonGateway, eventually
 
 pytestmark = [pytest.mark.root, pytest.mark.interop]
 
-IKE, ESP = "aes256gcm16-prfsha384-x25519", "aes256gcm16"
 PORT = 8088
 KINDS = ("hang", "drip", "endless", "gigabyte")
 """Of servers that keep others waiting; each has a port of its own."""
@@ -162,57 +160,19 @@ class Both:
         return f"{self.near.log_tail(60)}\n{self.far.log()[-3000:]}"
 
 
-def _file(directory: Path, name: str, octets: bytes) -> str:
-    path = directory / name
-    path.write_bytes(octets)
-    path.chmod(0o600)
-    return str(path)
-
-
 def _host(cell: Cell) -> str:
     """The address behind charon that only this tunnel leads to."""
     return f"10.2.0.{180 + ALL.index(cell)}/32"
 
 
 def _tunnel(cell: Cell, directory: Path) -> str:
-    entries: dict[str, object] = {
-        "peer": SITE_B.outer4,
-        "mode": "policy",
-        "auth": "cert",
+    entries = certified(directory, NEAR) | {
         "local_id": "fqdn:near.example.org",
         "remote_id": f"fqdn:{_identity(cell)}",
-        "cert": _file(directory, "near.pem", NEAR.pem),
-        "ca": [_file(directory, f"{cell.name}-root.pem", ROOTS[cell.name].pem)],
+        "ca": [private_file(directory, f"{cell.name}-root.pem", ROOTS[cell.name].pem)],
         "revocation": cell.mode,
     }
-    key = _file(directory, "near.key", NEAR.key_pem)
-    return "\n".join(
-        [
-            f"[tunnel.{cell.name}]",
-            *(f"{name} = {json.dumps(value)}" for name, value in entries.items()),
-            f"key = {{ file = {json.dumps(key)} }}",
-            f'[tunnel.{cell.name}.phase1]\nproposals = ["{IKE}"]',
-            f"[tunnel.{cell.name}.rule.lan]",
-            f'local = ["{SITE_A.network(4)}"]',
-            f'remote = ["{_host(cell)}"]',
-            f'proposals = ["{ESP}"]\n',
-        ]
-    )
-
-
-def _connection(cell: Cell) -> Connection:
-    return Connection(
-        name=cell.name,
-        local_address=SITE_B.outer4,
-        remote_address=SITE_A.outer4,
-        local_id=_identity(cell),
-        remote_id="near.example.org",
-        psk="",
-        ike_proposals=(IKE,),
-        children={cell.name: Child((_host(cell),), (SITE_A.network(4),), (ESP,))},
-        local={"auth": "pubkey", "certs": [NODES[cell.name].pem.decode()]},
-        remote={"auth": "pubkey", "cacerts": [OUR_ROOT.pem.decode()]},
-    )
+    return toml(cell.name, _host(cell), entries)
 
 
 def _publish(directory: Path) -> None:
@@ -254,12 +214,17 @@ def both(world: World, far: CharonGateway, short_directory: Path) -> Iterator[Bo
         far.charon.load_key(NODES["plain"].key_pem.decode())
         for cell in ALL:
             world.run(SITE_B.gateway, ["ip", "address", "add", _host(cell), "dev", "lo"])
-            far.charon.load(_connection(cell))
+            far.charon.load(
+                connection(
+                    cell.name,
+                    _host(cell),
+                    (_identity(cell), "near.example.org"),
+                    local=shown(NODES[cell.name]),
+                    remote=trusted(OUR_ROOT),
+                )
+            )
             loaded.append(cell.name)
-        try:
-            near.start()
-        except LabError as failure:
-            pytest.fail(f"{failure}\n{near.log_tail(60)}")
+        start_or_fail(near)
         found = Both(near, far, published)
         (published / "swapped.crl").write_bytes(_short_list(_unrelated(SWAPPED)))
         assert found.up(SWAPPED) == "", found.diary()

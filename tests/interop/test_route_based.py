@@ -49,9 +49,7 @@ def host(site: Site, number: int) -> str:
 def ground(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     """Two sites with five networks each, and gateways with two outer addresses each."""
     require_root_and()
-    world = World.create(tmp_path_factory.mktemp("w"), attached=True)
-    try:
-        topology.build(world)
+    with topology.two_sites(tmp_path_factory.mktemp("w")) as world:
         for site, far in ((SITE_A, SITE_B), (SITE_B, SITE_A)):
             gateway = [f"address add {outer(site, 2)}/24 dev wan"]
             behind = []
@@ -65,8 +63,6 @@ def ground(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
                 text = "\n".join(batch) + "\n"
                 world.run(None, ["ip", "-netns", namespace, "-batch", "-"], input_text=text)
         yield world
-    finally:
-        world.close()
 
 
 @pytest.fixture

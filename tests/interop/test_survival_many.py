@@ -20,7 +20,7 @@ from isthmus.lab.packets import Packet
 from isthmus.lab.topology import INSIDE, INTERNET
 
 from .fleet import Fleet, fleet, processes, slowness
-from .support import SITE_A, eventually, require_root_and
+from .support import SITE_A, require_root_and
 from .wire import in_clear, repeats
 
 pytestmark = [pytest.mark.root, pytest.mark.interop, pytest.mark.slow]
@@ -89,12 +89,7 @@ def test_the_ike_process_dies_and_nobody_notices(two: Fleet) -> None:
         victim = processes(two.near)["ike"]
         os.kill(victim, signal.SIGKILL)
         killed = time.monotonic()
-        eventually(
-            "every tunnel is under control again",
-            lambda: two.controlled(two.near) == TUNNELS,
-            timeout_s=60.0,
-            every_s=0.05,
-        )
+        two.await_control(two.near)
         took_s = time.monotonic() - killed
         slow = slowness()
         time.sleep(max(0.0, killed + 8.0 - time.monotonic()))
@@ -145,12 +140,7 @@ def test_a_peer_that_was_rebooted_is_found_out(short_directory: Path) -> None:
             killed = time.monotonic()
             two.kill(two.far)
             two.far.start()
-            eventually(
-                "every tunnel carries again",
-                lambda: two.controlled(two.far) == TUNNELS,
-                timeout_s=60.0,
-                every_s=0.05,
-            )
+            two.await_control(two.far)
             took_s = time.monotonic() - killed
             slow = slowness()
             time.sleep(1.0)

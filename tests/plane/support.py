@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from tests.needs import no_network
 from tests.plane.client import Message, PlaneClient, endpoint, selectors, ts
 
 AES_GCM_16 = 20
@@ -234,10 +235,8 @@ def mirrored(sa: Message) -> Message:
 
 def why_not() -> str | None:
     """Why these tests cannot run here, if they cannot."""
-    if os.geteuid() != 0:
-        return "network namespaces and raw sockets need root"
-    if not Path("/dev/net/tun").exists():
-        return "no /dev/net/tun"
+    if reason := no_network():
+        return reason
     if shutil.which("ip") is None or shutil.which("ping") is None:
         return "ip (iproute2) or ping (iputils-ping) is not installed"
     return None

@@ -120,12 +120,8 @@ def run(
     say: Callable[[str], None] = lambda line: None,
 ) -> Report:
     """`warm_up` mutants, then `count` of them in `steps` parts, with measurements between."""
-    world = World.create(directory, attached=True)
-    try:
-        topology.build(world)
+    with topology.two_sites(directory) as world:
         return _campaign(world, directory, count, warm_up, steps, rate, say)
-    finally:
-        world.close()
 
 
 def _campaign(

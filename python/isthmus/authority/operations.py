@@ -27,7 +27,7 @@ from isthmus.authority.index import (
     encode,
 )
 from isthmus.authority.keys import Kind
-from isthmus.authority.profile import Issuer
+from isthmus.authority.profile import Draft, Issuer
 from isthmus.crypto.entropy import Entropy
 from isthmus.values.identity import Identity
 from isthmus.values.registry.ikev2 import IdType
@@ -165,12 +165,12 @@ class Authority:
                 subject = x509.Name([])
             if not list(subject):
                 subject = profile.subject_of(self.index.name, _common(identities) or wanted.name)
-            url = self.index.crl_url
+            url, draft = self.index.crl_url, Draft(subject, public, serial, at, until)
             if wanted.is_authority:
-                made = profile.authority(issuer, subject, public, serial, at, until, url)
+                made = profile.authority(issuer, draft, url)
             else:
                 names = [n for i in identities if (n := profile.alternative(i)) is not None]
-                made = profile.gateway(issuer, subject, names, public, serial, at, until, url)
+                made = profile.gateway(issuer, draft, names, url)
             _prove(made, issuer.certificate, identities, at, is_authority=wanted.is_authority)
             issued = Issued(
                 name=wanted.name,

@@ -52,6 +52,31 @@ class Issuer:
     key: PrivateKey
 
 
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """What every certificate says: whose it is, its key and number, and its time in Unix seconds:
+    when it is made and when it ends."""
+
+    subject: x509.Name
+    key: CertificatePublicKeyTypes
+    serial: int
+    at: int
+    until: int
+
+    def begun(self, issuer: x509.Name) -> x509.CertificateBuilder:
+        """A certificate by this issuer, without what its kind adds."""
+        return (
+            x509.CertificateBuilder()
+            .issuer_name(issuer)
+            .subject_name(self.subject)
+            .public_key(self.key)
+            .serial_number(self.serial)
+            .not_valid_before(_time(self.at - EARLIER_S))
+            .not_valid_after(_time(self.until))
+            .add_extension(x509.SubjectKeyIdentifier.from_public_key(self.key), critical=False)
+        )
+
+
 def serial_of(entropy: bytes) -> int:
     """A serial number of 20 octets that nobody can foretell (RFC 5280 §4.1.2.2: positive)."""
     return int.from_bytes(entropy[:SERIAL_OCTETS], "big") >> 1 | 1 << 158
@@ -88,24 +113,17 @@ def alternative(identity: Identity) -> x509.GeneralName | None:
 def root(name: str, key: PrivateKey, serial: int, at: int, days: int) -> x509.Certificate:
     """The authority's own certificate. It may stand above one more authority."""
     subject = subject_of(name, f"{name} root"[:64])
-    builder = _begun(subject, subject, key.public_key(), serial, at, end_of(at, days))
-    return _as_authority(builder, 1).sign(key, hash_for(key))
+    draft = Draft(subject, key.public_key(), serial, at, end_of(at, days))
+    return _as_authority(draft.begun(subject), 1).sign(key, hash_for(key))
 
 
 def gateway(
-    issuer: Issuer,
-    subject: x509.Name,
-    names: Sequence[x509.GeneralName],
-    key: CertificatePublicKeyTypes,
-    serial: int,
-    at: int,
-    until: int,
-    crl_url: str,
+    issuer: Issuer, draft: Draft, names: Sequence[x509.GeneralName], crl_url: str
 ) -> x509.Certificate:
     """The certificate of one gateway."""
-    is_rsa = isinstance(key, rsa.RSAPublicKey)
+    is_rsa = isinstance(draft.key, rsa.RSAPublicKey)
     builder = (
-        _begun(issuer.certificate.subject, subject, key, serial, at, until)
+        draft.begun(issuer.certificate.subject)
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         .add_extension(_usage(digital_signature=True, key_encipherment=is_rsa), critical=True)
         .add_extension(x509.ExtendedKeyUsage(USAGES), critical=False)
@@ -115,18 +133,10 @@ def gateway(
     return _with_list(builder, crl_url).sign(issuer.key, hash_for(issuer.key))
 
 
-def authority(
-    issuer: Issuer,
-    subject: x509.Name,
-    key: CertificatePublicKeyTypes,
-    serial: int,
-    at: int,
-    until: int,
-    crl_url: str,
-) -> x509.Certificate:
+def authority(issuer: Issuer, draft: Draft, crl_url: str) -> x509.Certificate:
     """The certificate of somebody else's authority below ours (AWS Private CA, say)."""
-    builder = _begun(issuer.certificate.subject, subject, key, serial, at, until)
-    builder = _as_authority(builder, 0).add_extension(_authority_key(issuer), critical=False)
+    builder = _as_authority(draft.begun(issuer.certificate.subject), 0)
+    builder = builder.add_extension(_authority_key(issuer), critical=False)
     return _with_list(builder, crl_url).sign(issuer.key, hash_for(issuer.key))
 
 
@@ -170,26 +180,6 @@ def is_strong(key: object) -> bool:
             return False
         case _:
             return False
-
-
-def _begun(
-    issuer: x509.Name,
-    subject: x509.Name,
-    key: CertificatePublicKeyTypes,
-    serial: int,
-    at: int,
-    until: int,
-) -> x509.CertificateBuilder:
-    return (
-        x509.CertificateBuilder()
-        .issuer_name(issuer)
-        .subject_name(subject)
-        .public_key(key)
-        .serial_number(serial)
-        .not_valid_before(_time(at - EARLIER_S))
-        .not_valid_after(_time(until))
-        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key), critical=False)
-    )
 
 
 def _as_authority(builder: x509.CertificateBuilder, below: int) -> x509.CertificateBuilder:

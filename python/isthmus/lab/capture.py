@@ -1,8 +1,6 @@
 """Captures in a lab's namespaces: start, stop, read."""
 
-import json
 import subprocess
-import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from ipaddress import IPv4Network, IPv6Network
@@ -11,8 +9,10 @@ from typing import Final
 
 from isthmus.lab.namespaces import LabError, World, end
 from isthmus.lab.packets import Packet, decode_frame, read_pcap
+from isthmus.lab.program import await_ready, final_account, program
 
-_SNIFF: Final = [sys.executable, "-I", str(Path(__file__).with_name("sniff.py"))]
+_SNIFF: Final = program("sniff.py")
+_WHAT: Final = "the capture"
 
 
 @dataclass(slots=True)
@@ -36,14 +36,7 @@ class Capture:
 
     def stop(self) -> int:
         """Stop after what is queued has been written; returns how many packets were dropped."""
-        try:
-            output, _ = self._process.communicate("", timeout=20)
-        except subprocess.TimeoutExpired:
-            end(self._process)
-            raise LabError("the capture did not end") from None
-        if self._process.returncode != 0:
-            raise LabError(f"the capture failed: {output}")
-        return int(json.loads(output.splitlines()[-1])["dropped"])
+        return int(final_account(self._process, _WHAT, 20)["dropped"])
 
     def abandon(self) -> None:
         """End it and forget what it saw."""
@@ -73,7 +66,7 @@ def start(
     if both:
         argv.append("--both")
     process = world.start(namespace, argv, stdin=subprocess.PIPE)
-    _await_ready(process)
+    await_ready(process, _WHAT)
     return Capture(path, process)
 
 
@@ -82,7 +75,7 @@ def live(world: World, namespace: str, *, count: int = 0, both: bool = False) ->
     argv = [*_SNIFF, *(["--both"] if both else [])]
     process = world.start(namespace, argv, stdin=subprocess.PIPE)
     try:
-        _await_ready(process)
+        await_ready(process, _WHAT)
         assert process.stdout is not None
         seen = 0
         for line in process.stdout:
@@ -97,12 +90,3 @@ def live(world: World, namespace: str, *, count: int = 0, both: bool = False) ->
                 return
     finally:
         end(process)
-
-
-def _await_ready(process: "subprocess.Popen[str]") -> None:
-    assert process.stdout is not None
-    line = process.stdout.readline()
-    if line.strip() != "ready":
-        rest = process.stdout.read()
-        end(process)
-        raise LabError(f"the capture did not start: {line}{rest}")

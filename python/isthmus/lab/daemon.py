@@ -10,13 +10,13 @@ import os
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, TypeAlias
 
-from isthmus.lab.namespaces import LabError, World, end, kill
+from isthmus.lab.namespaces import LabError, kill
+from isthmus.lab.server import Server
 
 _START_S: Final = 20.0
 _SCHEMA: Final = "isthmus/v1"
@@ -112,15 +112,12 @@ def _toml(value: str | Sequence[str]) -> str:
 
 
 @dataclass(slots=True)
-class Isthmus:
+class Isthmus(Server):
     """One isthmusd in one network namespace."""
 
-    world: World
-    namespace: str
-    directory: Path
+    GRACE_S = 6.0
     keys_exported: bool = False
     """Whether the daemon writes its ESP keys to `keys` (for `lab capture --decrypt`)."""
-    _process: "subprocess.Popen[str] | None" = field(default=None, repr=False)
 
     @property
     def configuration(self) -> Path:
@@ -141,11 +138,6 @@ class Isthmus:
     def keys(self) -> Path:
         """Directory of exported ESP keys, mode 0700."""
         return self.directory / "keys"
-
-    @property
-    def pid(self) -> int | None:
-        """Process group of the running daemon, as seen from outside the world."""
-        return self._process.pid if self._process is not None else None
 
     def write(self, *tunnels: Tunnel, others: str = "") -> None:
         """Write the configuration file and the secrets it names, for the owner's eyes only.
@@ -171,7 +163,7 @@ class Isthmus:
         # The private /run of the namespace is shared by all gateways of a world, and may hold
         # runtime files of a fixed name.
         with self.log.open("a", encoding="utf-8") as log:
-            self._process = self.world.start(
+            process = self.world.start(
                 self.namespace,
                 [
                     *command("isthmusd"),
@@ -183,21 +175,7 @@ class Isthmus:
                 stdout=log,
                 environment=extra,
             )
-        deadline = time.monotonic() + patience_s
-        while not self.answers():
-            if self._process.poll() is not None or time.monotonic() > deadline:
-                self.stop()
-                raise LabError(
-                    f"isthmusd did not start in {self.namespace}.",
-                    " / ".join(self.log_tail(4).splitlines()),
-                )
-            time.sleep(0.02)
-
-    def stop(self) -> None:
-        """End the daemon; it tells its peers first."""
-        if self._process is not None:
-            end(self._process, grace_s=6.0)
-            self._process = None
+        self._await(process, "isthmusd", patience_s)
 
     def kill(self) -> None:
         """End all its processes at once, as a loss of power would; nobody is told."""
@@ -259,14 +237,6 @@ class Isthmus:
         """The daemon's recent events, oldest first."""
         replies = self.request("log", limit=limit)
         return [reply["event"] for reply in replies if reply["type"] == "event"]
-
-    def log_tail(self, lines: int = 40) -> str:
-        """The last lines of what the daemon printed."""
-        try:
-            text = self.log.read_text(encoding="utf-8", errors="replace")
-        except OSError:
-            return "(no log)"
-        return "\n".join(text.splitlines()[-lines:])
 
     def answers(self) -> bool:
         """Whether it answers on its control socket."""

@@ -1,16 +1,15 @@
 """One-way flows between a lab's hosts, from outside: the asking half of flow.py."""
 
-import json
 import subprocess
-import sys
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
-from isthmus.lab.namespaces import CommandFailed, LabError, World, end
+from isthmus.lab.namespaces import LabError, World, end
+from isthmus.lab.program import await_ready, final_account, program
 
-_PROGRAM: Final = [sys.executable, "-I", str(Path(__file__).with_name("flow.py"))]
+_PROGRAM: Final = program("flow.py")
 _PORT: Final = 5998
+_WHAT: Final = "a flow"
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,11 +38,11 @@ class Flow:
     def finish(self, *, timeout_s: float = 60.0) -> FlowResult:
         """Stop sending, wait until nothing comes any more, and return the account."""
         try:
-            sent = _account(self._sender, timeout_s)
-            came = _account(self._sink, timeout_s)
-        except subprocess.TimeoutExpired:
+            sent = final_account(self._sender, _WHAT, timeout_s)
+            came = final_account(self._sink, _WHAT, timeout_s)
+        except LabError:
             self.abandon()
-            raise LabError("a flow did not end") from None
+            raise
         tail = range(came["highest"] + 1, sent["sent"])
         return FlowResult(
             sent=sent["sent"],
@@ -74,31 +73,13 @@ def start(
     """Datagrams from one host to another's address, at a steady rate until told to finish."""
     sink = world.start(target, [*_PROGRAM, "sink", address, str(port)], stdin=subprocess.PIPE)
     try:
-        _await_ready(sink)
+        await_ready(sink, _WHAT)
         rate = (f"--interval={interval_s}", f"--size={size}")
         sender = world.start(
             source, [*_PROGRAM, "send", address, str(port), *rate], stdin=subprocess.PIPE
         )
-        _await_ready(sender)
+        await_ready(sender, _WHAT)
     except BaseException:
         end(sink)
         raise
     return Flow(sender, sink)
-
-
-def _await_ready(process: "subprocess.Popen[str]") -> None:
-    assert process.stdout is not None
-    line = process.stdout.readline()
-    if line.strip() != "ready":
-        rest = process.stdout.read()
-        end(process)
-        raise LabError(f"a flow did not start: {line}{rest}")
-
-
-def _account(process: "subprocess.Popen[str]", timeout_s: float) -> dict[str, Any]:
-    """Close a program's standard input, and read the account that it then gives."""
-    output, _ = process.communicate("", timeout=timeout_s)
-    if process.returncode != 0:
-        raise CommandFailed(["flow"], process.returncode, output)
-    found: dict[str, Any] = json.loads(output.splitlines()[-1])
-    return found

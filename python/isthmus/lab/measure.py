@@ -1,16 +1,16 @@
 """Pings and transfers between a lab's hosts, from outside: the asking half of traffic.py."""
 
-import json
 import subprocess
-import sys
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
-from isthmus.lab.namespaces import CommandFailed, LabError, World, end
+from isthmus.lab.namespaces import World, end
+from isthmus.lab.program import account, await_ready, final_account, program
 
-_TRAFFIC: Final = [sys.executable, "-I", str(Path(__file__).with_name("traffic.py"))]
+_TRAFFIC: Final = program("traffic.py")
 _TRANSFER_PORT: Final = 5999
+_WHAT: Final = "a traffic program"
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,12 +48,7 @@ class Pinging:
 
     def finish(self, *, timeout_s: float = 20.0) -> PingResult:
         """Stop sending, wait for late replies, and return the account."""
-        try:
-            output, _ = self._process.communicate("", timeout=timeout_s)
-        except subprocess.TimeoutExpired:
-            end(self._process)
-            raise LabError("the ping did not end") from None
-        return _ping_result(self._process.returncode, output)
+        return _ping_result(final_account(self._process, "the ping", timeout_s))
 
     def abandon(self) -> None:
         """End it without an account."""
@@ -83,7 +78,7 @@ def ping(
         ],
         timeout_s=count * interval_s + wait_s + 10,
     )
-    return _ping_result(0, output)
+    return _ping_result(account(output))
 
 
 def start_ping(
@@ -103,7 +98,7 @@ def start_ping(
         ],
         stdin=subprocess.PIPE,
     )
-    _await_ready(process)
+    await_ready(process, _WHAT)
     return Pinging(process)
 
 
@@ -123,7 +118,7 @@ def transfer(
     """
     server = world.start(target, [*_TRAFFIC, "serve", own_address or address, str(_TRANSFER_PORT)])
     try:
-        _await_ready(server)
+        await_ready(server, _WHAT)
         output = world.run(
             source,
             [*_TRAFFIC, "send", address, str(_TRANSFER_PORT), str(octets)],
@@ -131,23 +126,11 @@ def transfer(
         )
     finally:
         end(server)
-    found = json.loads(output.splitlines()[-1])
+    found = account(output)
     return TransferResult(found["octets"], found["seconds"], found["match"])
 
 
-def _await_ready(process: "subprocess.Popen[str]") -> None:
-    assert process.stdout is not None
-    line = process.stdout.readline()
-    if line.strip() != "ready":
-        rest = process.stdout.read()
-        end(process)
-        raise LabError(f"a traffic program did not start: {line}{rest}")
-
-
-def _ping_result(status: int | None, output: str) -> PingResult:
-    if status != 0:
-        raise CommandFailed(["ping"], status or -1, output)
-    found = json.loads(output.splitlines()[-1])
+def _ping_result(found: Mapping[str, Any]) -> PingResult:
     return PingResult(
         sent=found["sent"],
         received=found["received"],

@@ -13,6 +13,7 @@ ESP. Such a capture misses nothing however fast the rest flows.
 import argparse
 import ctypes
 import ipaddress
+import itertools
 import json
 import select
 import socket
@@ -33,8 +34,9 @@ _ETHERNET, _UDP_HEADER = 14, 8
 _SO_RCVBUFFORCE = 33
 _LINKTYPE_ETHERNET = 1
 _BUFFER_OCTETS = 64 << 20
-# After the last wish to stop, what the kernel has queued is still written down.
+# What was on its way when the wish to stop came is still written down.
 _DRAIN_S = 0.05
+_BURST = 1000
 
 
 Instruction = tuple[str | int, int, str, str]  # code or label, operand, label if true, if false
@@ -130,6 +132,14 @@ def _attach(raw: socket.socket, program: bytes) -> None:
     raw.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, head)
 
 
+def _take_nothing_more(raw: socket.socket) -> None:
+    """Let the kernel queue no other packet: what it has queued then comes to an end.
+
+    Waiting for a pause would not do: there is none while traffic goes on.
+    """
+    _attach(raw, _assemble([(_RETURN, 0, "", "")]))
+
+
 def on_the_wire(vnet: memoryview, frame: memoryview) -> list[memoryview]:
     """The frames that the network carries.
 
@@ -187,16 +197,16 @@ def main(argv: list[str]) -> int:
     seen = 0
     watched: list[socket.socket | TextIO] = [raw, sys.stdin]
     closing = False
-    while not (asked.count and seen >= asked.count):
-        readable, _, _ = select.select(watched, [], [], _DRAIN_S if closing else None)
-        if sys.stdin in readable:
-            closing, watched = True, [raw]
-        if raw not in readable:
-            if closing:
+    while not closing and not (asked.count and seen >= asked.count):
+        readable, _, _ = select.select(watched, [], [])
+        closing = sys.stdin in readable
+        if closing:
+            time.sleep(_DRAIN_S)
+            _take_nothing_more(raw)
+        # A burst is read without asking select for each packet, and the last one to its end.
+        for _ in itertools.count() if closing else range(_BURST):
+            if asked.count and seen >= asked.count:
                 break
-            continue
-        # A burst is read without asking select for each packet.
-        while not (asked.count and seen >= asked.count):
             try:
                 size, address = raw.recvfrom_into(buffer)
             except BlockingIOError:

@@ -5,14 +5,14 @@ It forces UDP encapsulation, and wants an address of its own inside the local se
 """
 
 import subprocess
-import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from isthmus.lab.namespaces import LabError, World, end
+from isthmus.lab.namespaces import LabError
+from isthmus.lab.server import Server
 from isthmus.lab.vici import Section, Vici, ViciError
 
 CHARON: Final = Path("/usr/lib/ipsec/charon")
@@ -140,13 +140,8 @@ class IkeView:
 
 
 @dataclass(slots=True)
-class Charon:
+class Charon(Server):
     """One charon in one network namespace, with a private /run."""
-
-    world: World
-    namespace: str
-    directory: Path
-    _process: "subprocess.Popen[str] | None" = field(default=None, repr=False)
 
     @property
     def socket(self) -> Path:
@@ -157,11 +152,6 @@ class Charon:
     def log(self) -> Path:
         """charon's log file."""
         return self.directory / "charon.log"
-
-    @property
-    def pid(self) -> int | None:
-        """Process group of the running charon, as seen from outside the world."""
-        return self._process.pid if self._process is not None else None
 
     def start(self, *, settings: str = "", log_level: int = 1) -> None:
         """Start charon and wait for its control socket.
@@ -184,30 +174,20 @@ class Charon:
             '&& mount --bind "$1" "$2${1#/run}";; esac; '
             'mount --rbind "$2" /run && exec "$3"'
         )
-        self._process = self.world.start(
+        process = self.world.start(
             self.namespace,
             ["sh", "-c", script, "sh", str(self.directory), str(run), str(CHARON)],
             stdout=subprocess.DEVNULL,
             environment={"STRONGSWAN_CONF": str(self.directory / "strongswan.conf")},
         )
-        deadline = time.monotonic() + _START_S
-        while True:
-            with suppress(OSError, ViciError), self.vici() as vici:
-                vici.request("version")
-                return
-            if self._process.poll() is not None or time.monotonic() > deadline:
-                self.stop()
-                raise LabError(
-                    f"charon did not start in {self.namespace}.",
-                    " / ".join(self.log_tail(4).splitlines()),
-                )
-            time.sleep(0.02)
+        self._await(process, "charon", _START_S)
 
-    def stop(self) -> None:
-        """End charon; it tells its peers first."""
-        if self._process is not None:
-            end(self._process)
-            self._process = None
+    def answers(self) -> bool:
+        """Whether it answers on its control socket."""
+        with suppress(OSError, ViciError), self.vici() as vici:
+            vici.request("version")
+            return True
+        return False
 
     def vici(self, *, timeout_s: float = 30.0) -> Vici:
         """A new connection to the control socket; the caller closes it."""
@@ -289,14 +269,6 @@ class Charon:
             for name, sa in listed.items()
             if isinstance(sa, dict)
         )
-
-    def log_tail(self, lines: int = 40) -> str:
-        """The last lines of charon's log."""
-        try:
-            text = self.log.read_text(encoding="utf-8", errors="replace")
-        except OSError:
-            return "(no log)"
-        return "\n".join(text.splitlines()[-lines:])
 
     def _configuration(self, settings: str, log_level: int) -> str:
         return f"""charon {{

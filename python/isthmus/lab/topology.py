@@ -6,8 +6,11 @@ Addresses are those of PRODUCT-GUIDE b.2. Building takes a dozen short commands,
 so a lab stands in well under a second.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from ipaddress import IPv4Interface, IPv4Network, IPv6Interface, IPv6Network
+from pathlib import Path
 from typing import Final
 
 from isthmus.lab.namespaces import World
@@ -114,6 +117,17 @@ _ROUTER_SYSCTLS: Final = (
 def internet_interface(site: Site) -> str:
     """The internet router's interface towards this site."""
     return f"to-{site.letter}"
+
+
+@contextmanager
+def two_sites(directory: Path) -> Iterator[World]:
+    """A new world with all of this in it, until the context or this process ends."""
+    world = World.create(directory, attached=True)
+    try:
+        build(world)
+        yield world
+    finally:
+        world.close()
 
 
 def build(world: World) -> None:

@@ -17,7 +17,7 @@ from isthmus.values.signature import Scheme
 from isthmus.x509 import extensions
 from isthmus.x509.algorithm import scheme_of
 from isthmus.x509.der import BIT_STRING, SEQUENCE, Reader, context
-from isthmus.x509.errors import BadCertificate, Defect
+from isthmus.x509.errors import BadCertificate, Defect, refused_as
 from isthmus.x509.extensions import Extensions
 from isthmus.x509.general_name import GeneralName
 from isthmus.x509.name import Name
@@ -60,21 +60,11 @@ class Certificate:
         if len(der) > CERTIFICATE_SIZE_MAX:
             raise BadCertificate(f"the certificate has {len(der)} octets")
         der = bytes(der)
-        try:
+        with refused_as(BadCertificate, "the certificate"):
             read = library.load_der_x509_certificate(der)
             not_before = int(read.not_valid_before_utc.timestamp())
             not_after = int(read.not_valid_after_utc.timestamp())
             return cls._from_fields(der, not_before, not_after)
-        except BadKey as error:
-            raise BadCertificate(f"the public key: {error}", code=Defect.KEY) from None
-        except Malformed as error:
-            raise BadCertificate(f"the certificate cannot be read: {error}") from None
-        except BadCertificate:
-            raise
-        except Exception as error:
-            # The library names no complete set of what it raises on a stranger's octets.
-            kind = type(error).__name__
-            raise BadCertificate(f"the certificate cannot be read ({kind})") from None
 
     @classmethod
     def _from_fields(cls, der: bytes, not_before: int, not_after: int) -> Self:
@@ -115,7 +105,7 @@ class Certificate:
             issuer=issuer,
             not_before=not_before,
             not_after=not_after,
-            public_key=PublicKey.from_spki(spki, rsa_bits_min=RSA_BITS_READ_MIN),
+            public_key=_public_key(spki),
             version=version,
             extensions=found,
             scheme=scheme_of(algorithm),
@@ -177,6 +167,13 @@ def _version(body: bytes | None) -> int:
     value = reader.integer()
     reader.finish()
     return value
+
+
+def _public_key(spki: bytes) -> PublicKey:
+    try:
+        return PublicKey.from_spki(spki, rsa_bits_min=RSA_BITS_READ_MIN)
+    except BadKey as error:
+        raise BadCertificate(f"the public key: {error}", code=Defect.KEY) from None
 
 
 def _check_version(version: int, unique_identifiers: bool, has_extensions: bool) -> None:

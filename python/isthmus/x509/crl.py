@@ -12,7 +12,7 @@ from isthmus.values.signature import WEAK_SCHEMES, Scheme
 from isthmus.x509 import extensions
 from isthmus.x509.algorithm import scheme_of
 from isthmus.x509.der import BIT_STRING, INTEGER, SEQUENCE, Reader, context, integer, time
-from isthmus.x509.errors import BadCrl
+from isthmus.x509.errors import BadCrl, refused_as
 from isthmus.x509.extensions import Extensions, Scope, each_extension, enumerated
 from isthmus.x509.general_name import general_names
 from isthmus.x509.name import Key, Name
@@ -71,16 +71,8 @@ class Crl:
         """Read a list of at most 10 MiB. Raises BadCrl, and nothing else."""
         if len(der) > CRL_SIZE_MAX:
             raise BadCrl(f"the revocation list has {len(der)} octets")
-        try:
+        with refused_as(BadCrl, "the revocation list"):
             return cls._from_der(bytes(der))
-        except Malformed as error:
-            raise BadCrl(f"the revocation list cannot be read: {error}") from None
-        except BadCrl:
-            raise
-        except Exception as error:
-            # The library names no complete set of what it raises on a stranger's octets.
-            kind = type(error).__name__
-            raise BadCrl(f"the revocation list cannot be read ({kind})") from None
 
     @classmethod
     def _from_der(cls, der: bytes) -> Self:
@@ -229,8 +221,8 @@ def _entry_extensions(body: bytes, indirect: bool) -> tuple[int, Name | None]:
             if not indirect:
                 raise BadCrl("an entry names another issuer, but the list is not indirect")
             names = general_names(Reader(value).take(SEQUENCE))
-            issuer = names[0].directory
-            if issuer is None or len(names) != 1:
+            issuer, *others = (name.directory for name in names)
+            if issuer is None or others:
                 raise BadCrl("an entry whose issuer is not one distinguished name")
         elif critical:
             raise BadCrl(f"an entry has the unknown critical extension {oid}")

@@ -124,7 +124,7 @@ def integer(body: bytes) -> int:
 
 def small(body: bytes) -> int:
     """An INTEGER of 0 to 2^31-1, as counts are. Raises Malformed."""
-    value = integer(body) if len(body) <= 5 else -1
+    value = integer(body)
     if not 0 <= value < 2**31:
         raise Malformed("a count that is negative or too large")
     return value
@@ -139,16 +139,13 @@ def boolean(body: bytes) -> bool:
 
 def bits(body: bytes) -> frozenset[int]:
     """The content of a BIT STRING as the numbers of its set bits. Raises Malformed."""
-    if not body or body[0] > 7 or (len(body) == 1 and body[0]) or len(body) > 9:
+    if not body or body[0] > 7 or len(body) > 9:
         raise Malformed("a bit list that is empty or too long")
-    if body[0] and body[-1] & ((1 << body[0]) - 1):
+    # Of a list without octets this looks at the number of unused bits itself, which must be 0.
+    if body[-1] & ((1 << body[0]) - 1):
         raise Malformed("unused bits of a bit list that are set")
-    return frozenset(
-        8 * index + bit
-        for index, octet in enumerate(body[1:])
-        for bit in range(8)
-        if octet & (0x80 >> bit)
-    )
+    digits = "".join(f"{octet:08b}" for octet in body[1:])
+    return frozenset(number for number, bit in enumerate(digits) if bit == "1")
 
 
 def oid(body: bytes) -> str:
@@ -174,7 +171,7 @@ def time(tag: int, body: bytes) -> int:
     YYMMDDHHMMSSZ from 1950 to 2049, or YYYYMMDDHHMMSSZ. Raises Malformed.
     """
     if tag == UTC_TIME and len(body) == 13:
-        body = (b"19" if body[:1] >= b"5" else b"20") + body
+        body = (b"19" if body >= b"5" else b"20") + body
     elif tag != GENERALIZED_TIME:
         raise Malformed("a time that is neither YYMMDDHHMMSSZ nor YYYYMMDDHHMMSSZ")
     if len(body) != 15 or not body[:14].isdigit() or body[14] != 0x5A:

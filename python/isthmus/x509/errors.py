@@ -1,8 +1,10 @@
 """What this room refuses with: each defect has a code of its own (docs/codes.md)."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from enum import StrEnum
 
-from isthmus.values.errors import IsthmusError
+from isthmus.values.errors import IsthmusError, Malformed
 
 
 class Defect(StrEnum):
@@ -71,3 +73,18 @@ class Untrusted(_Refusal):
         super().__init__(reason, code=defect)
         self.defect = defect
         self.hint = hint
+
+
+@contextmanager
+def refused_as(refusal: type[BadCertificate | BadCrl], what: str) -> Iterator[None]:
+    """A stranger's octets are read inside: whatever goes wrong there is raised as `refusal`, which
+    says that `what` cannot be read."""
+    try:
+        yield
+    except refusal:
+        raise
+    except Malformed as error:
+        raise refusal(f"{what} cannot be read: {error}") from None
+    except Exception as error:
+        # The library names no complete set of what it raises on a stranger's octets.
+        raise refusal(f"{what} cannot be read ({type(error).__name__})") from None

@@ -450,4 +450,4 @@ def enumerated(octets: bytes) -> int:
     reader.finish()
     if len(body) != 1:
         raise Malformed("an enumerated value of several octets")
-    return body[0]
+    return int.from_bytes(body)

@@ -88,7 +88,7 @@ class CertId:
         """CertID in DER."""
         oid = next(oid for oid, name in _HASHES.items() if name == self.algorithm)
         algorithm = encode(SEQUENCE, encode(OID, bytes.fromhex(oid)) + b"\x05\x00")
-        size = (self.serial + (self.serial < 0)).bit_length() // 8 + 1
+        size = max(self.serial, ~self.serial).bit_length() // 8 + 1
         return encode(
             SEQUENCE,
             algorithm

@@ -6,6 +6,7 @@ this replaces, can grow exponentially with the length of the path.
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 from isthmus.x509.certificate import Certificate
 from isthmus.x509.errors import Defect, Untrusted
@@ -24,9 +25,14 @@ _Level = dict[str, _Node]
 
 @dataclass(slots=True)
 class Policies:
-    """The state variables (c) to (f) of RFC 5280 §6.1.2 for a path of `length` certificates."""
+    """The state variables (c) to (f) of RFC 5280 §6.1.2.
 
-    length: int
+    `certificates` is how many there are in the path, the anchor included: what a counter that
+    nobody sets begins with, the RFC's n + 1. The RFC's counters stop at 0; these go on below it,
+    which means the same.
+    """
+
+    certificates: int
     initial: frozenset[str] = frozenset({ANY_POLICY})
     explicit: bool = False
     mapping_inhibited: bool = False
@@ -38,18 +44,20 @@ class Policies:
 
     def __post_init__(self) -> None:
         self._levels = [{ANY_POLICY: _Node({ANY_POLICY}, set())}]
-        self._explicit = 0 if self.explicit else self.length + 1
-        self._mapping = 0 if self.mapping_inhibited else self.length + 1
-        self._any = 0 if self.any_inhibited else self.length + 1
+        self._explicit = self._at_first(self.explicit)
+        self._mapping = self._at_first(self.mapping_inhibited)
+        self._any = self._at_first(self.any_inhibited)
+
+    def _at_first(self, said: bool) -> int:
+        """A counter: it holds from the start if our own rules say so."""
+        return 0 if said else self.certificates
 
     def take(self, certificate: Certificate, *, last: bool) -> None:
         """RFC 5280 §6.1.3 d and e; f is told at the end, for policies that are gone stay gone."""
         policies = certificate.extensions.policies
-        if policies is None:
-            self._levels[-1] = {}
         above = self._levels[-1]
         level: _Level = {}
-        if above and policies is not None:
+        if policies is not None:
             takers: dict[str, set[str]] = {}
             for policy, node in above.items():
                 for expected in node.expected:
@@ -66,15 +74,15 @@ class Policies:
                     if policy not in level:
                         level[policy] = _Node({policy}, parents)
         self._levels.append(level)
-        self._prune()
+        self._prune()  # A level without nodes takes all above it along.
 
     def prepare(self, certificate: Certificate) -> None:
         """RFC 5280 §6.1.4 a, b and h to j, before the next certificate. Raises Untrusted."""
         self._map(certificate)
         if not certificate.self_issued:
-            self._explicit = max(self._explicit - 1, 0)
-            self._mapping = max(self._mapping - 1, 0)
-            self._any = max(self._any - 1, 0)
+            self._explicit -= 1
+            self._mapping -= 1
+            self._any -= 1
         said = certificate.extensions
         self._explicit = _least(self._explicit, said.require_explicit_policy)
         self._mapping = _least(self._mapping, said.inhibit_policy_mapping)
@@ -82,11 +90,10 @@ class Policies:
 
     def finish(self, certificate: Certificate) -> frozenset[str]:
         """RFC 5280 §6.1.5 a, b, g: the policies under which the path holds. Raises Untrusted."""
-        self._explicit = max(self._explicit - 1, 0)
-        if certificate.extensions.require_explicit_policy == 0:
-            self._explicit = 0
+        # The leaf counts once more.
+        asked = self._explicit <= 1 or certificate.extensions.require_explicit_policy == 0
         valid = self._constrained()
-        if self._explicit == 0 and not valid:
+        if asked and not valid:
             raise Untrusted(
                 Defect.POLICY,
                 f"an explicit certificate policy is asked for, and {certificate.subject_text} "
@@ -98,13 +105,11 @@ class Policies:
         """The user-constrained-policy-set of RFC 9618 §5.4."""
         from_authorities = {
             policy
-            for level in self._levels[1:]
+            for level in self._levels
             for policy, node in level.items()
             if policy != ANY_POLICY and ANY_POLICY in node.parents
         }
         has_any = ANY_POLICY in self._levels[-1]
-        if not self._levels[-1]:
-            return frozenset()
         if ANY_POLICY in self.initial:
             return frozenset(from_authorities | ({ANY_POLICY} if has_any else set()))
         return self.initial if has_any else self.initial & from_authorities
@@ -119,21 +124,17 @@ class Policies:
             mapped.setdefault(issuer_policy, set()).add(subject_policy)
         level = self._levels[-1]
         for policy, subjects in mapped.items():
-            if self._mapping == 0:
+            if self._mapping <= 0:
                 level.pop(policy, None)
             elif policy in level:
                 level[policy].expected = subjects
             elif ANY_POLICY in level:
                 level[policy] = _Node(subjects, {ANY_POLICY})
-        if mapped:
-            self._prune()
 
     def _prune(self) -> None:
         """Drop nodes above the lowest level that have no children."""
-        for depth in range(len(self._levels) - 2, -1, -1):
-            wanted = _parents(self._levels[depth + 1].values())
-            level = self._levels[depth]
-            for policy in level.keys() - wanted:
+        for below, level in pairwise(reversed(self._levels)):
+            for policy in level.keys() - _parents(below.values()):
                 del level[policy]
 
 

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from itertools import pairwise
+from operator import attrgetter
 from typing import Self
 
 from isthmus.values.trust import RevocationMode
@@ -350,7 +351,7 @@ class _Inquiry:
     def _check_not_listed(self, path: VerifiedPath) -> None:
         """RFC 6960 §4.2.2.2.1: a responder without no-check must not be on a list."""
         statuses = replace(self._statuses, answers={})
-        inquiry = _Inquiry(path, statuses, self._at, RevocationMode.SOFT, 0, self._busy)
+        inquiry = _Inquiry(path, statuses, self._at, RevocationMode.SOFT, self._nesting, self._busy)
         inquiry.ask(0)
 
     # Lists
@@ -431,7 +432,7 @@ class _Inquiry:
             except BadCrl:
                 continue
             found.append(crl)
-        return sorted(found, key=lambda crl: (crl.number or 0, crl.this_update))
+        return sorted(found, key=attrgetter("number", "this_update"))
 
     def check_signer(self, crl: Crl, index: int) -> Certificate:
         """Who signed the list: an authority of the path, or one that the anchor leads to.
@@ -460,11 +461,8 @@ class _Inquiry:
         """A path from a list's signer to the same anchor, none of it revoked."""
         if self._nesting == 0:
             raise BadCrl("lists that are signed by certificates on lists, too deep to follow")
-        pool = tuple(
-            dict.fromkeys(
-                (*self._path.pool, *self._statuses.certificates, *self._path.certificates[1:-1])
-            )
-        )
+        # The authorities between the path's ends are from its pool.
+        pool = tuple(dict.fromkeys((*self._path.pool, *self._statuses.certificates)))
         judge = _Inquiry(
             self._path,
             self._statuses,

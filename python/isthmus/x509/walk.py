@@ -31,24 +31,25 @@ def walk(chain: tuple[Certificate, ...], at: int, rules: PathRules) -> frozenset
         check_critical(certificate)
         check_validity(certificate, at)
         check_key(certificate, rules)
+    if len(chain) == 1:
+        # The anchor is the certificate itself: trusted by name, so its issuer does not matter.
+        _check_last(leaf, rules)
+        return frozenset()
     constraints = Constraints()
     policies = Policies(
-        max(len(chain) - 1, 1),
+        len(chain),
         rules.policies,
         rules.explicit_policy,
         rules.inhibit_policy_mapping,
         rules.inhibit_any_policy,
     )
-    if len(chain) == 1:
-        # The anchor is the certificate itself: trusted by name, so its issuer does not matter.
-        _check_last(leaf, rules)
-        return frozenset()
+    # One more than RFC 5280 §6.1.2 k begins with: the anchor is counted here like the others.
     below_max = len(chain)
     for index in range(len(chain) - 1, 0, -1):
         issuer, subject = chain[index], chain[index - 1]
         last = index == 1
         check_authority(issuer)
-        below_max = check_path_length(issuer, below_max, anchor=index == len(chain) - 1)
+        below_max = check_path_length(issuer, below_max)
         check_issuer_key_usage(issuer)
         constraints = constraints.narrowed(issuer.extensions.subtrees)
         check_algorithm(subject, rules)
@@ -133,12 +134,12 @@ def check_authority(issuer: Certificate) -> None:
         )
 
 
-def check_path_length(issuer: Certificate, below_max: int, *, anchor: bool) -> int:
+def check_path_length(issuer: Certificate, below_max: int) -> int:
     """RFC 5280 §6.1.4 l and m: authorities below this one that are not self-issued.
 
     `below_max` is what the authorities above leave. Returns what is left below. Raises Untrusted.
     """
-    if not anchor and not issuer.self_issued:
+    if not issuer.self_issued:
         if below_max <= 0:
             raise Untrusted(
                 Defect.PATH_LENGTH,

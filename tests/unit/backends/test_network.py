@@ -11,6 +11,7 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
+from tests.needs import need, no_network
 
 from isthmus.backends import tun
 from isthmus.backends.wishes import (
@@ -76,23 +77,10 @@ WISH = NetworkWish(
 )
 
 
-def why_not() -> str | None:
-    """Why these tests cannot run here."""
-    if os.geteuid() != 0:
-        return "network namespaces and TUN devices need root"
-    if not os.access("/dev/net/tun", os.W_OK):
-        return "there is no /dev/net/tun"
-    return None
-
-
 @pytest.fixture
 def network() -> Iterator[ModuleType]:
     """The module under test, with this thread in a fresh namespace that has a LAN."""
-    reason = why_not()
-    if reason is not None:
-        if os.environ.get("CI", "").lower() in ("1", "true", "yes"):
-            pytest.fail(reason, pytrace=False)
-        pytest.skip(reason)
+    need(no_network())
     from isthmus.backends import network as module
 
     libc = ctypes.CDLL(None, use_errno=True)

@@ -12,7 +12,6 @@ from isthmus.config.load import load
 
 from .samples import SECRET, TUNNEL, errors, loaded, only_error, without, write
 
-IS_ROOT = os.geteuid() == 0
 LITERAL = TUNNEL.replace('{ file = "office.psk" }', f'"{SECRET}"')
 
 
@@ -73,7 +72,7 @@ def test_a_literal_in_a_file_that_others_may_read_is_refused(tmp_path: Path, mod
     assert "chmod 600 isthmus.toml" in error.hint and (error.line, error.column) == (3, 7)
 
 
-@pytest.mark.skipif(not IS_ROOT, reason="only root can give a file away")
+@pytest.mark.root
 def test_a_literal_in_another_users_file_is_refused(tmp_path: Path) -> None:
     path = write(tmp_path, LITERAL)
     os.chown(path, 12345, 12345)
@@ -82,7 +81,7 @@ def test_a_literal_in_another_users_file_is_refused(tmp_path: Path) -> None:
     assert "owner 12345" in raised.value.errors[0].message
 
 
-@pytest.mark.skipif(not IS_ROOT, reason="only root can give a file away")
+@pytest.mark.root
 def test_another_users_secret_file_is_refused(tmp_path: Path) -> None:
     path = write(tmp_path, TUNNEL)
     os.chown(tmp_path / "office.psk", 12345, 12345)

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from tests.needs import need, no_network
 
 from .test_parts import GOOD, config
 
@@ -19,15 +20,6 @@ pytestmark = pytest.mark.root
 
 PATIENCE_S = 15.0
 IKE_BACK_S = 2.0
-
-
-def why_not() -> str | None:
-    """Why these tests cannot run here."""
-    if os.geteuid() != 0:
-        return "the daemon needs root"
-    if not os.access("/dev/net/tun", os.W_OK):
-        return "there is no /dev/net/tun"
-    return None
 
 
 def eventually(probe: Callable[[], object], what: str, within_s: float = PATIENCE_S) -> None:
@@ -137,11 +129,7 @@ class Daemon:
 @pytest.fixture
 def daemon() -> Iterator[Daemon]:
     """A daemon that is ready."""
-    reason = why_not()
-    if reason is not None:
-        if os.environ.get("CI", "").lower() in ("1", "true", "yes"):
-            pytest.fail(reason, pytrace=False)
-        pytest.skip(reason)
+    need(no_network())
     with tempfile.TemporaryDirectory(prefix="isth-") as path:
         made = Daemon(Path(path))
         try:

@@ -260,7 +260,7 @@ def test_nobody_answers_where_no_daemon_is(tmp_path: Path) -> None:
     assert "No such file" in caught.value.why
 
 
-@pytest.mark.skipif(os.getuid() != 0, reason="needs root to become another user")
+@pytest.mark.root
 def test_another_user_cannot_open_the_socket(tmp_path: Path) -> None:
     with served(FakeDaemon(), tmp_path / "s") as path:
         os.chmod(path, 0o600)

@@ -12,7 +12,7 @@ import textwrap
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from types import FunctionType, ModuleType
 
 PACKAGE = "isthmus.x509"
@@ -35,6 +35,7 @@ MODULES = (
     "walk",
 )
 HIT = "_a_refusal_was_reached"
+_WRAPPERS = (classmethod, property, cached_property)
 
 
 @dataclass(frozen=True)
@@ -62,9 +63,16 @@ def functions(module: ModuleType) -> Iterator[tuple[str, FunctionType]]:
             yield name, value
         elif inspect.isclass(value) and value.__module__ == module.__name__:
             for inner, member in vars(value).items():
-                plain = getattr(member, "__func__", member)
+                plain = _plain(member)
                 if inspect.isfunction(plain) and plain.__code__.co_filename == module.__file__:
                     yield f"{name}.{inner}", plain
+
+
+def _plain(member: object) -> object:
+    """The function inside a class method or a property."""
+    for attribute in ("__func__", "fget", "func"):
+        member = getattr(member, attribute, member)
+    return member
 
 
 @cache
@@ -117,7 +125,9 @@ def replaced(short: str, qualified: str, rewrite: Rewrite) -> Iterator[None]:
     owner_name, _, name = qualified.rpartition(".")
     owner = getattr(module, owner_name) if owner_name else module
     old = vars(owner)[name]
-    tree = rewrite(parsed(getattr(old, "__func__", old)))
+    plain = _plain(old)
+    assert isinstance(plain, FunctionType)
+    tree = rewrite(parsed(plain))
     definition = tree.body[0]
     assert isinstance(definition, ast.FunctionDef)
     definition.decorator_list = []
@@ -125,7 +135,9 @@ def replaced(short: str, qualified: str, rewrite: Rewrite) -> Iterator[None]:
     code = compile(ast.fix_missing_locations(tree), module.__file__ or "", "exec")
     exec(code, vars(module), scope)  # noqa: S102  (our own source, with one statement changed)
     fresh = scope[name]
-    new = classmethod(fresh) if isinstance(old, classmethod) else fresh  # type: ignore[arg-type]
+    new = type(old)(fresh) if isinstance(old, _WRAPPERS) else fresh
+    if isinstance(new, cached_property):
+        new.__set_name__(owner, name)
     places = [(owner, name)]
     tables: list[tuple[dict[object, object], object]] = []
     if owner is module:

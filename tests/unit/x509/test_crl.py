@@ -4,7 +4,7 @@ import pytest
 
 from isthmus.crypto.signature import PublicKey
 from isthmus.x509 import crl as module
-from isthmus.x509.crl import Entry
+from isthmus.x509.crl import CRL_SIZE_MAX, Crl, Entry
 from isthmus.x509.errors import BadCrl
 from isthmus.x509.name import Name
 
@@ -47,6 +47,8 @@ def test_an_entry_has_its_date_and_reason() -> None:
     crl = leaf_list().but(entries=listing(0x1234, forge.reason(9))).made()
     assert crl.lookup(Name.parse(INTER), 0x1234) == Entry(AT - 2 * DAY, 9)
     assert crl.lookup(Name.parse(forge.dn("CN=other")), 0x1234) is None
+    silent = leaf_list().but(entries=listing(0x1234, forge.unknown(critical=False))).made()
+    assert silent.lookup(Name.parse(INTER), 0x1234) == Entry(AT - 2 * DAY, 0)
 
 
 def test_a_signature_that_held_is_not_computed_again(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -55,6 +57,36 @@ def test_a_signature_that_held_is_not_computed_again(monkeypatch: pytest.MonkeyP
     crl.check_signature(public)
     monkeypatch.setattr(module, "verify", lambda *_: pytest.fail("computed again"))
     crl.check_signature(public)
+
+
+def test_a_list_may_be_as_large_as_the_bound() -> None:
+    def padded(octets: int) -> bytes:
+        extension = ("1.3.6.1.4.1.55555.31", False, bytes(octets))
+        signer = forge.key("ED25519", "inter")  # Its signatures are all of one size.
+        return leaf_list().but(signer=signer, extensions=(extension,)).der()
+
+    near = CRL_SIZE_MAX - 1000
+    room = near + CRL_SIZE_MAX - len(padded(near))
+    assert len(padded(room)) == CRL_SIZE_MAX
+    assert Crl.parse(padded(room)).issuer == Name.parse(INTER)
+    with pytest.raises(BadCrl) as caught:
+        Crl.parse(padded(room + 1))
+    assert caught.value.reason == f"the revocation list has {CRL_SIZE_MAX + 1} octets"
+
+
+def test_the_first_of_the_unknown_critical_extensions_is_shown() -> None:
+    one, two = (f"1.3.6.1.4.1.55555.{n}" for n in (1, 2))
+    with pytest.raises(BadCrl) as caught:
+        leaf_list().but(extensions=((two, True, forge.NULL), (one, True, forge.NULL))).made()
+    assert caught.value.reason.endswith(f"the unknown critical extension {one}")
+
+
+def test_sha1_is_refused_unless_it_is_allowed() -> None:
+    crl = leaf_list().but(size=1).made()
+    public = PublicKey.from_spki(forge.spki(forge.key("P256", "inter")))
+    with pytest.raises(BadCrl):
+        crl.check_signature(public)
+    crl.check_signature(public, allow_sha1=True)
 
 
 def test_the_same_bad_signature_is_refused_each_time() -> None:

@@ -4,7 +4,13 @@ import pytest
 
 from isthmus.values.identity import Identity
 from isthmus.values.registry.ikev2 import IdType
-from isthmus.x509.identity import describe, identities, matches
+from isthmus.x509.identity import (
+    describe,
+    identities,
+    key_identifiers,
+    matches,
+    same_mailbox,
+)
 
 from . import forge
 from .forge import dn, dns, email, ip
@@ -141,6 +147,45 @@ def test_every_identity_of_a_certificate_matches_it() -> None:
         IdType.DER_ASN1_DN,
         IdType.KEY_ID,
     }
+
+
+def test_the_subject_is_among_the_identities_if_there_is_one() -> None:
+    assert dn_identity(LEAF) in identities(CERTIFICATE)
+    assert dn_identity(dn("")) not in identities(leaf(subject=dn("")).made())
+
+
+def test_a_key_identifier_of_the_certificate_s_own_comes_first() -> None:
+    own = leaf().having(subject_key=forge.subject_key(b"x" * 20)).made()
+    assert key_identifiers(own) == (b"x" * 20, own.key_sha1, own.spki_sha1)
+    assert describe(own).endswith(f"keyid:0x{b'x'.hex() * 20}")
+    bare = leaf().having(subject_key=None).made()
+    assert key_identifiers(bare) == (bare.key_sha1, bare.spki_sha1)
+    assert describe(bare).endswith(f"keyid:0x{bare.key_sha1.hex()}")
+
+
+def test_thirty_two_names_are_told() -> None:
+    many = leaf().having(names=forge.names(*(dns(f"h{n}.example.net") for n in range(40)))).made()
+    assert describe(many).count("fqdn:") == 32
+
+
+def test_a_mailbox_has_two_parts() -> None:
+    assert same_mailbox(b"a@example.net", b"a@EXAMPLE.net")
+    for one, other in (
+        (b"example.net", b"@example.net"),
+        (b"@example.net", b"example.net"),
+        (b"@example.net", b"@example.net"),
+        (b"example.net", b"example.net"),
+        (b"a@example.net", b"example.net"),
+    ):
+        assert not same_mailbox(one, other)
+
+
+@pytest.mark.parametrize(
+    ("name", "sensible"), [("a!", True), ("a~", True), ("a ", False), ("a\x7f", False), ("", False)]
+)
+def test_names_that_cannot_be_printed_are_nobody_s(name: str, sensible: bool) -> None:
+    found = leaf().having(names=forge.names(dns(name))).made()
+    assert matches(found, Identity(IdType.FQDN, name.encode())) is sensible
 
 
 def test_what_strangers_write_into_names_is_shown_safely() -> None:

@@ -7,17 +7,26 @@ import pytest
 from isthmus.observe.codes import BY_ID
 from isthmus.x509.errors import BadCertificate, BadCrl, BadOcsp, Defect, Untrusted
 
-from . import accepted_scenes, refused_forms, refused_names, refused_paths, refused_status
+from . import (
+    accepted_scenes,
+    edge_scenes,
+    refused_forms,
+    refused_names,
+    refused_paths,
+    refused_status,
+)
 from .cases import Case
 from .scenes import Scene
 
+EDGE_REFUSED, EDGE_ACCEPTED = edge_scenes.cases()
 REFUSED = [
     *refused_paths.cases(),
     *refused_names.cases(),
     *refused_forms.cases(),
     *refused_status.cases(),
+    *EDGE_REFUSED,
 ]
-ACCEPTED = accepted_scenes.cases()
+ACCEPTED = [*accepted_scenes.cases(), *EDGE_ACCEPTED]
 REFUSED_MIN, ACCEPTED_MIN = 150, 40
 
 pytestmark = pytest.mark.filterwarnings("ignore:Parsed a serial number")

@@ -49,6 +49,49 @@ def test_a_certificate_of_the_future_says_from_when() -> None:
     assert "valid only from 2027-01-17 08:00:00Z, in 2 days" in error.reason
 
 
+@pytest.mark.parametrize(
+    ("seconds", "shown"),
+    [
+        (59, "0 h 0 min"),
+        (3_599, "0 h 59 min"),
+        (3_600, "1 h 0 min"),
+        (7_199, "1 h 59 min"),
+        (86_399, "23 h 59 min"),
+        (86_400, "1 days"),
+    ],
+)
+def test_an_expired_certificate_says_how_long_ago(seconds: int, shown: str) -> None:
+    error = refusal(Scene(leaf(not_after=AT - seconds)))
+    assert f", {shown} ago by this machine's clock" in error.reason
+
+
+def test_a_certificate_that_is_its_own_anchor_is_under_no_policy() -> None:
+    pinned = leaf("P256", "ED25519")
+    assert Scene(pinned, pool=(), anchors=(pinned,)).prepare()().policies == frozenset()
+
+
+def test_what_an_issuer_says_of_itself_is_shown() -> None:
+    marked = refusal(Scene(inter=inter().having(basic=forge.basic(False)))).reason
+    assert marked.endswith("issued a certificate and says that it is no authority")
+    silent = refusal(Scene(inter=inter().having(basic=None))).reason
+    assert silent.endswith("issued a certificate and is not marked authority")
+
+
+def test_the_first_of_the_unknown_critical_extensions_is_shown() -> None:
+    one, two = (f"1.3.6.1.4.1.55555.{n}" for n in (1, 2))
+    strange = {"a": (two, True, forge.NULL), "b": (one, True, forge.NULL)}
+    error = refusal(Scene(leaf().having(**strange)))
+    assert error.reason.endswith(f"has the unknown critical extension {one}")
+
+
+def test_four_anchors_are_shown() -> None:
+    key = forge.key("P256", "many")
+    names = [dn(f"CN=Root {n}") for n in range(5)]
+    anchors = tuple(authority(name, name, key, key) for name in names)
+    reason = refusal(Scene(leaf(issuer=OTHER), pool=(), anchors=anchors)).reason
+    assert "(trusted: CN=Root 0; CN=Root 1; CN=Root 2; CN=Root 3)" in reason
+
+
 def test_a_chain_is_shown_as_far_as_it_goes() -> None:
     error = refusal(Scene(pool=()))
     assert "the certificate of C=CH, O=Example, CN=Example Issuing CA is missing" in error.reason
@@ -69,6 +112,9 @@ def test_the_wanted_and_found_usages_are_shown() -> None:
     found = leaf().having(purposes=forge.purposes("1.3.6.1.5.5.7.3.3", "1.2.3"))
     reason = refusal(Scene(found)).reason
     assert "is 1.2.3, codeSigning; one of" in reason and "ipsecIKE" in reason
+    many = leaf().having(purposes=forge.purposes(*(f"1.2.{n}" for n in range(10, 19))))
+    shown = ", ".join(f"1.2.{n}" for n in range(10, 18))
+    assert f"is {shown}; one of" in refusal(Scene(many)).reason
 
 
 def test_no_more_signatures_are_checked_than_allowed(monkeypatch: pytest.MonkeyPatch) -> None:

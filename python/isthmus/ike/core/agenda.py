@@ -23,6 +23,7 @@ class TimerKind(Enum):
     IKE_EXPIRE = auto()
     CHILD_REKEY = auto()
     CHILD_EXPIRE = auto()
+    CHILD_CONFIRM = auto()
     LINGER = auto()
     RETRY = auto()
     RETIRE = auto()

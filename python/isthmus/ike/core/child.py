@@ -34,6 +34,7 @@ CHILD_MOVES: dict[ChildState, dict[ChildState, str]] = {
         ChildState.GONE: "the peer deleted it, or the IKE SA died",
     },
     ChildState.REPLACED: {
+        ChildState.INSTALLED: "the peer has lost what replaced it",
         ChildState.DELETING: "we made the successor, so we delete",
         ChildState.GONE: "the peer deleted, or the wait is over",
     },
@@ -69,6 +70,12 @@ class ChildSa:
     """The lower nonce of the exchange that made it, where CREATE_CHILD_SA did."""
     standby: bool = False
     """Outbound waits until the peer is seen to use the pair (we answered a rekey)."""
+    unconfirmed: bool = False
+    """We answered the peer's request to renew, which made it, and nothing shows yet that the answer
+    has come: that exchange is not over for the peer."""
+    heir_lost: bool = False
+    """The peer has lost the pair that was to replace this one, which is replaced all the same for
+    the peer: the next is asked for from scratch (RFC 7296 §2.25)."""
     state: ChildState = ChildState.INSTALLED
     outbound_gone: bool = False
     """Nothing leaves by it any more, while its deletion is under way."""

@@ -133,6 +133,7 @@ def retire_child(ctx: Context, sa: IkeSa, child: ChildSa) -> None:
 
 def promote(ctx: Context, child: ChildSa) -> None:
     """The peer uses the new pair: we may send on it too."""
+    child.unconfirmed = False
     if child.standby and not child.outbound_gone:
         child.standby = False
         ctx.emit(UpdateSa(child.spi_out, inbound=False, standby=False))

@@ -183,6 +183,18 @@ def answer_payloads(choice: Choice, spi_in: Spi) -> tuple[Payload, ...]:
     )
 
 
+def note_choice(ctx: Context, sa: SaV2, choice: Choice) -> None:
+    """Record what was chosen of the peer's proposals, and why."""
+    rule, chosen = choice.narrowed.rule, choice.chosen
+    ctx.record(
+        "proposal.chosen",
+        f"phase 2 of rule {rule.name}: {chosen.suite}: {chosen.why}",
+        connection=sa.connection,
+        rule=rule.name,
+        facts=(("phase", 2), ("suite", str(chosen.suite)), ("why", chosen.why)),
+    )
+
+
 def install(
     ctx: Context,
     sa: SaV2,
@@ -222,6 +234,36 @@ def install(
         asked_at=asked_at,
         predecessor=predecessor,
         only_listens=only_listens,
+    )
+
+
+def install_choice(
+    ctx: Context,
+    sa: SaV2,
+    choice: Choice,
+    *,
+    nonce_i: bytes,
+    nonce_r: bytes,
+    shared: Secret | None,
+    asked_at: Instant,
+    predecessor: ChildSa | None = None,
+) -> ChildSa:
+    """Responder: `install` what was chosen of the peer's wish, under a fresh SPI."""
+    return install(
+        ctx,
+        sa,
+        choice.narrowed.rule,
+        suite=choice.chosen.suite,
+        spi_in=ctx.registry.fresh_spi(),
+        spi_out=choice.spi_out,
+        local=choice.narrowed.local,
+        remote=choice.narrowed.remote,
+        nonce_i=nonce_i,
+        nonce_r=nonce_r,
+        shared=shared,
+        initiated=False,
+        asked_at=asked_at,
+        predecessor=predecessor,
     )
 
 

@@ -243,6 +243,8 @@ def _request(
             raise Dropped("repeat" if repeat_reply(ctx, sa, local, remote) else "repeat_at_once")
         case Verdict.NEW:
             sa.heard_at = ctx.now
+            for child in sa.children.values():
+                child.unconfirmed = False  # Who asks anew has had our answer (RFC 7296 §2.3).
             sa.assembly.discard(ctx, is_response=False)
             sa.window.request = arrival
             if arrival.largest is not None:
@@ -430,6 +432,7 @@ def timer(ctx: Context, sa: SaV2, kind: TimerKind) -> None:
         case (
             TimerKind.CHILD_REKEY
             | TimerKind.CHILD_EXPIRE
+            | TimerKind.CHILD_CONFIRM
             | TimerKind.LINGER
             | TimerKind.RETRY
             | TimerKind.ADOPT
@@ -442,6 +445,10 @@ def timer(ctx: Context, sa: SaV2, kind: TimerKind) -> None:
 def child_timer(ctx: Context, sa: SaV2, child: ChildSa, kind: TimerKind) -> None:
     """A timer of a Child SA fired."""
     if kind is TimerKind.CHILD_REKEY and child.state is ChildState.INSTALLED:
+        wish(ctx, sa, WantRekeyChild(child.spi_in))
+    elif kind is TimerKind.CHILD_CONFIRM and child.standby:
+        # The peer neither uses the pair that it asked for nor deletes the old one. If it has lost
+        # the pair, its answer says so while the old one still carries the traffic.
         wish(ctx, sa, WantRekeyChild(child.spi_in))
     elif kind is TimerKind.CHILD_EXPIRE:
         wish(ctx, sa, WantDeleteChild(child.spi_in))

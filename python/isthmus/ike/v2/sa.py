@@ -8,33 +8,11 @@ from isthmus.ike.core.sa import IkeSa
 from isthmus.ike.v2.fragments import Assembly
 from isthmus.ike.v2.keys import IkeKeys
 from isthmus.ike.v2.protect import Protector
-from isthmus.ike.v2.states import (
-    AgreeingInit,
-    AwaitAuthReply,
-    AwaitAuthRequest,
-    AwaitInitReply,
-    Closed,
-    Established,
-    Judging,
-    Preparing,
-    Replaced,
-    Signing,
-    State,
-)
+from isthmus.ike.v2.states import Closed, Established, Making, Preparing, Replaced, State
 from isthmus.ike.v2.window import Window
 from isthmus.ike.v2.wishes import Wish
 from isthmus.values.proposal import Proposal
 from isthmus.values.spi import Spi
-
-_MAKING = (
-    Preparing
-    | AwaitInitReply
-    | AgreeingInit
-    | Signing
-    | Judging
-    | AwaitAuthReply
-    | AwaitAuthRequest
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +80,7 @@ class SaV2(IkeSa):
     @property
     def is_making(self) -> bool:
         """It may still become authenticated."""
-        return isinstance(self.state, _MAKING)
+        return isinstance(self.state, Making)
 
     @property
     def is_replaced(self) -> bool:

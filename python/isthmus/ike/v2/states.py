@@ -100,7 +100,7 @@ class Closed:
     """Nothing is left."""
 
 
-State = (
+Making = (
     Preparing
     | AwaitInitReply
     | AgreeingInit
@@ -108,9 +108,7 @@ State = (
     | Judging
     | AwaitAuthReply
     | AwaitAuthRequest
-    | Established
-    | Replaced
-    | Closing
-    | Refused
-    | Closed
 )
+"""Before both sides are authenticated."""
+
+State = Making | Established | Replaced | Closing | Refused | Closed

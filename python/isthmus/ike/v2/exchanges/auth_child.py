@@ -109,30 +109,17 @@ def answer_child(
         send_reply(ctx, sa, header, tuple(reply), local, remote)
         ctx.lifecycle.phase2_failed(ctx, sa, rule.name, children.held_down(rule))
         return
-    ctx.record(
-        "proposal.chosen",
-        f"phase 2 of rule {rule.name}: {choice.chosen.suite}: {choice.chosen.why}",
-        connection=connection,
-        rule=rule.name,
-        facts=(("phase", 2), ("suite", str(choice.chosen.suite)), ("why", choice.chosen.why)),
-    )
-    spi_in = ctx.registry.fresh_spi()
-    child = children.install(
+    children.note_choice(ctx, sa, choice)
+    child = children.install_choice(
         ctx,
         sa,
-        rule,
-        suite=choice.chosen.suite,
-        spi_in=spi_in,
-        spi_out=choice.spi_out,
-        local=choice.narrowed.local,
-        remote=choice.narrowed.remote,
+        choice,
         nonce_i=shown.nonce_i,
         nonce_r=shown.nonce_r,
         shared=None,
-        initiated=False,
         asked_at=sa.created_at,
     )
     sa.authenticating = None
-    reply += children.answer_payloads(choice, spi_in)
+    reply += children.answer_payloads(choice, child.spi_in)
     send_reply(ctx, sa, header, tuple(reply), local, remote)
     ctx.lifecycle.phase2_up(ctx, sa, child)

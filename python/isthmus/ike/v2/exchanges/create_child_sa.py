@@ -112,7 +112,7 @@ def _prepare(
 
 def _send(ctx: Context, sa: SaV2, purpose: ForChild, public: bytes) -> None:
     payloads: list[Payload] = []
-    if purpose.replaces is not None:
+    if purpose.replaces is not None and not purpose.replaces.heir_lost:
         payloads.append(
             Notify(
                 kind=NotifyType.REKEY_SA,
@@ -255,7 +255,8 @@ def _finish(
             child.move(ChildState.REPLACED)
             pairs.stop_sending(ctx, child)
             sa.wishes.append(WantDeleteChild(child.spi_in))
-            crossing.yield_to_peer(ctx, sa, replaces)
+            if crossing.yield_to_peer(ctx, sa, replaces) and replaces.is_usable:
+                replaces.move(ChildState.REPLACED)
             return
         if theirs.successor.is_usable:
             # The peer deletes it, unless our answer never reached it and it does not know it.
@@ -286,25 +287,36 @@ def _answered_no(ctx: Context, sa: SaV2, purpose: ForChild, error: Notify | None
             _prepare(ctx, sa, purpose.offer, method, purpose.replaces, purpose.ke_rounds + 1)
             return
     if error.kind == NotifyType.CHILD_SA_NOT_FOUND and purpose.replaces is not None:
-        # The peer has lost it: forget it here too, and let traffic make a fresh one (§2.25).
         gone = purpose.replaces
         if gone.rekeyed_by_peer is not None and crossing.yield_to_peer(ctx, sa, gone):
             pairs.promote(ctx, gone.rekeyed_by_peer.successor)
-        elif _may_not_be_known_yet(ctx, sa, gone):
+        elif may_not_be_known_yet(ctx, sa, gone):
             early = Failed("E208", "the peer does not know yet what it asked for itself", "", False)
             _failed(ctx, sa, purpose.offer, gone, early)
         elif gone.state is not ChildState.GONE:
-            pairs.drop_child(ctx, sa, gone)
-            ctx.lifecycle.phase2_gone(ctx, sa, gone, "the peer no longer knows it")
+            _lost_by_peer(ctx, sa, gone)
         return
     failed = children.failure_of(error, purpose.offer)
     _failed(ctx, sa, purpose.offer, purpose.replaces, failed)
 
 
-def _may_not_be_known_yet(ctx: Context, sa: SaV2, child: ChildSa) -> bool:
+def may_not_be_known_yet(ctx: Context, sa: SaV2, child: ChildSa) -> bool:
     """The peer's request made it, and our answer to that may still be on its way."""
-    on_its_way = ctx.now - child.created_at <= sa.connection.liveness.timeout_s
-    return not child.initiated and child.standby and on_its_way
+    return child.unconfirmed and ctx.now - child.created_at <= sa.connection.liveness.timeout_s
+
+
+def _lost_by_peer(ctx: Context, sa: SaV2, gone: ChildSa) -> None:
+    """The peer does not know a pair: it is forgotten here too, and another made from scratch (RFC
+    7296 §2.25). When traffic wants it; at once where its predecessor, which the peer has not
+    deleted, carries the traffic until then."""
+    before = gone.predecessor if gone.standby else None
+    pairs.drop_child(ctx, sa, gone)
+    if before is not None and before.state is ChildState.REPLACED and not before.outbound_gone:
+        before.move(ChildState.INSTALLED)
+        before.rekeyed_by_peer = None
+        before.heir_lost = True
+        sa.wishes.append(WantRekeyChild(before.spi_in))
+    ctx.lifecycle.phase2_gone(ctx, sa, gone, "the peer no longer knows it")
 
 
 def _failed(ctx: Context, sa: SaV2, offer: ChildOffer, old: ChildSa | None, failed: Failed) -> None:
@@ -392,13 +404,7 @@ def request_received(
     if replaces is None and len(sa.children) >= children_max(sa):
         refuse(NotifyType.NO_ADDITIONAL_SAS)
         return
-    ctx.record(
-        "proposal.chosen",
-        f"phase 2 of rule {rule.name}: {choice.chosen.suite}: {choice.chosen.why}",
-        connection=sa.connection,
-        rule=rule.name,
-        facts=(("phase", 2), ("suite", str(choice.chosen.suite)), ("why", choice.chosen.why)),
-    )
+    children.note_choice(ctx, sa, choice)
     nonce_r = ctx.entropy.octets(NONCE_SIZE)
     asked_at = ctx.now
 
@@ -412,25 +418,22 @@ def request_received(
             # pair made now would stand beside its successor, and neither side would delete it.
             refuse(NotifyType.TEMPORARY_FAILURE)
             return
-        spi_in = ctx.registry.fresh_spi()
-        child = children.install(
+        child = children.install_choice(
             ctx,
             sa,
-            rule,
-            suite=choice.chosen.suite,
-            spi_in=spi_in,
-            spi_out=choice.spi_out,
-            local=choice.narrowed.local,
-            remote=choice.narrowed.remote,
+            choice,
             nonce_i=nonce_i,
             nonce_r=nonce_r,
             shared=shared,
-            initiated=False,
             asked_at=asked_at,
             predecessor=predecessor,
         )
         child.lowest_nonce = min(nonce_i, nonce_r)
-        security, ts_i, ts_r = children.answer_payloads(choice, spi_in)
+        if predecessor is not None:
+            child.unconfirmed = True
+            due = ctx.later(sa.connection.liveness.timeout_s)
+            ctx.agenda.arm(child.owner, TimerKind.CHILD_CONFIRM, due)
+        security, ts_i, ts_r = children.answer_payloads(choice, child.spi_in)
         reply: list[Payload] = [security, Nonce(nonce_r)]
         if public:
             reply.append(KeyExchange(method, public))

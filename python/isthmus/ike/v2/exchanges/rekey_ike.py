@@ -12,7 +12,7 @@ from isthmus.ike.core.context import Context
 from isthmus.ike.core.effects import Agree, MakeKey, MakeKeyAndAgree
 from isthmus.ike.core.events import ComputeFinished
 from isthmus.ike.v2 import closing, look
-from isthmus.ike.v2.exchanges.create_child_sa import RETRY_S
+from isthmus.ike.v2.exchanges.create_child_sa import RETRY_S, may_not_be_known_yet
 from isthmus.ike.v2.exchanges.ike_sa_init import NONCE_SIZE, ROUNDS_MAX
 from isthmus.ike.v2.keys import ike_keys, rekey_skeyseed
 from isthmus.ike.v2.protect import Protector
@@ -47,13 +47,22 @@ REDUNDANT_S = 8.0
 """How long the peer has to delete its half of a simultaneous renewal before it is forgotten here:
 a peer that our answer never reached does not know it."""
 
+AFTER_CHILD_S = 1.0
+"""Pause before we look again whether the peer has done renewing a Child SA."""
+
 
 # --- initiator ------------------------------------------------------------------------------
 
 
 def start(ctx: Context, sa: SaV2) -> bool:
-    """Ask for a successor. False: one is being made already."""
+    """Ask for a successor. False: one is being made already, or it is not the time."""
     if sa.rekeying or not sa.is_open or sa.suite is None:
+        return False
+    if any(may_not_be_known_yet(ctx, sa, child) for child in sa.children.values()):
+        # The peer's exchange would end on an IKE SA that is no more. It should refuse ours until
+        # then (RFC 7296 §2.25.1), but charon 5.9.8 agrees where its renewal of a Child SA has
+        # crossed ours, and forgets the exchange: it then lacks the pair that it asked for.
+        ctx.agenda.arm(sa.owner, TimerKind.IKE_REKEY, ctx.later(AFTER_CHILD_S))
         return False
     sa.rekeying = True
     _prepare(ctx, sa, sa.suite.ke, 0)
@@ -349,6 +358,7 @@ def _replace(ctx: Context, old: SaV2, new: SaV2, *, ours: bool) -> None:
     """`new` inherits the Child SAs; whoever made it deletes `old` (RFC 7296 §2.8)."""
     for spi_in, child in tuple(old.children.items()):
         new.children[spi_in] = child
+        child.unconfirmed = False  # No answer is on its way over an IKE SA that is no more.
         ctx.registry.child_added(new, child)
     old.children.clear()
     new.undecided_for = None
