@@ -22,6 +22,7 @@ _PSK_LENGTH: Final = 32
 # The suite "modern" in strongSwan's spelling.
 _IKE_PROPOSALS: Final = ("aes256gcm16-prfsha384-ecp256",)
 _ESP_PROPOSALS: Final = ("aes256gcm16-ecp256", "aes256gcm16")
+_IKE_V1_PROPOSALS: Final = ("aes256-sha384-ecp256",)
 _INSIDE: Final = {"a": "169.254.10.1/30", "b": "169.254.10.2/30"}
 
 
@@ -41,9 +42,10 @@ def tunnel_name(site: Site) -> str:
     return f"site-{other(site).letter}"
 
 
-def networks(site: Site) -> tuple[str, str]:
-    """Both inside networks of a site."""
-    return (site.network(4), site.network(6))
+def networks(site: Site, version: int = 2) -> tuple[str, ...]:
+    """Both inside networks of a site; for IKEv1, whose phase 2 has one, that of IPv4."""
+    families = (4,) if version == 1 else (4, 6)
+    return tuple(site.network(family) for family in families)
 
 
 def tunnel(
@@ -53,11 +55,14 @@ def tunnel(
     *,
     proposals: Sequence[str] = (),
     rule_proposals: Sequence[str] = (),
+    version: int = 2,
 ) -> Tunnel:
-    """The tunnel of the gateway of `site` towards the other one."""
+    """The tunnel of the gateway of `site` towards the other one, in this version of IKE."""
     far = other(site)
     idle = {"idle": f'"{IDLE_S}s"'}
-    rules = (Rule(RULE, networks(site), networks(far), tuple(rule_proposals), idle),)
+    ends = networks(site, version), networks(far, version)
+    rules = (Rule(RULE, *ends, tuple(rule_proposals), idle),)
+    settings = {"ike": str(version)} if version != 2 else {}
     return Tunnel(
         name=tunnel_name(site),
         peer=far.outer4,
@@ -66,10 +71,10 @@ def tunnel(
         remote_id=f"fqdn:{far.gateway}",
         rules=rules if mode == "policy" else (),
         inside=_INSIDE[site.letter] if mode == "route" else "",
-        routes=networks(far) if mode == "route" else (),
+        routes=ends[1] if mode == "route" else (),
         proposals=tuple(proposals),
         phase2_proposals=tuple(rule_proposals) if mode == "route" else (),
-        settings=idle if mode == "route" else {},
+        settings=settings | (idle if mode == "route" else {}),
     )
 
 
@@ -77,11 +82,14 @@ def connection(
     site: Site,
     psk: str,
     *,
-    proposals: Sequence[str] = _IKE_PROPOSALS,
+    proposals: Sequence[str] = (),
     rule_proposals: Sequence[str] = _ESP_PROPOSALS,
+    version: int = 2,
 ) -> Connection:
     """The same as `tunnel` for a strongSwan gateway."""
     far = other(site)
+    ends = networks(site, version), networks(far, version)
+    usual = _IKE_PROPOSALS if version == 2 else _IKE_V1_PROPOSALS
     return Connection(
         name=tunnel_name(site),
         local_address=site.outer4,
@@ -89,8 +97,9 @@ def connection(
         local_id=site.gateway,
         remote_id=far.gateway,
         psk=psk,
-        ike_proposals=tuple(proposals),
-        children={RULE: Child(networks(site), networks(far), tuple(rule_proposals))},
+        ike_proposals=tuple(proposals) or usual,
+        children={RULE: Child(*ends, tuple(rule_proposals))},
+        version=version,
     )
 
 
@@ -104,10 +113,14 @@ def start_isthmus(
     proposals: Sequence[str] = (),
     rule_proposals: Sequence[str] = (),
     keys_exported: bool = False,
+    version: int = 2,
 ) -> Isthmus:
     """An Isthmus gateway, running and armed."""
     gateway = Isthmus(world, site.gateway, directory, keys_exported=keys_exported)
-    gateway.write(tunnel(site, psk, mode, proposals=proposals, rule_proposals=rule_proposals))
+    told = tunnel(
+        site, psk, mode, proposals=proposals, rule_proposals=rule_proposals, version=version
+    )
+    gateway.write(told)
     gateway.start()
     return gateway
 
@@ -118,12 +131,16 @@ def start_strongswan(
     directory: Path,
     psk: str,
     *,
-    proposals: Sequence[str] = _IKE_PROPOSALS,
+    proposals: Sequence[str] = (),
     rule_proposals: Sequence[str] = _ESP_PROPOSALS,
+    version: int = 2,
 ) -> Charon:
     """A strongSwan gateway, running and ready to answer."""
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     gateway = Charon(world, site.gateway, directory)
     gateway.start()
-    gateway.load(connection(site, psk, proposals=proposals, rule_proposals=rule_proposals))
+    told = connection(
+        site, psk, proposals=proposals, rule_proposals=rule_proposals, version=version
+    )
+    gateway.load(told)
     return gateway

@@ -20,6 +20,13 @@ _EXCHANGES: Final = {
     37: "INFORMATIONAL",
     43: "IKE_INTERMEDIATE",
 }
+_EXCHANGES_V1: Final = {
+    2: "Main Mode",
+    4: "Aggressive Mode",
+    5: "Informational",
+    6: "Transaction",
+    32: "Quick Mode",
+}
 _IKE_PORT, _NAT_T_PORT = 500, 4500
 _IKE_RESPONSE = 0x20
 _IKE_HEADER = struct.Struct("!8s8sBBBBII")
@@ -50,12 +57,17 @@ class Ike:
     message_id: int
     length: int
     notifies: tuple[int, ...]
-    """Types of the notify payloads outside the encrypted payload."""
+    """Types of the notify payloads outside the encrypted payload; none are read of IKEv1."""
+    version: int = 2
+    """1: messages are neither requests nor responses, and `is_response` is False."""
+    first_payload: int = 0
+    """Type of the first payload, as the header has it."""
 
     @property
     def exchange_name(self) -> str:
-        """IKE_SA_INIT and so on."""
-        return _EXCHANGES.get(self.exchange, f"exchange {self.exchange}")
+        """IKE_SA_INIT and so on; Main Mode and so on of IKEv1."""
+        names = _EXCHANGES if self.version == 2 else _EXCHANGES_V1
+        return names.get(self.exchange, f"exchange {self.exchange}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +98,9 @@ class Packet:
             case Esp(spi, sequence, _, length, in_udp):
                 kind = "ESP in UDP 4500" if in_udp else "ESP"
                 return f"{ends}  {kind}  spi 0x{spi:08x}  seq {sequence}  len {length}"
+            case Ike(version=1) as ike:
+                port = self.destination_port
+                return f"{ends}  IKEv1 {ike.exchange_name} {ike.message_id:08x}  udp {port}"
             case Ike() as ike:
                 way = "response" if ike.is_response else "request"
                 port = self.destination_port
@@ -177,16 +192,19 @@ def _ike(body: bytes) -> Ike | None:
     spi_i, spi_r, following, version, exchange, flags, message_id, length = _IKE_HEADER.unpack(
         body[: _IKE_HEADER.size]
     )
-    if version >> 4 != 2:
+    if version >> 4 not in (1, 2):
         return None
+    is_v2 = version >> 4 == 2
     return Ike(
         spi_i=spi_i.hex(),
         spi_r=spi_r.hex(),
         exchange=exchange,
-        is_response=bool(flags & _IKE_RESPONSE),
+        is_response=is_v2 and bool(flags & _IKE_RESPONSE),
         message_id=message_id,
         length=length,
-        notifies=tuple(_clear_notifies(following, body[_IKE_HEADER.size :])),
+        notifies=tuple(_clear_notifies(following, body[_IKE_HEADER.size :])) if is_v2 else (),
+        version=version >> 4,
+        first_payload=following,
     )
 
 

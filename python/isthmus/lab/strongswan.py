@@ -30,7 +30,7 @@ _PATH_OCTETS_MAX: Final = 107
 # stand before kernel-netlink, which then serves addresses and routes only.
 _PLUGINS: Final = (
     "random nonce openssl aes sha1 sha2 hmac kdf curve25519 gmp chapoly ccm ctr gcm cmac xcbc "
-    "pem pkcs1 pkcs8 x509 pubkey constraints "
+    "pem pkcs1 pkcs8 x509 pubkey constraints xauth-generic "
     "kernel-libipsec kernel-netlink socket-default vici"
 )
 
@@ -68,6 +68,8 @@ class Connection:
     psk: str = field(repr=False)
     ike_proposals: tuple[str, ...]
     children: Mapping[str, Child]
+    version: int = 2
+    """Of IKE; 0 is charon's own choice: IKEv2 is started and either is answered."""
     rekey_time: str = "4h"
     dpd_delay: str = "0s"
     local: Section = field(default_factory=dict)
@@ -90,7 +92,7 @@ class Connection:
         local: Section = {"auth": "psk", "id": self.local_id}
         remote: Section = {"auth": "psk", "id": self.remote_id}
         body: Section = {
-            "version": "2",
+            "version": str(self.version),
             "local_addrs": [self.local_address],
             "remote_addrs": [self.remote_address],
             "proposals": list(self.ike_proposals),
@@ -130,12 +132,20 @@ class IkeView:
 
     name: str
     unique_id: int
+    version: int
     state: str
     initiator: bool
     spi_i: str
     spi_r: str
     encr: str
+    integ: str
     dh: str
+    user: str
+    """Who logged in behind phase 1 of IKEv1, or ""."""
+    local_vips: tuple[str, ...]
+    """Addresses that Mode Config (or a configuration payload) gave to this side."""
+    remote_vips: tuple[str, ...]
+    """Those that this side gave to the peer."""
     children: tuple[ChildView, ...]
 
 
@@ -194,19 +204,41 @@ class Charon(Server):
         return Vici(self.socket, timeout_s=timeout_s)
 
     def load(self, connection: Connection) -> None:
-        """Load or replace one connection, and its secret if it has one."""
+        """Load or replace one connection, and its secret if it has one.
+
+        IKEv1's Main Mode chooses a secret by addresses, so these own it too.
+        """
         with self.vici() as vici:
             if connection.psk:
+                owners = [connection.local_id, connection.remote_id]
+                if connection.version != 2:
+                    owners += [connection.local_address, connection.remote_address]
                 vici.request(
                     "load-shared",
                     {
                         "id": f"psk-{connection.name}",
                         "type": "IKE",
                         "data": connection.psk,
-                        "owners": [connection.local_id, connection.remote_id],
+                        "owners": owners,
                     },
                 )
             vici.request("load-conn", connection.section())
+
+    def load_password(self, user: str, password: str) -> None:
+        """Load a user's password for XAUTH: one that may log in here, or our own."""
+        section: Section = {"id": f"xauth-{user}", "type": "XAUTH", "data": password}
+        section["owners"] = [user]
+        with self.vici() as vici:
+            vici.request("load-shared", section)
+
+    def load_pool(self, name: str, addresses: str, *, dns: Sequence[str] = ()) -> None:
+        """Load addresses that a connection with `pools = [name]` gives out: a network or a range,
+        and the name servers that clients are told of."""
+        section: Section = {"addrs": addresses}
+        if dns:
+            section["dns"] = list(dns)
+        with self.vici() as vici:
+            vici.request("load-pool", {name: section})
 
     def load_certificate(self, pem: str, *, authority: bool = False) -> None:
         """Load a certificate: our own, or that of an authority to trust."""
@@ -309,12 +341,17 @@ def _ike_view(name: str, sa: Section) -> IkeView:
     return IkeView(
         name=name,
         unique_id=int(_text(sa, "uniqueid", "0")),
+        version=int(_text(sa, "version", "0")),
         state=_text(sa, "state"),
         initiator=_text(sa, "initiator") == "yes",
         spi_i=_text(sa, "initiator-spi"),
         spi_r=_text(sa, "responder-spi"),
         encr=_text(sa, "encr-alg"),
+        integ=_text(sa, "integ-alg"),
         dh=_text(sa, "dh-group"),
+        user=_text(sa, "remote-xauth-id"),
+        local_vips=_texts(sa, "local-vips"),
+        remote_vips=_texts(sa, "remote-vips"),
         children=tuple(_child_view(child) for child in listed if isinstance(child, dict)),
     )
 

@@ -47,6 +47,16 @@ def test_esp_in_udp_and_ike_on_4500_are_told_apart() -> None:
     assert (ike.content.exchange_name, ike.content.is_response) == ("IKE_AUTH", True)
 
 
+def test_ikev1_is_told_by_its_version() -> None:
+    """RFC 2408 §3.1: flags say other things than in IKEv2, and payload types are others."""
+    header = struct.pack("!8s8sBBBBII", b"i" * 8, b"r" * 8, 41, 0x10, 32, 0x21, 0xC0FFEE01, 36)
+    packet = decode_ip(outer(17, udp(500, 500, header + bytes(8))))
+    assert packet is not None and isinstance(packet.content, Ike)
+    assert (packet.content.version, packet.content.first_payload) == (1, 41)
+    assert (packet.content.is_response, packet.content.notifies) == (False, ())
+    assert packet.text == "192.0.2.1 > 198.51.100.1  IKEv1 Quick Mode c0ffee01  udp 500"
+
+
 def test_notifies_in_clear_are_listed() -> None:
     """RFC 7296 §2.7: NO_PROPOSAL_CHOSEN (14) in an IKE_SA_INIT response."""
     notify = struct.pack("!BBHBBH", 0, 0, 8, 0, 0, 14)
