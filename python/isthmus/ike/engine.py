@@ -16,6 +16,7 @@ from isthmus.ike.core.child import ChildSa, ChildState
 from isthmus.ike.core.commands import Configure, Distrust, Initiate, Rekey, Shutdown, Terminate
 from isthmus.ike.core.context import Context, Credentials
 from isthmus.ike.core.digest import digest
+from isthmus.ike.core.dropped import Dropped
 from isthmus.ike.core.effects import Effect, RemoveSa, SendDatagram
 from isthmus.ike.core.events import (
     CommandIssued,
@@ -36,7 +37,6 @@ from isthmus.ike.core.views import TunnelView
 from isthmus.ike.lifecycle import reconfigure, report
 from isthmus.ike.lifecycle.tunnels import Tunnels
 from isthmus.ike.v2 import dialect, look
-from isthmus.ike.v2.dialect import Dropped
 from isthmus.ike.v2.exchanges import ike_sa_init
 from isthmus.ike.v2.face import IkeV2
 from isthmus.ike.v2.sa import SaV2

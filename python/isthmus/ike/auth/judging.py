@@ -1,4 +1,5 @@
-"""What workers do with signatures: make ours, and judge a peer's with the certificates it sent.
+"""What workers do with proofs: sign, judge a peer's signature with the certificates it sent, and
+look whether a password is its user's.
 
 Pure functions of the job and of the date. Order: the certificate is read, its names are held
 against what the peer says it is, its key against the signature, and only then the path to an anchor
@@ -12,7 +13,7 @@ from typing import assert_never
 
 from isthmus.crypto.signature import BadKey, PublicKey
 from isthmus.ike.auth import signature
-from isthmus.ike.core.effects import JudgePeer, Sign
+from isthmus.ike.core.effects import CheckLogin, JudgePeer, Sign
 from isthmus.ike.core.events import ComputeFinished
 from isthmus.ike.core.proofs import Judged, PeerTerms, Vouch
 from isthmus.policy.authentication import AuthKind
@@ -45,7 +46,7 @@ SENT_MAX = 16
 _BY_URL = frozenset({CertEncoding.HASH_AND_URL_X509, CertEncoding.HASH_AND_URL_BUNDLE})
 
 
-def answer(ticket: int, job: Sign | JudgePeer, at: int) -> ComputeFinished:
+def answer(ticket: int, job: Sign | JudgePeer | CheckLogin, at: int) -> ComputeFinished:
     """Carry a job out; `at` is the date in Unix seconds. Never raises for what a peer has sent."""
     try:
         match job:
@@ -54,6 +55,10 @@ def answer(ticket: int, job: Sign | JudgePeer, at: int) -> ComputeFinished:
                 return ComputeFinished(ticket, (key.sign(scheme, octets), *answers))
             case JudgePeer():
                 return ComputeFinished(ticket, (judge(job, at),))
+            case CheckLogin(users, user, password):
+                if not users.admits(user, password):
+                    raise _refusal("E170", f"{user} is no user here, or has another password")
+                return ComputeFinished(ticket, (user.encode(),))
             case _:
                 assert_never(job)
     except NotAuthenticated as refusal:

@@ -1,7 +1,9 @@
 """What the host must do, in this order (ARCHITECTURE.md, effects out)."""
 
 from dataclasses import dataclass
+from ipaddress import IPv4Address
 
+from isthmus.credentials.xauth import Users
 from isthmus.crypto.signature import SigningKey
 from isthmus.ike.core.proofs import PeerTerms, Proof, Vouch
 from isthmus.ike.core.records import Happening
@@ -105,6 +107,18 @@ class SetCarrier:
 
 
 @dataclass(frozen=True, slots=True)
+class AssignAddress:
+    """The peer lends this machine an address inside the tunnel (Mode Config), or it has ended.
+
+    It is on the tunnel's interface some time after, and goes with the interface at the latest.
+    """
+
+    tunnel: str
+    address: IPv4Address
+    up: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Keepalive:
     """NAT keepalives (RFC 7296 §2.23) from now on, or no more when `every_s` is 0."""
 
@@ -179,7 +193,19 @@ class JudgePeer:
     statuses: Statuses
 
 
-Job = MakeKey | Agree | MakeKeyAndAgree | Resolve | Sign | JudgePeer
+@dataclass(frozen=True, slots=True)
+class CheckLogin:
+    """Job of a server of XAUTH: is this the user's password? Slow on purpose.
+
+    Result: (bytes name,); refused otherwise.
+    """
+
+    users: Users
+    user: str
+    password: Secret
+
+
+Job = MakeKey | Agree | MakeKeyAndAgree | Resolve | Sign | JudgePeer | CheckLogin
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,6 +233,7 @@ Effect = (
     | RemoveSa
     | ArmPolicy
     | SetCarrier
+    | AssignAddress
     | Keepalive
     | Compute
     | Record

@@ -3,8 +3,8 @@
 from isthmus.ike.core import ending, pairs
 from isthmus.ike.core.agenda import TimerKind
 from isthmus.ike.core.context import Context, Failed
+from isthmus.ike.core.states import Closed, Refused
 from isthmus.ike.v2.sa import SaV2
-from isthmus.ike.v2.states import Closed, Refused
 
 REFUSED_S = 2.0
 """How long a refused peer is counted as half-open: it also bounds how fast keys can be guessed."""

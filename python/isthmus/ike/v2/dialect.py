@@ -6,6 +6,8 @@ from isthmus.ike.core import standing
 from isthmus.ike.core.agenda import TimerKind
 from isthmus.ike.core.child import ChildSa, ChildState
 from isthmus.ike.core.context import Context, Failed
+from isthmus.ike.core.dropped import Dropped
+from isthmus.ike.core.states import Closed, Established, Refused
 from isthmus.ike.v2 import closing, fragments, look
 from isthmus.ike.v2.exchanges import (
     create_child_sa,
@@ -28,10 +30,7 @@ from isthmus.ike.v2.sa import SaV2
 from isthmus.ike.v2.states import (
     AwaitAuthRequest,
     AwaitInitReply,
-    Closed,
     Closing,
-    Established,
-    Refused,
     Replaced,
 )
 from isthmus.ike.v2.transport import (
@@ -60,10 +59,6 @@ from isthmus.wire.v2.encrypted import EncryptedFragment
 from isthmus.wire.v2.message import Message, Payload, decode_chain, decode_message
 from isthmus.wire.v2.rules import check
 from isthmus.wire.v2.security_association import SecurityAssociation
-
-
-class Dropped(Exception):
-    """A datagram that changes nothing; the text is the counter's name."""
 
 
 def receive(

@@ -1,28 +1,13 @@
 """Find payloads in a decoded message."""
 
 from collections.abc import Iterable
-from typing import TypeVar
 
-from isthmus.values.errors import Malformed
+from isthmus.ike.core.payloads import first as first
+from isthmus.ike.core.payloads import must as must
 from isthmus.values.registry.ikev2 import FIRST_STATUS_TYPE, NotifyType, SecurityProtocol
 from isthmus.wire.v2.delete import Delete
 from isthmus.wire.v2.message import Payload
 from isthmus.wire.v2.notify import Notify
-
-P = TypeVar("P")
-
-
-def first(payloads: Iterable[Payload], kind: type[P]) -> P | None:
-    """The first payload of a kind."""
-    return next((p for p in payloads if isinstance(p, kind)), None)
-
-
-def must(payloads: Iterable[Payload], kind: type[P]) -> P:
-    """The first payload of a kind. Raises Malformed when there is none."""
-    found = first(payloads, kind)
-    if found is None:
-        raise Malformed(f"the message has no {kind.__name__} payload")
-    return found
 
 
 def notified(payloads: Iterable[Payload], kind: NotifyType) -> Notify | None:

@@ -5,10 +5,11 @@ from dataclasses import dataclass, field
 
 from isthmus.ike.auth.signature import SAID_NOTHING, PeerTakes
 from isthmus.ike.core.sa import IkeSa
+from isthmus.ike.core.states import Closed, Established, Preparing
 from isthmus.ike.v2.fragments import Assembly
 from isthmus.ike.v2.keys import IkeKeys
 from isthmus.ike.v2.protect import Protector
-from isthmus.ike.v2.states import Closed, Established, Making, Preparing, Replaced, State
+from isthmus.ike.v2.states import Making, Replaced, State
 from isthmus.ike.v2.window import Window
 from isthmus.ike.v2.wishes import Wish
 from isthmus.values.proposal import Proposal

@@ -2,17 +2,20 @@
 
 from dataclasses import dataclass
 
+from isthmus.ike.core.states import (
+    Closed,
+    Established,
+    Judging,
+    Preparing,
+    Refused,
+    Signing,
+)
 from isthmus.values.proposal import Proposal
 from isthmus.values.registry.ikev2 import KeMethod
 from isthmus.values.secret import Secret
 from isthmus.values.selector import Selectors
 from isthmus.values.spi import Spi
 from isthmus.values.time import Instant
-
-
-@dataclass(frozen=True, slots=True)
-class Preparing:
-    """Initiator: the peer's address or a key pair is being worked out; nothing was sent."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,16 +55,6 @@ class ChildOffer:
 
 
 @dataclass(frozen=True, slots=True)
-class Signing:
-    """Either role: our own signature is being made; nobody is heard meanwhile."""
-
-
-@dataclass(frozen=True, slots=True)
-class Judging:
-    """Either role: the peer's signature and certificates are being judged; nobody is heard."""
-
-
-@dataclass(frozen=True, slots=True)
 class AwaitAuthReply:
     """Initiator: IKE_AUTH is on its way."""
 
@@ -74,11 +67,6 @@ class AwaitAuthRequest:
 
 
 @dataclass(frozen=True, slots=True)
-class Established:
-    """Both sides are authenticated."""
-
-
-@dataclass(frozen=True, slots=True)
 class Replaced:
     """A successor stands; this one only waits for its deletion (RFC 7296 §2.8)."""
 
@@ -88,16 +76,6 @@ class Closing:
     """Our Delete is on its way."""
 
     reason: str
-
-
-@dataclass(frozen=True, slots=True)
-class Refused:
-    """Responder: authentication failed; the SA lives on only to repeat that answer."""
-
-
-@dataclass(frozen=True, slots=True)
-class Closed:
-    """Nothing is left."""
 
 
 Making = (

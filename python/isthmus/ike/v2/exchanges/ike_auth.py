@@ -12,21 +12,17 @@ its own proof only then.
 
 from dataclasses import dataclass, replace
 
-from isthmus.ike.auth import psk
+from isthmus.ike.auth import psk, theirs
 from isthmus.ike.core import standing
 from isthmus.ike.core.agenda import TimerKind
 from isthmus.ike.core.context import Context, Failed
+from isthmus.ike.core.states import Established, Refused
 from isthmus.ike.v2 import children, closing, look
 from isthmus.ike.v2.authoctets import signed_octets
 from isthmus.ike.v2.exchanges import auth_child, auth_proof, auth_terms
 from isthmus.ike.v2.purposes import ForAuth
 from isthmus.ike.v2.sa import SaV2
-from isthmus.ike.v2.states import (
-    AwaitAuthReply,
-    AwaitAuthRequest,
-    Established,
-    Refused,
-)
+from isthmus.ike.v2.states import AwaitAuthReply, AwaitAuthRequest
 from isthmus.ike.v2.transport import (
     notify,
     record_received,
@@ -324,7 +320,7 @@ def _other_identity(
     """Sent, expected, and what the certificate holds."""
     expected = ", ".join(f"{expected_remote_id(c, remote)} (tunnel {c.name})" for c in connections)
     asked = f" and asks for {wanted}" if wanted is not None else ""
-    holds = auth_proof.names_held(payloads)
+    holds = theirs.names_held(auth_proof.shown_by(payloads))
     return NotAuthenticated(
         f"the peer says that it is {claimed}{asked}; expected was {expected or 'nobody'}"
         + (f"; its certificate holds {holds}" if holds else ""),

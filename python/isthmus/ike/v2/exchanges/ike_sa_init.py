@@ -12,6 +12,7 @@ from isthmus.ike.core.context import Context, Failed
 from isthmus.ike.core.digest import digest
 from isthmus.ike.core.effects import Agree, MakeKey, MakeKeyAndAgree, Resolve
 from isthmus.ike.core.events import ComputeFinished
+from isthmus.ike.core.states import Preparing
 from isthmus.ike.v2 import closing, look, nat
 from isthmus.ike.v2.exchanges import auth_terms, ike_auth
 from isthmus.ike.v2.fragments import Arrival
@@ -19,12 +20,7 @@ from isthmus.ike.v2.keys import ike_keys, skeyseed
 from isthmus.ike.v2.protect import Protector
 from isthmus.ike.v2.purposes import ForInit
 from isthmus.ike.v2.sa import Authenticating, SaV2
-from isthmus.ike.v2.states import (
-    AgreeingInit,
-    AwaitAuthRequest,
-    AwaitInitReply,
-    Preparing,
-)
+from isthmus.ike.v2.states import AgreeingInit, AwaitAuthRequest, AwaitInitReply
 from isthmus.ike.v2.transport import record_received, send_reply, send_request
 from isthmus.policy.connection import Connection
 from isthmus.policy.negotiate import accepts, choose, difference

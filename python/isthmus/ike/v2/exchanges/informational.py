@@ -3,13 +3,14 @@
 from isthmus.ike.core import ending, pairs
 from isthmus.ike.core.child import ChildSa, ChildState
 from isthmus.ike.core.context import Context, Failed
+from isthmus.ike.core.states import Refused
 from isthmus.ike.v2 import closing, look
 from isthmus.ike.v2.exchanges import rekey_ike
 from isthmus.ike.v2.exchanges.create_child_sa import children_max, is_asking
 from isthmus.ike.v2.exchanges.crossing import yield_to_peer
 from isthmus.ike.v2.purposes import ForDeleteChild, ForDeleteIke, ForProbe
 from isthmus.ike.v2.sa import SaV2
-from isthmus.ike.v2.states import Closing, Refused, Replaced
+from isthmus.ike.v2.states import Closing, Replaced
 from isthmus.ike.v2.transport import notify, send_reply, send_request, settle
 from isthmus.ike.v2.wishes import WantDeleteChild, WantDeleteIke
 from isthmus.values.address import Endpoint

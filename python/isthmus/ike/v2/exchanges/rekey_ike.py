@@ -11,6 +11,7 @@ from isthmus.ike.core.child import ChildState
 from isthmus.ike.core.context import Context
 from isthmus.ike.core.effects import Agree, MakeKey, MakeKeyAndAgree
 from isthmus.ike.core.events import ComputeFinished
+from isthmus.ike.core.states import Established
 from isthmus.ike.v2 import closing, look
 from isthmus.ike.v2.exchanges.create_child_sa import RETRY_S, may_not_be_known_yet
 from isthmus.ike.v2.exchanges.ike_sa_init import NONCE_SIZE, ROUNDS_MAX
@@ -18,7 +19,7 @@ from isthmus.ike.v2.keys import ike_keys, rekey_skeyseed
 from isthmus.ike.v2.protect import Protector
 from isthmus.ike.v2.purposes import ForChild, ForDeleteChild, ForIkeRekey
 from isthmus.ike.v2.sa import SaV2
-from isthmus.ike.v2.states import Established, Replaced
+from isthmus.ike.v2.states import Replaced
 from isthmus.ike.v2.transport import notify, send_reply, send_request, settle
 from isthmus.ike.v2.wishes import WantDeleteIke
 from isthmus.policy.negotiate import accepts, choose
