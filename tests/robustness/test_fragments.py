@@ -8,8 +8,9 @@ import pytest
 
 from isthmus.ike.core.commands import Shutdown
 from isthmus.ike.core.events import DeadlineReached
+from isthmus.ike.core.fragments import HALF_OPEN_MAX, LIFE_S, MESSAGE_MAX
 from isthmus.ike.v2 import fragments
-from isthmus.ike.v2.fragments import HALF_OPEN_MAX, LIFE_S, MESSAGE_MAX, PIECES_MAX
+from isthmus.ike.v2.fragments import PIECES_MAX
 from isthmus.values.time import Instant
 
 from .mutation import HEADER_SIZE

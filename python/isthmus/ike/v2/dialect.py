@@ -7,6 +7,7 @@ from isthmus.ike.core.agenda import TimerKind
 from isthmus.ike.core.child import ChildSa, ChildState
 from isthmus.ike.core.context import Context, Failed
 from isthmus.ike.core.dropped import Dropped
+from isthmus.ike.core.fragments import NotKept
 from isthmus.ike.core.states import Closed, Established, Refused
 from isthmus.ike.v2 import closing, fragments, look
 from isthmus.ike.v2.exchanges import (
@@ -16,7 +17,7 @@ from isthmus.ike.v2.exchanges import (
     informational,
     rekey_ike,
 )
-from isthmus.ike.v2.fragments import Arrival, Assembled, NotKept
+from isthmus.ike.v2.fragments import Arrival, Assembled
 from isthmus.ike.v2.purposes import (
     ForAuth,
     ForChild,

@@ -1,34 +1,32 @@
 """Messages in pieces (RFC 7383): cutting what is too large, putting together what comes so."""
 
 from dataclasses import dataclass, field
-from ipaddress import ip_address
 
-from isthmus.ike.core.agenda import Owner, TimerKind
+from isthmus.ike.core.agenda import Owner
 from isthmus.ike.core.context import Context
+from isthmus.ike.core.fragments import (
+    HALF_OPEN_MAX,
+    LIFE_S,
+    MESSAGE_MAX,
+    NotKept,
+    datagram_size,
+    room,
+    wait,
+)
 from isthmus.ike.v2.protect import Protector
 from isthmus.values.address import Endpoint
-from isthmus.values.time import Instant, Seconds
+from isthmus.values.time import Instant
 from isthmus.wire.header import Header
 from isthmus.wire.v2.encrypted import EncryptedFragment
 
 PIECES_MAX = 32
 """Of one message, in either direction. Windows is seen to send 29."""
-MESSAGE_MAX = 65_536
-"""Octets of a message that is put together."""
-LIFE_S: Seconds = 15.0
-"""How long the first piece waits for the last one."""
-HALF_OPEN_MAX = 16 << 20
-"""Octets of pieces of all IKE SAs together from which on peers that are not authenticated get no
-room for more: anybody can make keys with us and send pieces that never become a message."""
 SMALL_SIZE = 576
 """An IP datagram that passes nearly everywhere (RFC 7383 §2.5.1)."""
 SIZES = (1280, SMALL_SIZE)
 """What is tried next, where a message of a larger size gets no answer (RFC 7383 §2.5.2)."""
 TRIES_PER_SIZE = 2
 """Sendings of one size before a smaller one is tried."""
-
-_UDP_AND_MARKER = 8 + 4
-_IP_HEADERS = {4: 20, 6: 40}
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,10 +55,10 @@ def pack(
 
     Whole also where it would take more pieces than anybody puts together: IP has to cut it then.
     """
-    room = _room(size, remote)
-    if protector.whole_size(len(plain)) <= room:
+    space = room(size, remote)
+    if protector.whole_size(len(plain)) <= space:
         return Parcel(header, (protector.seal_octets(header, first, plain),), first, plain, size)
-    part = protector.fragment_room(room)
+    part = protector.fragment_room(space)
     total = _pieces(len(plain), part)
     if total > PIECES_MAX:
         return Parcel(header, (protector.seal_octets(header, first, plain),), first, plain, size)
@@ -73,10 +71,10 @@ def pack_smaller(protector: Protector, parcel: Parcel, remote: Endpoint) -> Parc
     The number of pieces has to grow: it tells the new set from the old one (RFC 7383 §2.5.2).
     """
     for size in SIZES:
-        room = _room(size, remote)
-        if size >= parcel.size or protector.whole_size(len(parcel.plain)) <= room:
+        space = room(size, remote)
+        if size >= parcel.size or protector.whole_size(len(parcel.plain)) <= space:
             continue
-        part = protector.fragment_room(room)
+        part = protector.fragment_room(space)
         total = _pieces(len(parcel.plain), part)
         if len(parcel.datagrams) < total <= PIECES_MAX:
             header, first, plain = parcel.header, parcel.first, parcel.plain
@@ -88,17 +86,7 @@ def pack_smaller(protector: Protector, parcel: Parcel, remote: Endpoint) -> Parc
 def follow(size: int, largest: int, remote: Endpoint) -> int:
     """The size to cut for from now on, as the pieces of a request are so large: what came through
     in one direction is likely to in the other (RFC 7383 §2.5.1). Never larger than before."""
-    return min(size, max(_datagram_size(largest, remote), SMALL_SIZE))
-
-
-def _datagram_size(octets: int, remote: Endpoint) -> int:
-    """Octets of the IP datagram that carries so many octets of IKE."""
-    return octets + _UDP_AND_MARKER + _IP_HEADERS[ip_address(remote.address).version]
-
-
-def _room(size: int, remote: Endpoint) -> int:
-    """Octets of IKE in an IP datagram of that size; the marker of port 4500 counts always."""
-    return size - _datagram_size(0, remote)
+    return min(size, max(datagram_size(largest, remote), SMALL_SIZE))
 
 
 def _pieces(length: int, part: int) -> int:
@@ -120,10 +108,6 @@ def _cut(
 
 
 # --- putting together -----------------------------------------------------------------------
-
-
-class NotKept(Exception):
-    """A piece that is of no use; the text is the counter's name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -250,7 +234,4 @@ class Assembly:
 
     def _arm(self, ctx: Context) -> None:
         begun_at = min((waiting.begun_at for waiting in self._sets.values()), default=None)
-        if begun_at is None:
-            ctx.agenda.disarm(self.owner, TimerKind.FRAGMENTS)
-        else:
-            ctx.agenda.arm(self.owner, TimerKind.FRAGMENTS, Instant(begun_at + LIFE_S))
+        wait(ctx, self.owner, begun_at)
