@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from ipaddress import ip_address
+from ipaddress import IPv4Address, ip_address
 
 from isthmus.credentials.store import NOTHING_KNOWN, Own, Trust
 from isthmus.credentials.xauth import Login
@@ -13,6 +13,8 @@ from isthmus.ike.core.commands import Command, Configure, Initiate, Rekey, Termi
 from isthmus.ike.core.effects import (
     Agree,
     ArmPolicy,
+    AssignAddress,
+    CheckLogin,
     Compute,
     Effect,
     ExpectSa,
@@ -144,6 +146,8 @@ class Side:
     policies: dict[tuple[str, str], str] = field(default_factory=dict)
     keepalives: list[Keepalive] = field(default_factory=list)
     carriers: dict[str, bool] = field(default_factory=dict)
+    addresses: dict[str, IPv4Address] = field(default_factory=dict)
+    """Those that peers lend us, by tunnel."""
     held_computes: list[Compute] | None = None
     """Set to a list to keep jobs waiting."""
     tickets: int = 0
@@ -178,6 +182,11 @@ class Side:
                     self.policies[(tunnel, name)] = how
                 case SetCarrier(tunnel, up):
                     self.carriers[tunnel] = up
+                case AssignAddress(tunnel, address, up):
+                    if up:
+                        self.addresses[tunnel] = address
+                    else:
+                        assert self.addresses.pop(tunnel) == address, "it was given"
                 case Keepalive():
                     self.keepalives.append(effect)
                 case Compute():
@@ -209,7 +218,7 @@ class Side:
                     done = ComputeFinished(job.ticket, (public, shared))
                 except agreement.BadPublicValue as bad:
                     done = ComputeFinished(job.ticket, None, str(bad))
-            case Sign() | JudgePeer():
+            case Sign() | JudgePeer() | CheckLogin():
                 done = judging.answer(job.ticket, job.job, DATE)
         self.feed(done)
 

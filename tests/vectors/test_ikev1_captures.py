@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from isthmus.ike.v1 import mode_config, xauth
 from isthmus.ike.v1.authoctets import (
     hash_i,
     hash_r,
@@ -38,6 +39,7 @@ from isthmus.ike.v1.offers import (
     read_phase1,
 )
 from isthmus.ike.v1.protect import Protector
+from isthmus.policy.connection import AccessRole, ModeConfig
 from isthmus.values.proposal import Suite, suite_from
 from isthmus.values.registry.ikev1 import (
     AuthenticationMethod,
@@ -288,15 +290,26 @@ def test_xauth_and_mode_config_between_two_strongswans() -> None:
     assert (asked.kind, answer.kind) == (ConfigType.REQUEST, ConfigType.REPLY)
     assert [a.kind for a in asked.attributes] == [16521, 16522]
     assert [a.octets for a in answer.attributes] == [b"bob", b"hunter2"]
+    assert xauth.question(asked.identifier) == asked
+    assert xauth.answer(asked, "bob", Secret(b"hunter2")) == answer
+    assert xauth.read_answer(asked, answer) == xauth.Claim("bob", Secret(b"hunter2"))
     told, taken = replay.transaction(replay.datagrams[8:10])
     assert (told.kind, taken.kind) == (ConfigType.SET, ConfigType.ACK)
     assert told.attributes == (Attribute(XauthAttribute.STATUS, XauthStatus.OK),)
+    assert xauth.read_verdict(told) == xauth.Verdict(admitted=True)
+    assert xauth.verdict(told.identifier, admitted=True) == told
+    assert xauth.confirmation(told) == taken
     asked, answer = replay.transaction(replay.datagrams[10:12])
     assert [a.kind for a in asked.attributes] == [ConfigAttribute.INTERNAL_IP4_ADDRESS]
     assert [(a.kind, a.octets) for a in answer.attributes] == [
         (ConfigAttribute.INTERNAL_IP4_ADDRESS, b"\x0a\x09\0\1"),
         (ConfigAttribute.INTERNAL_IP4_DNS, b"\x0a\x02\0\x35"),
     ]
+    assert mode_config.read_request(asked) == mode_config.Asked()
+    given = mode_config.read_reply(asked, answer)
+    assert (str(given.address), [str(each) for each in given.dns]) == ("10.9.0.1", ["10.2.0.53"])
+    terms = ModeConfig(AccessRole.SERVER, pool=("10.9.0.0/24",), dns=("10.2.0.53",))
+    assert mode_config.reply(asked, terms, given.address, netmask=False) == answer
     assert "hunter2" not in " ".join(replay.lines)
     assert len(replay.lines) == len(replay.datagrams)
 

@@ -14,6 +14,7 @@ from isthmus.crypto.entropy import Entropy
 from isthmus.ike.auth import judging
 from isthmus.ike.core.effects import (
     Agree,
+    CheckLogin,
     Compute,
     JudgePeer,
     MakeKey,
@@ -82,6 +83,8 @@ class Workers:
         self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="isthmus-job")
         # A key in another process may be slow to sign: nobody else is to wait for it.
         self._signers = ThreadPoolExecutor(THREADS, thread_name_prefix="isthmus-signer")
+        # A password is checked slowly and in much memory: one at a time.
+        self._doorman = ThreadPoolExecutor(1, thread_name_prefix="isthmus-doorman")
         self._jobs: set[asyncio.Task[None]] = set()
         self._asking = 0
         self.shed = 0
@@ -102,8 +105,8 @@ class Workers:
         """Forget what has not been finished."""
         for task in tuple(self._jobs):
             task.cancel()
-        self._pool.shutdown(wait=False, cancel_futures=True)
-        self._signers.shutdown(wait=False, cancel_futures=True)
+        for pool in (self._pool, self._signers, self._doorman):
+            pool.shutdown(wait=False, cancel_futures=True)
 
     @property
     def waiting(self) -> int:
@@ -142,6 +145,8 @@ class Workers:
                         known = await self._ask(self._learn(questions, job.statuses))
                         job = replace(job, statuses=known)
                 return await run(self._pool, judging.answer, compute.ticket, job, at)
+            case CheckLogin():
+                return await run(self._doorman, judging.answer, compute.ticket, job, 0)
             case Resolve():
                 return ComputeFinished(compute.ticket, await self._resolve(job))
             case MakeKey() | Agree() | MakeKeyAndAgree():

@@ -397,6 +397,37 @@ CATALOGUE: tuple[Code, ...] = (
         "Issue the certificate again with a tool that follows RFC 5280; `isthmus ca` does.",
     ),
     Code(
+        "E170",
+        "log-in refused",
+        "The name or the password of XAUTH is not right: ours at the peer, or that of the peer's "
+        "user here.",
+        "Compare `user` and the file of `password` with the peer's list of users; a line of ours "
+        "is made by `isthmus xauth user NAME`.",
+    ),
+    Code(
+        "E171",
+        "log-in not possible",
+        "One side asks for a log-in (XAUTH) that the other side has nothing for, or never asks.",
+        "Set [tunnel.NAME.xauth] as the peer is set: `user` and `password` where it asks, `users` "
+        "where we do, nothing where neither does.",
+    ),
+    Code(
+        "E172",
+        "no usable address from the peer",
+        "The peer gave us no address by Mode Config, or one that no rule of the tunnel has in its "
+        "`local` networks.",
+        "Look at the peer's pool of addresses, and write the network of that pool into `local` of "
+        "the tunnel's rules.",
+    ),
+    Code(
+        "E173",
+        "no address for the peer",
+        "The peer asks for an address by Mode Config and the pool has none left, or it asks for "
+        "something that we do not give.",
+        "Make `pool` in [tunnel.NAME.mode_config] larger, or lower the lifetime of phase 1 so that "
+        "addresses of clients that went away come back sooner.",
+    ),
+    Code(
         "E201",
         "no common proposal in phase 2",
         "The two sides have no common choice of cipher, integrity and PFS group for this rule "

@@ -1,11 +1,24 @@
 """Addresses that Mode Config hands out, and what a rule comes to once one is assigned. Pure."""
 
 from collections.abc import Container
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from ipaddress import IPv4Address, IPv4Network
 
 from isthmus.policy.connection import ChildPolicy, ModeConfig
 from isthmus.values.selector import Selectors, TrafficSelector
+
+
+@dataclass(frozen=True, slots=True)
+class Assigned:
+    """What the server of Mode Config has given its client for one phase 1."""
+
+    address: IPv4Address
+    dns: tuple[IPv4Address, ...] = ()
+    domain: str = ""
+    """Printable, as a client reads it."""
+    networks: tuple[IPv4Network, ...] = ()
+    """What the client is told to reach through the tunnel."""
+
 
 _ALL_HOSTS_PREFIX = 31
 """From this prefix length on each address of a network is a host's (RFC 3021)."""

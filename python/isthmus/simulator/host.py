@@ -15,6 +15,8 @@ from isthmus.ike.core.commands import Command, Configure
 from isthmus.ike.core.effects import (
     Agree,
     ArmPolicy,
+    AssignAddress,
+    CheckLogin,
     Compute,
     Effect,
     ExpectSa,
@@ -297,8 +299,8 @@ class Host:
                     self._try((spi, inbound), partial(self.plane.remove, spi, inbound))
                 case ArmPolicy(tunnel, rule, on_no_sa):
                     self.plane.arm((tunnel, rule), on_no_sa, self._clock.now)
-                case SetCarrier():
-                    pass  # its routes look at no carrier
+                case SetCarrier() | AssignAddress():
+                    pass  # its routes look at no carrier, its packets have their addresses
                 case Keepalive():
                     self._keepalive(effect)
                 case Compute():
@@ -387,7 +389,7 @@ class Host:
                     private, public = agreement.generate(method, self._entropy)
                     shared = agreement.agree(method, private, peer_value)
                     return ComputeFinished(ticket, (public, shared))
-                case Sign() | JudgePeer():
+                case Sign() | JudgePeer() | CheckLogin():
                     return judging.answer(ticket, job, int(EPOCH_S + self._clock.now))
                 case _:
                     assert_never(job)

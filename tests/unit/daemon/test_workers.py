@@ -2,15 +2,25 @@
 
 import asyncio
 import socket
+import threading
 from collections.abc import Awaitable, Callable
 
 import pytest
 
+from isthmus.credentials.xauth import Users
 from isthmus.crypto import agreement
 from isthmus.crypto.entropy import SeededEntropy
 from isthmus.daemon import workers
 from isthmus.daemon.workers import QUICK_METHODS, Workers
-from isthmus.ike.core.effects import Agree, Compute, Job, MakeKey, MakeKeyAndAgree, Resolve
+from isthmus.ike.core.effects import (
+    Agree,
+    CheckLogin,
+    Compute,
+    Job,
+    MakeKey,
+    MakeKeyAndAgree,
+    Resolve,
+)
 from isthmus.ike.core.events import ComputeFinished
 from isthmus.values.errors import LocalFault
 from isthmus.values.registry.ikev2 import KeMethod
@@ -186,3 +196,34 @@ def test_no_route_and_no_plane_are_failures_with_a_sentence() -> None:
     assert (no_way.result, no_way.failure) == (None, "there is no route to 192.0.2.2")
     nobody = asyncio.run(answer(Resolve("192.0.2.2", None), no_plane))
     assert (nobody.result, nobody.failure) == (None, "there is no data plane")
+
+
+def test_passwords_are_tried_one_at_a_time_and_hold_nobody_else_up() -> None:
+    async def run() -> None:
+        done: list[ComputeFinished] = []
+        trying: list[str] = []
+        go_on = threading.Event()
+
+        class Slow(Users):
+            def admits(self, user: str, password: Secret) -> bool:
+                trying.append(user)
+                assert go_on.wait(10)
+                trying.remove(user)
+                return not trying and password == Secret(b"right")
+
+        users = Slow({})
+        pool = Workers(SeededEntropy(3), done.append, no_route)
+        for ticket, password in enumerate((b"right", b"wrong", b"right")):
+            pool.start(Compute(ticket, CheckLogin(users, f"user{ticket}", Secret(password))))
+        pool.start(Compute(9, MakeKey(KeMethod.ECP_384)))
+        async with asyncio.timeout(10):
+            while not done or not trying:
+                await asyncio.sleep(0.001)
+        assert [d.ticket for d in done] == [9] and trying == ["user0"]
+        go_on.set()
+        await all_ended(pool, done, 4)
+        assert {d.ticket: d.result for d in done[1:]} == {0: (b"user0",), 1: None, 2: (b"user2",)}
+        assert [d.code for d in done if d.result is None] == ["E170"]
+        pool.close()
+
+    asyncio.run(run())
