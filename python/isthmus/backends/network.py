@@ -56,7 +56,10 @@ class Network:
             for interface in wish.interfaces:
                 warnings += self._interface(interface)
             own = self._own_interfaces()
-            addresses = self._addresses_except(frozenset(own.values()))
+            addresses = (
+                *self._addresses_except(frozenset(own.values())),
+                *(str(ip_interface(a).ip) for one in wish.interfaces for a in one.addresses),
+            )
             self._routes(wish.routes, own, addresses)
             self._rules(wish.rules, addresses)
             wanted = {interface.name for interface in wish.interfaces}

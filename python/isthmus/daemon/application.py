@@ -126,6 +126,7 @@ class Application:
         stopping = asyncio.create_task(self._stop.wait())
         works = (
             link.run(),
+            link.follow_addresses(),
             self._serve(link, server, host),
             self._heartbeat(host, link.ready),
             self._reload_when_told(link, reloader),

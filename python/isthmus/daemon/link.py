@@ -25,6 +25,7 @@ from isthmus.backends.translate import direction, endpoint_from, read_tag
 from isthmus.backends.userspace import UserspacePlane
 from isthmus.backends.wishes import NetworkWish
 from isthmus.credentials.store import Credentials
+from isthmus.daemon.assigned import with_addresses
 from isthmus.daemon.host import Host
 from isthmus.daemon.kept import SaKey
 from isthmus.daemon.network_plan import MARK, AttachedInterface, Plan
@@ -137,7 +138,7 @@ class PlaneLink:
         rules = self._performer.rules
         if rules is None:
             rules = RuleBook(self._configuration, await plane.policies(), interfaces)
-        await self._apply_network(self._plan.wish)
+        await self._apply(self._plan.wish)
         await plane.listen(self._ports, MARK)
         await plane.set_policies(rules.policies())
         for interface in self._plan.interfaces:
@@ -188,6 +189,9 @@ class PlaneLink:
                 await self._back(plane, book, earlier)
                 raise
             self._configuration, self._plan, self._ports = configuration, wanted, ports
+            if self._performer.assigned.addresses:
+                # They stand where the earlier configuration had their tunnels.
+                self._performer.assigned.changed.set()
             differs = rules.settle()
             self._performer.carriers.renew()
             self._host.feed(CommandIssued(Configure(configuration, credentials), 0))
@@ -203,7 +207,7 @@ class PlaneLink:
             grown = msgspec.structs.replace(
                 earlier.wish, interfaces=(*earlier.wish.interfaces, *new)
             )
-            await self._apply_network(grown)
+            await self._apply(grown)
         for interface in wanted.interfaces:
             await _attach(plane, rules, interface, present)
         self._performer.rules = rules
@@ -213,17 +217,34 @@ class PlaneLink:
             if device.interface not in staying:
                 await plane.detach_interface(device.interface)
         if wanted.wish != earlier.wish:
-            await self._apply_network(wanted.wish)
+            await self._apply(wanted.wish)
 
     async def _back(self, plane: DataPlane, book: RuleBook, earlier: Plan) -> None:
         """Undo what was begun of a change that cannot be."""
         self._performer.rules = book
-        await self._apply_network(earlier.wish)
+        await self._apply(earlier.wish)
         present = await plane.interfaces()
         for interface in earlier.interfaces:
             await _attach(plane, book, interface, present)
         await plane.set_policies(book.policies())
         await plane.listen(self._ports, MARK)
+
+    async def follow_addresses(self) -> None:
+        """Bring what peers lend us onto interfaces, and take it away again, until cancelled."""
+        changed = self._performer.assigned.changed
+        while True:
+            await changed.wait()
+            async with self._changing:
+                changed.clear()
+                try:
+                    await self._apply(self._plan.wish)
+                except LocalFault as fault:
+                    self._record(Happening("network.address_failed", message=str(fault)))
+
+    async def _apply(self, wish: NetworkWish) -> None:
+        """Have the network so, with the addresses that peers lend us. Raises LocalFault."""
+        addresses = self._performer.assigned.addresses
+        await self._apply_network(with_addresses(wish, self._configuration, addresses))
 
     def _notice(self, notice: Notice) -> None:
         if self._is_set_up:

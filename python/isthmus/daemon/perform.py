@@ -10,6 +10,7 @@ from isthmus.backends import tun
 from isthmus.backends.interface import DataPlane, PlaneLost, PlaneRefused
 from isthmus.backends.specs import OnNoSa
 from isthmus.backends.translate import direction, endpoint_spec, limits_spec, sa_spec
+from isthmus.daemon.assigned import Assigned
 from isthmus.daemon.carrier import Carriers
 from isthmus.daemon.kept import KeptState, SaKey, new_count
 from isthmus.daemon.labkeys import LabKeys
@@ -17,6 +18,7 @@ from isthmus.daemon.rules import RuleBook
 from isthmus.daemon.workers import Workers
 from isthmus.ike.core.effects import (
     ArmPolicy,
+    AssignAddress,
     Compute,
     Effect,
     ExpectSa,
@@ -70,6 +72,8 @@ class Performer:
         self._expected: OrderedDict[Spi, None] = OrderedDict()
         self.carriers = Carriers(self._set_carrier)
         """Whether each route-based tunnel's interface has carrier."""
+        self.assigned = Assigned()
+        """Which addresses peers lend us."""
         self.counters: Counter[str] = Counter()
         """What was lost or refused here, by reason."""
 
@@ -92,6 +96,8 @@ class Performer:
                     self._arm(effect, armed)
                 case SetCarrier(tunnel, up):
                     self.carriers.wish(tunnel, up)
+                case AssignAddress(tunnel, address, up):
+                    self.assigned.wish(tunnel, address, up)
                 case Keepalive():
                     self._keepalive(effect)
                 case Compute():

@@ -5,6 +5,7 @@ import os
 import socket
 import tempfile
 from collections.abc import Awaitable, Callable, Iterator
+from ipaddress import IPv4Address
 from pathlib import Path
 
 import msgspec
@@ -47,6 +48,7 @@ from isthmus.daemon.channel import (
 from isthmus.ike.core.commands import Configure, Shutdown
 from isthmus.ike.core.effects import (
     ArmPolicy,
+    AssignAddress,
     Keepalive,
     Record,
     RemoveSa,
@@ -428,3 +430,54 @@ def test_records_reach_the_log_and_warnings_are_said(
     assert "phase1.up office: it is up" in said
     assert "a sysctl could not be set" in said
     assert str(os.getpid()) not in said
+
+
+def applied(at: Run) -> list[Apply]:
+    """The networks that the supervisor was asked for, by their first parts."""
+    return [m for m in at.said if isinstance(m, Apply) and m.wish.interfaces]
+
+
+def addresses(at: Run) -> tuple[str, ...]:
+    """Those on the one device, in the last of them."""
+    (device,) = applied(at)[-1].wish.interfaces
+    return device.addresses
+
+
+def lend(at: Run, up: bool) -> None:
+    """Have the engine say that a peer lends us an address, or no more."""
+    at.engine.answer = lambda event: (AssignAddress("office", IPv4Address("10.1.0.7"), up),)
+    at.plane.tell(FirstPacketNotice(1))
+
+
+def test_an_address_that_a_peer_lends_is_on_the_device_until_it_ends(directory: Path) -> None:
+    async def scene(at: Run) -> None:
+        await at.ready()
+        assert addresses(at) == ()
+        lend(at, up=True)
+        await at.until(lambda: addresses(at) == ("10.1.0.7/32",))
+        before = len(applied(at))
+        await at.plane.die()
+        at.plane = PlayedPlane(at.plane_path, pid=2)
+        await at.until(lambda: any(isinstance(c, AttachInterface) for c in at.plane.heard))
+        assert len(applied(at)) > before
+        assert addresses(at) == ("10.1.0.7/32",), "another plane is no reason to take it away"
+        lend(at, up=False)
+        await at.until(lambda: addresses(at) == ())
+
+    play(directory, scene)
+
+
+def test_a_network_that_refuses_an_address_ends_nothing(
+    directory: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async def scene(at: Run) -> None:
+        await at.ready()
+        at.apply_answer = Applied(error="no such luck")
+        lend(at, up=True)
+        await at.until(lambda: "no such luck" in capsys.readouterr().err)
+        at.apply_answer = Applied()
+        lend(at, up=False)
+        await at.until(lambda: len(applied(at)) > 2 and addresses(at) == ())
+        assert not at.task.done()
+
+    play(directory, scene)
