@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, TypeAlias
 
-from isthmus.lab.namespaces import LabError, kill
+from isthmus.lab.namespaces import LabError
 from isthmus.lab.server import Server
 
 _START_S: Final = 20.0
@@ -176,12 +176,6 @@ class Isthmus(Server):
                 environment=extra,
             )
         self._await(process, "isthmusd", patience_s)
-
-    def kill(self) -> None:
-        """End all its processes at once, as a loss of power would; nobody is told."""
-        if self._process is not None:
-            kill(self._process)
-            self._process = None
 
     def ask(self, *words: str, timeout_s: float = 30.0) -> subprocess.CompletedProcess[str]:
         """Run `isthmus --socket ... words` as a user would; the caller looks at the status."""

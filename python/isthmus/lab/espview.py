@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.decrepit.ciphers.algorithms import TripleDES
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from cryptography.hazmat.primitives.ciphers.aead import AESCCM, ChaCha20Poly1305
 
@@ -25,6 +26,7 @@ _NEXT_HEADERS_IP: Final = (4, 41)
 _GCM_ICV: Final = {Encr.AES_GCM_8: 8, Encr.AES_GCM_12: 12, Encr.AES_GCM_16: 16}
 _CCM_ICV: Final = {Encr.AES_CCM_8: 8, Encr.AES_CCM_12: 12, Encr.AES_CCM_16: 16}
 _HMAC: Final[dict[int, tuple[str, int]]] = {
+    Integ.HMAC_MD5_96: ("md5", 12),
     Integ.HMAC_SHA1_96: ("sha1", 12),
     Integ.HMAC_SHA2_256_128: ("sha256", 16),
     Integ.HMAC_SHA2_384_192: ("sha384", 24),
@@ -101,7 +103,7 @@ def _decrypt(octets: bytes, key: EspKey, esn: bool) -> bytes | None:
         chacha = ChaCha20Poly1305(key.encr_key[:-4])
         salt = key.encr_key[-4:]
         return _aead(octets, 16, lambda iv, body, icv: chacha.decrypt(salt + iv, body + icv, aad))
-    if key.encr in (Encr.AES_CBC, Encr.AES_CTR) and key.integ in _HMAC:
+    if key.encr in (Encr.AES_CBC, Encr.AES_CTR, Encr.TRIPLE_DES) and key.integ in _HMAC:
         return _cipher_and_hmac(octets, key, esn)
     raise CannotRead(f"the viewer does not know encryption {key.encr} with integrity {key.integ}")
 
@@ -134,6 +136,9 @@ def _cipher_and_hmac(octets: bytes, key: EspKey, esn: bool) -> bytes | None:
     if key.encr == Encr.AES_CBC:
         cipher = Cipher(algorithms.AES(key.encr_key), modes.CBC(signed[8:24]))
         body = signed[24:]
+    elif key.encr == Encr.TRIPLE_DES:
+        cipher = Cipher(TripleDES(key.encr_key), modes.CBC(signed[8:16]))
+        body = signed[16:]
     else:
         # RFC 3686 §4: nonce, IV, and a block counter that starts at one.
         counter = key.encr_key[-4:] + signed[8:16] + b"\0\0\0\1"

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar
 
-from isthmus.lab.namespaces import LabError, World, end
+from isthmus.lab.namespaces import LabError, World, end, kill
 
 
 @dataclass(slots=True)
@@ -40,6 +40,12 @@ class Server(ABC):
         """End the daemon; it tells its peers first."""
         if self._process is not None:
             end(self._process, grace_s=self.GRACE_S)
+            self._process = None
+
+    def kill(self) -> None:
+        """End all its processes at once, as a loss of power would; nobody is told."""
+        if self._process is not None:
+            kill(self._process)
             self._process = None
 
     def log_tail(self, lines: int = 40) -> str:

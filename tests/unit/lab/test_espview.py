@@ -17,6 +17,7 @@ CASES = [
     (Encr.CHACHA20_POLY1305, 36, Integ.NONE, 0, "CHACHA20-POLY1305", None),
     (Encr.AES_CBC, 32, Integ.HMAC_SHA2_256_128, 32, "AES-CBC", "SHA2-256-128"),
     (Encr.AES_CBC, 16, Integ.HMAC_SHA1_96, 20, "AES-CBC", "HMAC-SHA1-96"),
+    (Encr.TRIPLE_DES, 24, Integ.HMAC_MD5_96, 16, "3DES", "HMAC-MD5-96"),
     (Encr.AES_CTR, 20, Integ.HMAC_SHA2_512_256, 64, "AES-CTR", "SHA2-512-256"),
     (Encr.AES_CCM_16, 35, Integ.NONE, 0, "AES-CCM", None),
 ]
