@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 from isthmus.ike.core.child import ChildSa
 from isthmus.ike.core.proofs import Judged
+from isthmus.policy.assigned import Assigned
 from isthmus.policy.connection import Connection
 from isthmus.values.address import Endpoint
 from isthmus.values.identity import Identity
@@ -77,6 +78,11 @@ class IkeSa(ABC):
     peer_vendor: str = ""
     peer_proof: Judged | None = None
     """The peer's signature; None: it proved itself by a pre-shared key."""
+    user: str = ""
+    """Whom the peer has logged in as, behind its identity (XAUTH)."""
+    assigned: Assigned | None = None
+    """The address inside the tunnel that the server of Mode Config lends its client: us, or the
+    peer."""
 
     superseded: bool = False
     """Another IKE SA with this peer stays, and this one goes soon."""
@@ -84,6 +90,8 @@ class IkeSa(ABC):
     """Responder: tunnels that fit by address, until the identity decides."""
     renews: Beginning | None = None
     """What it goes back to, if a renewal made it."""
+    first_hash: bytes = b""
+    """Responder of IKEv2: what the message that began it is known by."""
     rekeying: bool = False
     """We have asked for a successor."""
 
@@ -138,6 +146,10 @@ class IkeSa(ABC):
     def peer_spi(self) -> IkeSpi:
         """The SPI that we write towards the peer."""
         return self.spi_r if self.initiator else self.spi_i
+
+    def is_same_peer(self, other: "IkeSa") -> bool:
+        """Is it the same one at the other end? Users behind one identity are peers of their own."""
+        return (self.remote_id, self.user) == (other.remote_id, other.user)
 
     def child_by_peer_spi(self, spi: Spi) -> ChildSa | None:
         """The Child SA whose outbound SPI this is: how peers name SAs (RFC 7296 §3.11)."""

@@ -28,7 +28,7 @@ def supersede(ctx: Context, mine: Iterable[IkeSa], sa: IkeSa) -> None:
             # It stands under an earlier configuration: it only bridged the gap.
             ctx.agenda.arm(other.owner, TimerKind.RETIRE, ctx.later(SUPERSEDED_S))
             continue
-        if other.remote_id != sa.remote_id:
+        if not other.is_same_peer(sa):
             continue
         # After an outage each end has called for long, but hears of the other's call only when a
         # repeat comes through: then the beginnings lie apart here and there in opposite orders,
