@@ -249,6 +249,10 @@ def tunnel_lines(tunnel: api.TunnelStatus, paint: Paint) -> list[str]:
         lines.append(f"          {safe(phase1.local_id or '')} ⇄ {safe(phase1.remote_id or '')}")
         if phase1.peer_vendor:
             lines.append(f"          peer says it is {safe(phase1.peer_vendor)}")
+        if phase1.user:
+            lines.append(f"          logged in as {safe(phase1.user)}")
+        if phase1.assigned is not None:
+            lines.append(f"          {_assigned(phase1.assigned)}")
     lines += [f"          {_certificate(one, paint)}" for one in tunnel.certificates]
     if tunnel.held_down:
         lines.append("          held down: it waits for `isthmus up`, in spite of traffic")
@@ -261,6 +265,17 @@ def tunnel_lines(tunnel: api.TunnelStatus, paint: Paint) -> list[str]:
     for rule in tunnel.rules:
         lines += [_child_line(rule, child) for child in rule.children]
     return lines
+
+
+def _assigned(given: api.AssignedStatus) -> str:
+    """`our address 10.99.0.7 from the peer, DNS 10.1.0.53, domain hq.example, for 10.1.0.0/16`."""
+    said = (
+        f"our address {given.address} from the peer" if given.ours else f"peer has {given.address}"
+    )
+    for word, values in (("DNS", given.dns), ("domain", (given.domain,)), ("for", given.networks)):
+        if any(values):
+            said += f", {word} {' '.join(values)}"
+    return safe(said)
 
 
 _CERTIFICATES = {"own": "our certificate", "issuer": "our issuer", "anchor": "root", "peer": "peer"}

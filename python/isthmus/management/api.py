@@ -197,6 +197,18 @@ class RuleStatus(msgspec.Struct, frozen=True, kw_only=True):
     failure: FailureState | None = None
 
 
+class AssignedStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """An address inside the tunnel that goes with phase 1 (IKEv1's Mode Config), and what its
+    client is told beside it. No resolver is changed here."""
+
+    ours: bool
+    """The peer lends it to us; else we lend it to the peer."""
+    address: str
+    dns: tuple[str, ...] = ()
+    domain: str = ""
+    networks: tuple[str, ...] = ()
+
+
 class Phase1Status(msgspec.Struct, frozen=True, kw_only=True):
     """Phase 1 (IKE SA). `state`: down, negotiating, up, rekeying or failed. What follows
     `since_s` is null as long as there is no SA."""
@@ -216,6 +228,9 @@ class Phase1Status(msgspec.Struct, frozen=True, kw_only=True):
     rekey_in_s: float | None = None
     heard_s: float | None = None
     peer_vendor: str | None = None
+    user: str | None = None
+    """Whom the peer has logged in as (IKEv1's XAUTH); empty: nobody was asked."""
+    assigned: AssignedStatus | None = None
 
 
 class CertificateStatus(msgspec.Struct, frozen=True, kw_only=True):

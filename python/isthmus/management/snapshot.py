@@ -4,8 +4,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import lru_cache
 from ipaddress import ip_address
 
-from isthmus.ike.core.views import ChildView, Failure, RuleView, TunnelView
+from isthmus.ike.core.views import ChildView, Failure, Phase1View, RuleView, TunnelView
 from isthmus.management.api import (
+    AssignedStatus,
     CertificateStatus,
     ChildState,
     FailureState,
@@ -114,6 +115,21 @@ def phase1_status(view: TunnelView) -> Phase1Status:
         rekey_in_s=sa.rekey_in_s,
         heard_s=sa.heard_s,
         peer_vendor=sa.peer_vendor,
+        user=sa.user,
+        assigned=_assigned_status(sa),
+    )
+
+
+def _assigned_status(sa: Phase1View) -> AssignedStatus | None:
+    given = sa.assigned
+    if given is None:
+        return None
+    return AssignedStatus(
+        ours=sa.assigned_to_us,
+        address=str(given.address),
+        dns=tuple(map(str, given.dns)),
+        domain=given.domain,
+        networks=tuple(map(str, given.networks)),
     )
 
 

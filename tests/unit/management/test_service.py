@@ -26,7 +26,7 @@ from .fakes import BRANCH, PARTNER, FakeCertificate, FakeDaemon, child
 V = api.SCHEMA
 NO_SA = (
     *("spi_i", "spi_r", "local", "remote", "local_id", "remote_id", "suite", "initiated"),
-    *("nat", "age_s", "rekey_in_s", "heard_s", "peer_vendor"),
+    *("nat", "age_s", "rekey_in_s", "heard_s", "peer_vendor", "user", "assigned"),
 )
 
 

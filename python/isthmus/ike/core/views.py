@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from isthmus.ike.core.proofs import Judged
+from isthmus.policy.assigned import Assigned
 from isthmus.policy.mapping import NetworkMap
 from isthmus.values.address import Endpoint
 from isthmus.values.selector import Selectors
@@ -103,6 +104,11 @@ class Phase1View:
     peer_vendor: str = ""
     peer_proof: Judged | None = None
     """The peer's signature; None: it proved itself by a pre-shared key."""
+    user: str = ""
+    """Whom the peer has logged in as."""
+    assigned: Assigned | None = None
+    """The address that one side lends the other for as long as this stands."""
+    assigned_to_us: bool = False
 
 
 @dataclass(frozen=True, slots=True)

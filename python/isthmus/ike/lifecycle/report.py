@@ -13,7 +13,7 @@ from isthmus.ike.core.views import (
     TunnelView,
 )
 from isthmus.ike.lifecycle.tunnel import PastFailure, RuleRun, TunnelRun
-from isthmus.policy.connection import Connection, Start
+from isthmus.policy.connection import AccessRole, Connection, Start
 from isthmus.values.proposal import WEAK_WORDS
 from isthmus.values.time import Instant
 
@@ -120,6 +120,7 @@ def _child_view(child: ChildSa, now: Instant) -> ChildView:
 
 def _phase1_view(sa: IkeSa, agenda: Agenda, now: Instant) -> Phase1View:
     rekey_at = agenda.when(sa.owner, TimerKind.IKE_REKEY)
+    terms = sa.connection.v1.mode_config
     return Phase1View(
         spi_i=sa.spi_i.hex(),
         spi_r=sa.spi_r.hex(),
@@ -135,6 +136,9 @@ def _phase1_view(sa: IkeSa, agenda: Agenda, now: Instant) -> Phase1View:
         heard_s=now - sa.heard_at,
         peer_vendor=sa.peer_vendor,
         peer_proof=sa.peer_proof,
+        user=sa.user,
+        assigned=sa.assigned,
+        assigned_to_us=terms is not None and terms.role is AccessRole.CLIENT,
     )
 
 
