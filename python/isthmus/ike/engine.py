@@ -10,7 +10,6 @@ from typing import assert_never
 from isthmus.credentials.store import kept
 from isthmus.crypto.entropy import Entropy
 from isthmus.ike.admission import Admission, ReplyBudget
-from isthmus.ike.core import pairs
 from isthmus.ike.core.agenda import Agenda, Owner, TimerKind
 from isthmus.ike.core.child import ChildSa, ChildState
 from isthmus.ike.core.commands import Configure, Distrust, Initiate, Rekey, Shutdown, Terminate
@@ -34,11 +33,13 @@ from isthmus.ike.core.events import (
 )
 from isthmus.ike.core.sa import IkeSa
 from isthmus.ike.core.views import TunnelView
+from isthmus.ike.dialects import Dialects
 from isthmus.ike.lifecycle import reconfigure, report
 from isthmus.ike.lifecycle.tunnels import Tunnels
+from isthmus.ike.v1.door import Door
+from isthmus.ike.v1.sa import SaV1
 from isthmus.ike.v2 import dialect, look
 from isthmus.ike.v2.exchanges import ike_sa_init
-from isthmus.ike.v2.face import IkeV2
 from isthmus.ike.v2.sa import SaV2
 from isthmus.policy.connection import Configuration, Connection
 from isthmus.policy.select import PeerIndex
@@ -63,13 +64,13 @@ class IkeEngine:
     """Every IKE SA of one host. Single-threaded; the host calls it from one place."""
 
     def __init__(self, entropy: Entropy, credentials: Credentials) -> None:
-        self._dialect = IkeV2()
+        self._dialect = Dialects()
         self._tunnels = Tunnels(self._dialect)
         self._agenda = Agenda()
         self._admission = Admission(entropy)
-        self._sas: dict[IkeSpi, SaV2] = {}
-        self._children: dict[Spi, tuple[SaV2, ChildSa]] = {}
-        self._by_peer_spi: dict[Spi, tuple[SaV2, ChildSa]] = {}
+        self._sas: dict[IkeSpi, IkeSa] = {}
+        self._children: dict[Spi, tuple[IkeSa, ChildSa]] = {}
+        self._by_peer_spi: dict[Spi, tuple[IkeSa, ChildSa]] = {}
         self._first_requests: dict[bytes, SaV2] = {}
         """Responder SAs by the hash of the message that began them, to know its repeats."""
         self._half_open: dict[IkeSpi, Endpoint] = {}
@@ -78,6 +79,8 @@ class IkeEngine:
         """Answers to Deletes of IKE SAs that are forgotten, by hash of the request."""
         self._budget = ReplyBudget()
         self._peers = PeerIndex()
+        self._peers_v1 = PeerIndex()
+        self._door_v1 = Door(self._admission, self._budget)
         self._stopping_ticket: int | None = None
         self._ctx = Context(
             now=Instant(0.0),
@@ -150,6 +153,7 @@ class IkeEngine:
             "ike_sas": len(self._sas),
             "child_sas": len(self._children),
             "half_open": self._admission.total,
+            "embryos": self._door_v1.embryos,
             "first_requests": len(self._half_open),
             "waiting_computes": len(self._ctx.waiting),
             "fragment_octets": self._ctx.fragments_held,
@@ -177,17 +181,16 @@ class IkeEngine:
 
     def add(self, sa: IkeSa) -> None:
         """Make an IKE SA findable by its own SPI."""
-        assert isinstance(sa, SaV2)
         self._sas[sa.own_spi] = sa
         self._tunnels.sas.add(sa)
         if not sa.initiator and sa.established_at is None:
-            self._first_requests[sa.first_hash] = sa
+            if isinstance(sa, SaV2):
+                self._first_requests[sa.first_hash] = sa
             self._half_open[sa.own_spi] = sa.remote
             self._admission.opened(sa.remote)
 
     def remove(self, sa: IkeSa) -> None:
         """Forget an IKE SA and its timers."""
-        assert isinstance(sa, SaV2)
         if self._sas.pop(sa.own_spi, None) is None:
             return
         self._agenda.forget(sa.owner)
@@ -232,7 +235,6 @@ class IkeEngine:
 
     def child_added(self, sa: IkeSa, child: ChildSa) -> None:
         """Make a Child SA findable by its two SPIs."""
-        assert isinstance(sa, SaV2)
         self._children[child.spi_in] = (sa, child)
         self._by_peer_spi[child.spi_out] = (sa, child)
 
@@ -243,7 +245,7 @@ class IkeEngine:
         if found is not None and found[1] is child:
             del self._by_peer_spi[child.spi_out]
 
-    def _no_longer_half_open(self, sa: SaV2) -> None:
+    def _no_longer_half_open(self, sa: IkeSa) -> None:
         source = self._half_open.pop(sa.own_spi, None)
         if source is not None:
             self._admission.closed(source)
@@ -266,9 +268,12 @@ class IkeEngine:
         except Malformed as malformed:
             raise Dropped("malformed_header") from malformed
         major = header.version >> 4
-        if major < MAJOR_VERSION:
-            raise Dropped("ikev1_is_off")
-        if major > MAJOR_VERSION:
+        if not major:
+            raise Dropped("malformed_header")
+        if major == 1:
+            self._of_version_1(ctx, header, event)
+            return
+        if major != MAJOR_VERSION:
             self._refuse_version(ctx, header, event)
             return
         if header.exchange == ExchangeType.IKE_SA_INIT and not header.is_response:
@@ -276,7 +281,7 @@ class IkeEngine:
             return
         own = header.spi_r if header.from_initiator else header.spi_i
         sa = self._sas.get(IkeSpi(own))
-        if sa is None:
+        if not isinstance(sa, SaV2):
             self._unknown_sa(ctx, header, event)
             return
         before = sa.established_at
@@ -286,6 +291,30 @@ class IkeEngine:
         if sa.own_spi not in self._sas and not header.is_response:
             reply = sa.window.last_reply
             self._remember_goodbye(ctx, event, reply.datagrams if reply is not None else ())
+
+    def _of_version_1(self, ctx: Context, header: Header, event: DatagramReceived) -> None:
+        """IKEv1 is heard only where a tunnel speaks it."""
+        if not self._peers_v1.has_any:
+            raise Dropped("ikev1_is_off")
+        self._door_v1.receive(
+            ctx,
+            header,
+            event,
+            self._sa_v1,
+            lambda: self._peers_v1.fitting(event.local, event.remote),
+            lambda connection, why, code: self._tunnels.refused_peer(
+                ctx, connection, event.remote, why, code
+            ),
+            stopping=self._tunnels.stopping,
+        )
+        for spi in (IkeSpi(header.spi_i), IkeSpi(header.spi_r)):
+            sa = self._sas.get(spi)
+            if sa is not None and sa.established_at is not None:
+                self._no_longer_half_open(sa)
+
+    def _sa_v1(self, spi: IkeSpi) -> SaV1 | None:
+        sa = self._sas.get(spi)
+        return sa if isinstance(sa, SaV1) else None
 
     def _remember_goodbye(
         self, ctx: Context, event: DatagramReceived, reply: tuple[bytes, ...]
@@ -435,7 +464,7 @@ class IkeEngine:
             sa, continuation = then
             continuation(event)
             self._dialect.resume(ctx, sa)
-            if sa.established_at is not None and isinstance(sa, SaV2):
+            if sa.established_at is not None:
                 self._no_longer_half_open(sa)  # A worker may have judged the peer's proof.
 
     def _run_due(self, ctx: Context) -> None:
@@ -496,14 +525,14 @@ class IkeEngine:
     def _first_packet(self, ctx: Context, event: FirstPacket) -> None:
         found = self._children.get(event.spi)
         if found is not None:
-            pairs.promote(ctx, found[1])
+            self._dialect.used(ctx, found[0], found[1])
 
     def _install_failed(self, ctx: Context, event: InstallFailed) -> None:
         found = self._by_plane_spi(event.spi, event.inbound)
         if found is not None and found[1].is_usable:
             self._tunnels.planes_lost(ctx, found[0], found[1], event.reason)
 
-    def _by_plane_spi(self, spi: Spi, inbound: bool) -> tuple[SaV2, ChildSa] | None:
+    def _by_plane_spi(self, spi: Spi, inbound: bool) -> tuple[IkeSa, ChildSa] | None:
         if inbound:
             return self._children.get(spi)
         return self._by_peer_spi.get(spi)
@@ -557,7 +586,9 @@ class IkeEngine:
         reconfigure.configure(self._tunnels, self._dialect, ctx, configuration, changed)
         # The very values that the tunnels run under: SAs of before a restart are told from those
         # of after it by them.
-        self._peers = PeerIndex(tuple(run.connection for run in self._tunnels.runs.values()))
+        connections = self._tunnels.connections()
+        self._peers = PeerIndex(c for c in connections if c.speaks_v2)
+        self._peers_v1 = PeerIndex(c for c in connections if c.speaks_v1)
 
     def _distrust(self, ctx: Context, asked: Distrust) -> None:
         """F-19: what was proved by certificates that are no longer believed does not stand on."""

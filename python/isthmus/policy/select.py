@@ -25,6 +25,11 @@ class PeerIndex:
             else:
                 self._named.append(connection)
 
+    @property
+    def has_any(self) -> bool:
+        """Is there a tunnel at all?"""
+        return bool(self._by_address or self._named or self._any)
+
     def fitting(self, local: Endpoint, remote: Endpoint) -> tuple[Connection, ...]:
         """Tunnels that a first message between these addresses may belong to, closest fit first.
 

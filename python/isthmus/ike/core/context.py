@@ -92,6 +92,9 @@ class Lifecycle(Protocol):
     def first_contact(self, sa: IkeSa) -> bool:
         """Should we say so: no other SA with this peer stands, and none is being adopted."""
 
+    def siblings(self, sa: IkeSa) -> tuple[IkeSa, ...]:
+        """The other IKE SAs of its tunnel that are not closed."""
+
     def still_wanted(self, sa: IkeSa, rule: str) -> bool:
         """A Child SA for this rule is wanted and none has come meanwhile."""
 

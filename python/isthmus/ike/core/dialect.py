@@ -45,6 +45,9 @@ class Dialect(Protocol):
     def moved(self, ctx: Context, sa: IkeSa, remote: Endpoint) -> None:
         """Authentic traffic of the peer comes from a new endpoint."""
 
+    def used(self, ctx: Context, sa: IkeSa, child: ChildSa) -> None:
+        """The first packet of the peer has come by a Child SA: the peer uses it."""
+
     def resume(self, ctx: Context, sa: IkeSa) -> None:
         """Carry out what waits, if its turn has come."""
 

@@ -102,6 +102,12 @@ def _emit(ctx: Context, sa: IkeSa, child: ChildSa, keys: PairKeys, *, inbound: b
     )
 
 
+def begin_sending(ctx: Context, sa: IkeSa, child: ChildSa, keys: PairKeys) -> None:
+    """Packets leave by a pair that only listened until now."""
+    child.outbound_gone = False
+    _emit(ctx, sa, child, keys, inbound=False)
+
+
 def drop_child(ctx: Context, sa: IkeSa, child: ChildSa) -> None:
     """Take both directions out of the data plane at once."""
     if child.state is not ChildState.GONE:

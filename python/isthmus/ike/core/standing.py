@@ -5,13 +5,15 @@ from isthmus.ike.core.agenda import TimerKind
 from isthmus.ike.core.context import Context
 from isthmus.ike.core.effects import Keepalive, UpdateSa
 from isthmus.ike.core.sa import IkeSa
-from isthmus.policy.schedule import renewal
+from isthmus.policy.schedule import renewal, shorter
 from isthmus.values.address import Endpoint
+from isthmus.values.time import Seconds
 
 
-def arm(ctx: Context, sa: IkeSa) -> None:
-    """Arm the timers of an IKE SA that stands, fresh or after a rekey."""
-    lifetimes = sa.connection.phase1_lifetimes
+def arm(ctx: Context, sa: IkeSa, agreed_s: Seconds | None = None) -> None:
+    """Arm the timers of an IKE SA that stands, fresh or after a rekey; `agreed_s` is a lifetime
+    that its making agreed on."""
+    lifetimes = shorter(sa.connection.phase1_lifetimes, agreed_s)
     sa.expires_at = ctx.later(lifetimes.lifetime_s)
     ctx.agenda.arm(sa.owner, TimerKind.IKE_REKEY, ctx.later(renewal(lifetimes, ctx.chance())))
     ctx.agenda.arm(sa.owner, TimerKind.IKE_EXPIRE, sa.expires_at)

@@ -412,6 +412,10 @@ class Tunnels:
             return False
         return all(other is sa for other in self.sas.of(sa.connection.name))
 
+    def siblings(self, sa: IkeSa) -> tuple[IkeSa, ...]:
+        """The other IKE SAs of its tunnel that are not closed."""
+        return tuple(s for s in self.sas.of(sa.connection.name) if s is not sa)
+
     def still_wanted(self, sa: IkeSa, rule: str) -> bool:
         """A Child SA for this rule is wanted and none has come meanwhile."""
         run = self.runs.get(sa.connection.name)

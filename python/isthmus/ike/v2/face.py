@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from isthmus.ike.core import standing
+from isthmus.ike.core import pairs, standing
 from isthmus.ike.core.agenda import TimerKind
 from isthmus.ike.core.child import ChildSa
 from isthmus.ike.core.context import Context
@@ -60,6 +60,10 @@ class IkeV2:
     def moved(self, ctx: Context, sa: IkeSa, remote: Endpoint) -> None:
         """Authentic ESP comes from elsewhere (RFC 7296 §2.23)."""
         standing.follow(ctx, sa, sa.local, remote)
+
+    def used(self, ctx: Context, sa: IkeSa, child: ChildSa) -> None:
+        """The peer sends on a new pair: so may we."""
+        pairs.promote(ctx, child)
 
     def resume(self, ctx: Context, sa: IkeSa) -> None:
         """Send the next request if none is under way."""

@@ -50,8 +50,6 @@ class SaV2(IkeSa):
     """The peer's half of a simultaneous IKE SA rekey: its new SA and the lowest nonce."""
     deleted_unheard: set[Spi] = field(default_factory=set)
     """Outbound SPIs that the peer deleted while our request may have been making them."""
-    first_hash: bytes = b""
-    """Responder: what the IKE_SA_INIT that made this SA is known by."""
     other_ways: tuple[tuple[str, str], ...] = ()
     """Initiator: addresses, ours and the peer's, that are tried when the present ones stay without
     an answer: a name may have several."""

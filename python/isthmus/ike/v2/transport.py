@@ -3,9 +3,10 @@
 from dataclasses import replace
 
 from isthmus.ike.core.agenda import TimerKind
-from isthmus.ike.core.context import Context, Fact
+from isthmus.ike.core.context import Context
 from isthmus.ike.core.effects import SendDatagram
 from isthmus.ike.core.retransmit import HANDSHAKE, established
+from isthmus.ike.core.telling import tell_message, tell_repeated
 from isthmus.ike.v2 import fragments
 from isthmus.ike.v2.fragments import Arrival, Parcel
 from isthmus.ike.v2.purposes import ForProbe, Purpose
@@ -108,18 +109,14 @@ def repeat_request(ctx: Context, sa: SaV2) -> bool:
     _emit(ctx, parcel, sa.local, sa.remote)
     pause = out.schedule.pause(again.tries_of_cut, ctx.chance(), waited_s)
     ctx.agenda.arm(sa.owner, TimerKind.RETRANSMIT, ctx.later(pause))
-    ctx.record(
-        "exchange.repeated",
-        f"{label(ExchangeType, out.exchange)} unanswered, sent again (try {again.tries})"
-        + (f" in {len(parcel.datagrams)} pieces" if parcel is not out.parcel else ""),
-        connection=sa.connection,
-        facts=(
-            ("exchange", label(ExchangeType, out.exchange)),
-            ("message_id", out.message_id),
-            ("tries", again.tries),
-            ("pieces", len(parcel.datagrams)),
-            ("remote", str(sa.remote)),
-        ),
+    tell_repeated(
+        ctx,
+        sa,
+        exchange=label(ExchangeType, out.exchange),
+        message_id=out.message_id,
+        tries=again.tries,
+        pieces=len(parcel.datagrams),
+        cut_anew=parcel is not out.parcel,
     )
     return True
 
@@ -218,18 +215,15 @@ def _record(
     pieces: int,
     remote: Endpoint,
 ) -> None:
-    direction = "response" if header.is_response else "request"
-    name = label(ExchangeType, header.exchange)
-    inside = describe_payloads(payloads, is_response=header.is_response)
-    facts: tuple[Fact, ...] = (
-        ("exchange", name),
-        ("message_id", header.message_id),
-        ("direction", direction),
-        ("payloads", inside),
-        ("octets", size),
-        ("pieces", pieces),
-        ("remote", str(remote)),
-        ("spi_i", sa.spi_i.hex()),
-        ("spi_r", sa.spi_r.hex()),
+    tell_message(
+        ctx,
+        sa,
+        event,
+        exchange=label(ExchangeType, header.exchange),
+        message_id=header.message_id,
+        is_response=header.is_response,
+        inside=describe_payloads(payloads, is_response=header.is_response),
+        octets=size,
+        pieces=pieces,
+        remote=remote,
     )
-    ctx.record(event, f"{name} {direction}: {inside}", connection=sa.connection, facts=facts)

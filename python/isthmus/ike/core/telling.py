@@ -1,0 +1,60 @@
+"""What the trace is told of messages, whichever version of IKE they are of."""
+
+from isthmus.ike.core.context import Context, Fact
+from isthmus.ike.core.sa import IkeSa
+from isthmus.values.address import Endpoint
+
+
+def tell_message(
+    ctx: Context,
+    sa: IkeSa,
+    event: str,
+    *,
+    exchange: str,
+    message_id: int,
+    is_response: bool,
+    inside: str,
+    octets: int,
+    pieces: int,
+    remote: Endpoint,
+) -> None:
+    """`event` is exchange.sent or exchange.received; `inside` describes the payloads."""
+    direction = "response" if is_response else "request"
+    facts: tuple[Fact, ...] = (
+        ("exchange", exchange),
+        ("message_id", message_id),
+        ("direction", direction),
+        ("payloads", inside),
+        ("octets", octets),
+        ("pieces", pieces),
+        ("remote", str(remote)),
+        ("spi_i", sa.spi_i.hex()),
+        ("spi_r", sa.spi_r.hex()),
+    )
+    ctx.record(event, f"{exchange} {direction}: {inside}", connection=sa.connection, facts=facts)
+
+
+def tell_repeated(
+    ctx: Context,
+    sa: IkeSa,
+    *,
+    exchange: str,
+    message_id: int,
+    tries: int,
+    pieces: int,
+    cut_anew: bool = False,
+) -> None:
+    """A request of ours is unanswered and has been sent again."""
+    ctx.record(
+        "exchange.repeated",
+        f"{exchange} unanswered, sent again (try {tries})"
+        + (f" in {pieces} pieces" if cut_anew else ""),
+        connection=sa.connection,
+        facts=(
+            ("exchange", exchange),
+            ("message_id", message_id),
+            ("tries", tries),
+            ("pieces", pieces),
+            ("remote", str(sa.remote)),
+        ),
+    )

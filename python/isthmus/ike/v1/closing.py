@@ -1,0 +1,117 @@
+"""How an IKEv1 phase 1 ends, and what becomes of its pairs."""
+
+from isthmus.ike.core import ending, pairs
+from isthmus.ike.core.agenda import TimerKind
+from isthmus.ike.core.child import ChildSa
+from isthmus.ike.core.context import Context, Failed
+from isthmus.ike.core.effects import UpdateSa
+from isthmus.ike.core.states import Closed, Refused
+from isthmus.ike.v1 import access, transport
+from isthmus.ike.v1.sa import SaV1
+from isthmus.values.registry.ikev1 import NotifyType, ProtocolId
+from isthmus.values.spi import spi_octets
+from isthmus.wire.v1 import Delete, Notify
+
+REFUSED_S = 2.0
+"""How long a refused peer is counted as half-open: it also bounds how fast keys can be guessed."""
+
+
+def give_up(ctx: Context, sa: SaV1, failed: Failed) -> None:
+    """An attempt to make phase 1 has come to nothing."""
+    if isinstance(sa.state, Closed):
+        return
+    forget(ctx, sa)
+    ctx.lifecycle.phase1_failed(ctx, sa, failed)
+
+
+def refuse(ctx: Context, sa: SaV1, kind: NotifyType, failed: Failed) -> None:
+    """The peer's proof does not hold: say so, under the keys that we share with it."""
+    if sa.keys is not None:
+        notify = Notify(kind, protocol=ProtocolId.ISAKMP, spi=bytes(sa.spi_i + sa.spi_r))
+        transport.send_once(ctx, sa, (notify,))
+    if sa.initiator:
+        give_up(ctx, sa, failed)
+        return
+    sa.state = Refused()
+    sa.proving = None
+    sa.phase1.sent = None
+    transport.rearm(ctx, sa)
+    ctx.agenda.arm(sa.owner, TimerKind.HALF_OPEN, ctx.later(REFUSED_S))
+    ctx.lifecycle.phase1_failed(ctx, sa, failed)
+
+
+def forget(ctx: Context, sa: SaV1) -> None:
+    """Drop a phase 1 without a word: timers, cookies, pairs in the data plane."""
+    for child in tuple(sa.children.values()):
+        pairs.drop_child(ctx, sa, child)
+    ending.stop_keepalive(ctx, sa)
+    sa.state = Closed()
+    sa.phase1.sent = None
+    sa.exchanges.clear()
+    sa.unsent.clear()
+    sa.assembly.clear(ctx)
+    sa.keys = None
+    sa.protector = None
+    sa.proving = None
+    access.release(ctx, sa)
+    ctx.registry.remove(sa)
+
+
+def lost(ctx: Context, sa: SaV1, reason: str, failed: Failed | None = None) -> None:
+    """An established phase 1 ends. Its pairs go to another one with the same peer, if one stands;
+    else they end with it: no phase 2 lives without a phase 1 that knows of it."""
+    if isinstance(sa.state, Closed):
+        return
+    heir = heir_of(ctx, sa)
+    if heir is not None and failed is None:
+        inherit(ctx, sa, heir)
+    ending.lost(ctx, sa, reason, failed, lambda: forget(ctx, sa))
+
+
+def delete(ctx: Context, sa: SaV1, reason: str) -> None:
+    """Tell the peer that phase 1 ends, and with it what nothing inherits. There is no answer to
+    wait for (RFC 2408 §5.15)."""
+    if sa.established_at is None:
+        forget(ctx, sa)
+        return
+    heir = heir_of(ctx, sa)
+    if heir is not None:
+        inherit(ctx, sa, heir)
+    for child in tuple(sa.children.values()):
+        if child.is_usable:
+            ctx.lifecycle.phase2_closing(ctx, sa, child)
+            say_child_is_gone(ctx, sa, child)
+    transport.send_once(ctx, sa, (Delete(ProtocolId.ISAKMP, (bytes(sa.spi_i + sa.spi_r),)),))
+    lost(ctx, sa, reason)
+
+
+def say_child_is_gone(ctx: Context, sa: SaV1, child: ChildSa) -> None:
+    """A Delete names the SPI that its sender has stopped to listen on (RFC 2408 §3.15)."""
+    transport.send_once(ctx, sa, (Delete(ProtocolId.ESP, (spi_octets(child.spi_in),)),))
+
+
+def heir_of(ctx: Context, sa: SaV1) -> SaV1 | None:
+    """Another phase 1 with the same peer that stays."""
+    others = [
+        other
+        for other in ctx.lifecycle.siblings(sa)
+        if isinstance(other, SaV1) and other.is_open and not other.superseded
+    ]
+    others = [o for o in others if o.is_same_peer(sa) and o.connection is sa.connection]
+    return max(others, key=lambda other: other.created_at, default=None)
+
+
+def inherit(ctx: Context, old: SaV1, new: SaV1) -> None:
+    """Pairs outlive the phase 1 that made them: their deletes and renewals go by the new one."""
+    for spi, child in tuple(old.children.items()):
+        del old.children[spi]
+        new.children[spi] = child
+        ctx.registry.child_added(new, child)
+        if child.is_usable and not child.outbound_gone:
+            ctx.emit(
+                UpdateSa(
+                    child.spi_out, inbound=False, standby=False, local=new.local, remote=new.remote
+                )
+            )
+    new.unsent.update(old.unsent)
+    old.unsent.clear()

@@ -1,0 +1,270 @@
+"""Datagrams of IKEv1: which phase 1 they belong to, and what a stranger's first message gets.
+
+A host whose tunnels all speak IKEv2 does not open this door: no IKEv1 datagram is answered.
+"""
+
+from collections import OrderedDict
+from collections.abc import Callable
+
+from isthmus.ike.admission import Admission, ReplyBudget
+from isthmus.ike.core.context import Context
+from isthmus.ike.core.digest import digest
+from isthmus.ike.core.dropped import Dropped
+from isthmus.ike.core.effects import SendDatagram
+from isthmus.ike.core.events import DatagramReceived
+from isthmus.ike.core.payloads import must
+from isthmus.ike.v1 import dialect, methods, vendors
+from isthmus.ike.v1.embryo import Embryo
+from isthmus.ike.v1.exchanges import main_mode
+from isthmus.ike.v1.offers import (
+    OfferedPhase1,
+    answer_phase1,
+    choose_offered,
+    expressible_phase1,
+    read_phase1,
+)
+from isthmus.ike.v1.sa import PHASE1_ID, SaV1
+from isthmus.policy.connection import Connection
+from isthmus.policy.negotiate import difference
+from isthmus.values.errors import Malformed, NotAuthenticated
+from isthmus.values.proposal import Suite
+from isthmus.values.registry.ikev1 import (
+    AuthenticationMethod,
+    ExchangeType,
+    Flag,
+    NotifyType,
+    ProtocolId,
+)
+from isthmus.values.registry.ikev2 import label
+from isthmus.values.spi import NO_IKE_SPI, IkeSpi
+from isthmus.values.time import Instant, Seconds
+from isthmus.wire.header import Header
+from isthmus.wire.v1 import (
+    VERSION_1,
+    Notify,
+    Payload,
+    SecurityAssociation,
+    decode_message,
+    encode_message,
+)
+from isthmus.wire.v1.rules import check
+
+EMBRYOS_MAX = 4096
+"""First messages that are remembered; beyond that the oldest makes way."""
+EMBRYO_S: Seconds = 30.0
+Find = Callable[[IkeSpi], SaV1 | None]
+Fitting = Callable[[], tuple[Connection, ...]]
+
+
+class Door:
+    """Embryos, and the way of a datagram to its phase 1."""
+
+    def __init__(self, admission: Admission, budget: ReplyBudget) -> None:
+        self._admission = admission
+        self._budget = budget
+        self._embryos: OrderedDict[IkeSpi, Embryo] = OrderedDict()
+        """By our cookie, the oldest first."""
+        self._repeats: dict[bytes, IkeSpi] = {}
+        """Our cookies by the digest of the first message."""
+
+    @property
+    def embryos(self) -> int:
+        """First messages that are remembered."""
+        return len(self._embryos)
+
+    def receive(
+        self,
+        ctx: Context,
+        header: Header,
+        event: DatagramReceived,
+        find: Find,
+        fitting: Fitting,
+        refused: Callable[[Connection, str, str], None],
+        *,
+        stopping: bool,
+    ) -> None:
+        """Sort a datagram. `find` gives the phase 1 of a cookie of ours, `fitting` the tunnels that
+        the addresses fit, and `refused` is told of a peer whose offer is not taken. Raises Dropped.
+        """
+        sa = _of(header, find)
+        if sa is not None:
+            dialect.receive(ctx, sa, header, event.octets, event.local, event.remote)
+            return
+        if header.spi_i == NO_IKE_SPI or header.message_id != PHASE1_ID:
+            raise Dropped("unknown_ike_spi")
+        if header.flags & Flag.ENCRYPTION:
+            raise Dropped("unknown_ike_spi")
+        if header.spi_r != NO_IKE_SPI:
+            self._second(ctx, header, event)
+        elif stopping:
+            raise Dropped("stopping")
+        elif header.exchange == ExchangeType.MAIN_MODE:
+            self._first(ctx, header, event, fitting(), refused)
+        else:
+            # Aggressive Mode that nobody has asked for is not even refused: an answer would tell a
+            # scanner that there is something to guess at.
+            raise Dropped("not_started_so")
+
+    def _first(
+        self,
+        ctx: Context,
+        header: Header,
+        event: DatagramReceived,
+        candidates: tuple[Connection, ...],
+        refused: Callable[[Connection, str, str], None],
+    ) -> None:
+        """1 of Main Mode: answered from what is known, and hardly remembered."""
+        key = digest(event.octets, event.remote)
+        known = self._repeats.get(key)
+        if known is not None:
+            ctx.emit(SendDatagram(event.local, event.remote, self._embryos[known].reply))
+            raise Dropped("repeat")
+        if not candidates:
+            raise Dropped("no_tunnel_for_peer")
+        try:
+            _, chain = decode_message(event.octets)
+            check(header.exchange, "main 1", chain.payloads)
+            offer = must(chain.payloads, SecurityAssociation)
+        except Malformed as malformed:
+            raise Dropped("malformed") from malformed
+        offered = read_phase1(offer)
+        found = _choose(ctx, candidates, offered)
+        if found is None:
+            self._refuse(ctx, header, event)
+            refused(candidates[0], _why_not(ctx, candidates, offered), "E110")
+            return
+        connection, chosen, suite = found
+        said = vendors.heard(chain.payloads)
+        cookie = IkeSpi(ctx.registry.fresh_ike_spi())
+        head = Header(
+            spi_i=header.spi_i,
+            spi_r=cookie,
+            next_payload=0,
+            version=VERSION_1,
+            exchange=header.exchange,
+        )
+        taken = answer_phase1(offer, chosen)
+        payloads: tuple[Payload, ...] = (taken, *vendors.answered(connection, said))
+        reply = encode_message(head, payloads)
+        if len(reply) > len(event.octets):
+            raise Dropped("too_short_to_answer")
+        self._remember(
+            ctx,
+            Embryo(
+                cookie_i=IkeSpi(header.spi_i),
+                cookie_r=cookie,
+                remote=event.remote,
+                made_at=ctx.now,
+                key=key,
+                reply=reply,
+                sa_body=chain.bodies[0],
+                connection=connection,
+                candidates=tuple(c for c in candidates if _takes(ctx, c, chosen)),
+                method=chosen.method,
+                suite=suite,
+                lifetime_s=chosen.lifetime_s,
+                peer_can=said,
+            ),
+        )
+        ctx.emit(SendDatagram(event.local, event.remote, reply))
+
+    def _second(self, ctx: Context, header: Header, event: DatagramReceived) -> None:
+        """3 of Main Mode: our cookie has come back from where we sent it."""
+        embryo = self._embryos.get(IkeSpi(header.spi_r))
+        if embryo is None or embryo.cookie_i != header.spi_i:
+            raise Dropped("unknown_ike_spi")
+        if header.exchange != ExchangeType.MAIN_MODE:
+            raise Dropped("exchange_out_of_order")
+        if embryo.remote.address != event.remote.address:
+            raise Dropped("other_address")
+        if embryo.connection not in ctx.configuration.connections:
+            self._forget(embryo)
+            raise Dropped("tunnel_is_gone")
+        if self._admission.is_full(event.remote):
+            raise Dropped("half_open_limit")
+        main_mode.take(ctx, embryo, header, event.octets, event.local, event.remote)
+        self._forget(embryo)
+
+    def _remember(self, ctx: Context, embryo: Embryo) -> None:
+        self._embryos[embryo.cookie_r] = embryo
+        self._repeats[embryo.key] = embryo.cookie_r
+        while len(self._embryos) > EMBRYOS_MAX or self._oldest_is_over(ctx.now):
+            self._forget(next(iter(self._embryos.values())))
+
+    def _oldest_is_over(self, now: Instant) -> bool:
+        return next(iter(self._embryos.values())).made_at + EMBRYO_S < now
+
+    def _forget(self, embryo: Embryo) -> None:
+        self._embryos.pop(embryo.cookie_r, None)
+        self._repeats.pop(embryo.key, None)
+
+    def _refuse(self, ctx: Context, header: Header, event: DatagramReceived) -> None:
+        """NO-PROPOSAL-CHOSEN in clear: a hint for the peer's user, few octets and never many."""
+        if not self._budget.allows(event.remote, ctx.now):
+            raise Dropped("reply_limit")
+        head = Header(
+            spi_i=header.spi_i,
+            spi_r=NO_IKE_SPI,
+            next_payload=0,
+            version=VERSION_1,
+            exchange=ExchangeType.INFORMATIONAL,
+            message_id=int.from_bytes(ctx.entropy.octets(4), "big"),
+        )
+        notify = Notify(NotifyType.NO_PROPOSAL_CHOSEN, protocol=ProtocolId.ISAKMP)
+        octets = encode_message(head, (notify,))
+        if len(octets) <= len(event.octets):
+            ctx.emit(SendDatagram(event.local, event.remote, octets))
+
+
+def _of(header: Header, find: Find) -> SaV1 | None:
+    """The phase 1 that both cookies name; the responder's is not known to it before its answer."""
+    sa = find(IkeSpi(header.spi_r))
+    if sa is not None and not sa.initiator:
+        return sa if sa.spi_i == header.spi_i else None
+    sa = find(IkeSpi(header.spi_i))
+    if sa is not None and sa.initiator:
+        return sa if sa.spi_r in (header.spi_r, NO_IKE_SPI) else None
+    return None
+
+
+def _choose(
+    ctx: Context, candidates: tuple[Connection, ...], offered: tuple[OfferedPhase1, ...]
+) -> tuple[Connection, OfferedPhase1, Suite] | None:
+    """The first tunnel that takes something of the offer, and what."""
+    for connection in candidates:
+        method = _method(ctx, connection)
+        fitting = [each for each in offered if each.method == method]
+        taken = choose_offered(expressible_phase1(connection.phase1_proposals), fitting)
+        if taken is not None:
+            return connection, taken[0], taken[1].suite
+    return None
+
+
+def _takes(ctx: Context, connection: Connection, chosen: OfferedPhase1) -> bool:
+    """Could this tunnel have taken it as well?"""
+    return _choose(ctx, (connection,), (chosen,)) is not None
+
+
+def _method(ctx: Context, connection: Connection) -> int | None:
+    """The way that the tunnel's peers authenticate; None where our own key is missing."""
+    try:
+        return methods.method_of(ctx, connection, initiator=False)
+    except NotAuthenticated:
+        return None
+
+
+def _why_not(
+    ctx: Context, candidates: tuple[Connection, ...], offered: tuple[OfferedPhase1, ...]
+) -> str:
+    """One sentence: another way to authenticate, or nothing in common."""
+    wanted = {_method(ctx, connection) for connection in candidates} - {None}
+    fitting = [each for each in offered if each.method in wanted]
+    if offered and not fitting:
+        theirs = sorted({label(AuthenticationMethod, each.method) for each in offered})
+        ours = sorted(label(AuthenticationMethod, each) for each in wanted if each is not None)
+        return (
+            f"the peer wants to authenticate by {', '.join(theirs)}, we by "
+            f"{', '.join(ours) or 'nothing: our key is not loaded'}"
+        )
+    ours_listed = [p for c in candidates for p in expressible_phase1(c.phase1_proposals)]
+    return difference(ours_listed, [each.proposal for each in fitting])

@@ -1,0 +1,122 @@
+"""An IKEv1 phase 1: the neutral record and what IKEv1 adds to it."""
+
+from collections import OrderedDict
+from dataclasses import dataclass, field
+
+from isthmus.ike.core.context import Failed
+from isthmus.ike.core.pairs import PairKeys
+from isthmus.ike.core.retransmit import Backoff
+from isthmus.ike.core.sa import IkeSa
+from isthmus.ike.core.states import Closed, Established, Preparing
+from isthmus.ike.v1.access import Access
+from isthmus.ike.v1.fragments import Assembly
+from isthmus.ike.v1.keys import Phase1Keys
+from isthmus.ike.v1.protect import Protector
+from isthmus.ike.v1.quick import Quick
+from isthmus.ike.v1.states import Making, Proving, State
+from isthmus.ike.v1.vendors import SAID_NOTHING, PeerCan
+from isthmus.values.spi import Spi
+from isthmus.values.time import Instant, Seconds
+
+PHASE1_ID = 0
+"""The message ID of Main Mode and Aggressive Mode (RFC 2408 §3.1)."""
+USED_IDS_MAX = 4096
+"""Message IDs of the peer that are remembered, so that an old message is not begun with again."""
+
+
+@dataclass(slots=True, eq=False)
+class Sent:
+    """A message of ours that is sent again until it is answered."""
+
+    datagrams: tuple[bytes, ...]
+    schedule: Backoff
+    first_sent_at: Instant
+    due_at: Instant
+    tries: int = 1
+
+
+@dataclass(slots=True, eq=False)
+class Exchange:
+    """Messages under one message ID: phase 1 itself, a Quick Mode, a Transaction."""
+
+    message_id: int
+    kind: int
+    iv: bytes = b""
+    """Of the next encrypted message, either way (RFC 2409 appendix B)."""
+    heard: bytes = b""
+    """Digest of the message that was taken last, to know its repeats by."""
+    reply: tuple[bytes, ...] = ()
+    """What was sent behind it, for those."""
+    sent: Sent | None = None
+    quick: Quick | None = None
+    """What a Quick Mode is about; None in other exchanges, and when it is done."""
+
+
+@dataclass(slots=True, eq=False)
+class SaV1(IkeSa):
+    """Everything known of one phase 1."""
+
+    state: State = field(default_factory=Preparing)
+    phase1: Exchange = field(default_factory=lambda: Exchange(PHASE1_ID, 0))
+    exchanges: dict[int, Exchange] = field(default_factory=dict)
+    """All but phase 1, by message ID."""
+    used_ids: OrderedDict[int, None] = field(default_factory=OrderedDict)
+    """Message IDs of exchanges that the peer began."""
+    keys: Phase1Keys | None = None
+    protector: Protector | None = None
+    last_block: bytes = b""
+    """The last block of phase 1, which the IVs of other exchanges come from."""
+    proving: Proving | None = None
+    peer_can: PeerCan = SAID_NOTHING
+    lifetime_s: Seconds | None = None
+    """What the offer that was taken says; None: nothing."""
+    replaces: "SaV1 | None" = None
+    """Initiator: the phase 1 that this one is to stand in the place of."""
+    probe_from: int = 0
+    """Sequence number of the first R-U-THERE of the present question (RFC 3706 §6.2)."""
+    probe_next: int = 0
+    probe_since: Instant | None = None
+    """When the present question was asked first; None: none is."""
+    probe_heard: int | None = None
+    """The peer's last sequence number: a lower one is a repeat."""
+    access: Access = field(default_factory=Access)
+    """Where a log-in and the lending of an address stand."""
+    peer_is_new: bool = False
+    """The peer said that it knows of no other SA with us."""
+    doubted: Failed | None = None
+    """What a message that nobody vouches for says about a failure: told if nothing better comes."""
+    assembly: Assembly = field(init=False)
+    fragment_id: int = 0
+    unsent: dict[Spi, PairKeys] = field(default_factory=dict)
+    """Keys of pairs that listen already and do not send yet, by inbound SPI."""
+    other_ways: tuple[tuple[str, str], ...] = ()
+    """Initiator: addresses, ours and the peer's, that are tried when the present ones stay without
+    an answer."""
+
+    def __post_init__(self) -> None:
+        self.assembly = Assembly(self.owner)
+
+    @property
+    def is_open(self) -> bool:
+        """Authenticated, and not closed."""
+        return isinstance(self.state, Established)
+
+    @property
+    def is_authenticated(self) -> bool:
+        """The peer has proved who it is at some time."""
+        return self.established_at is not None and not isinstance(self.state, Closed)
+
+    @property
+    def is_making(self) -> bool:
+        """It may still become authenticated."""
+        return isinstance(self.state, Making)
+
+    @property
+    def is_replaced(self) -> bool:
+        """Children of IKEv1 move to the successor at once, and nothing waits for it."""
+        return False
+
+    @property
+    def every_exchange(self) -> tuple[Exchange, ...]:
+        """Phase 1 and all others that are under way or remembered for repeats."""
+        return (self.phase1, *self.exchanges.values())

@@ -1,0 +1,85 @@
+"""Where the making of an IKEv1 phase 1 stands. Each state holds what exists at that point."""
+
+from dataclasses import dataclass, field
+
+from isthmus.ike.core.states import Closed, Established, Judging, Preparing, Refused, Signing
+from isthmus.ike.v1.keys import Phase1Keys
+from isthmus.values.secret import Secret
+from isthmus.wire.v1 import SecurityAssociation
+
+
+@dataclass(frozen=True, slots=True)
+class AwaitChoice:
+    """Main Mode initiator: our offer is on its way."""
+
+    offer: SecurityAssociation
+
+
+@dataclass(frozen=True, slots=True)
+class MakingKey:
+    """Either role: a key pair is being made, and as responder the shared secret with it."""
+
+
+@dataclass(frozen=True, slots=True)
+class AwaitKey:
+    """Initiator: our public value is on its way; in Aggressive Mode the offer with it."""
+
+    private: Secret
+    public: bytes
+    nonce: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Agreeing:
+    """Initiator: the shared secret is being computed."""
+
+
+@dataclass(frozen=True, slots=True)
+class AwaitProof:
+    """Either role: keys exist; the peer must say and prove who it is."""
+
+
+@dataclass(frozen=True, slots=True)
+class AwaitLogin:
+    """Either role: phase 1's keys are proved, and the password of XAUTH is still to come."""
+
+
+Making = (
+    Preparing
+    | AwaitChoice
+    | MakingKey
+    | AwaitKey
+    | Agreeing
+    | AwaitProof
+    | Signing
+    | Judging
+    | AwaitLogin
+)
+"""Before both sides are authenticated."""
+
+State = Making | Established | Refused | Closed
+
+
+@dataclass(frozen=True, slots=True)
+class Proving:
+    """What the proofs of both sides cover; dropped once phase 1 stands."""
+
+    sa_body: bytes
+    """The SA payload of the initiator's first message, as it stood on the wire."""
+    method: int
+    """The `AuthenticationMethod` that was agreed on."""
+    public_i: bytes = b""
+    public_r: bytes = b""
+    nonce_i: bytes = b""
+    nonce_r: bytes = b""
+    shared: Secret | None = field(default=None, repr=False)
+    authorities: tuple[bytes, ...] = ()
+    """DER names of the CAs that the peer would like certificates of."""
+
+
+@dataclass(frozen=True, slots=True)
+class Keyed:
+    """Keys of a phase 1 with the block that the IVs of other exchanges come from."""
+
+    keys: Phase1Keys
+    last_block: bytes
