@@ -22,7 +22,7 @@ class Access:
     checking: bool = False
     """Server: a password is being looked at."""
     refused: Failed | None = None
-    """Server: why the peer may not log in; it has been told."""
+    """Why nobody logs in: the server has told the client so, or the client the server."""
     answered: set[str] = field(default_factory=set)
     """Client: "name" and "password", as the peer has asked for them."""
 

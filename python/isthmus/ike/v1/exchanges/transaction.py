@@ -13,6 +13,7 @@ own. Which end of phase 1 has the users or the addresses is a matter of configur
 stands only when all of it is done: no Quick Mode is heard before.
 """
 
+from dataclasses import replace
 from ipaddress import IPv4Address, IPv4Network
 
 from isthmus.ike.core.agenda import TimerKind
@@ -175,17 +176,28 @@ def unanswered(ctx: Context, sa: SaV1, exchange: Exchange) -> None:
 
 def too_late(ctx: Context, sa: SaV1) -> None:
     """What is due behind phase 1 has not been done in time."""
-    if not isinstance(sa.state, AwaitLogin):
-        return
-    failed = sa.access.refused
-    if failed is None and sa.access.login_due:
+    if isinstance(sa.state, AwaitLogin):
+        _fail(ctx, sa, _overdue(sa))
+
+
+def closed_by_peer(ctx: Context, sa: SaV1) -> None:
+    """The peer ends phase 1 before that."""
+    failed = _overdue(sa)
+    if sa.access.refused is None:
+        failed = replace(failed, reason=f"{failed.reason}: it has closed phase 1")
+    closing.give_up(ctx, sa, failed)
+
+
+def _overdue(sa: SaV1) -> Failed:
+    """What is missing, in the words of a failure."""
+    if sa.access.refused is not None:
+        return sa.access.refused
+    if sa.access.login_due:
         what = "does not log in" if _is_server(sa) else "asks for no log-in, or does not judge it"
-        failed = Failed("E171", f"the peer {what}", lasting=False)
-    elif failed is None and access.client_terms(sa) is not None:
-        failed = Failed("E172", "the peer gives us no address", lasting=False)
-    elif failed is None:
-        failed = Failed("E173", "the peer asks for no address, or takes none", lasting=False)
-    _fail(ctx, sa, failed)
+        return Failed("E171", f"the peer {what}", lasting=False)
+    if access.client_terms(sa) is not None:
+        return Failed("E172", "the peer gives us no address", lasting=False)
+    return Failed("E173", "the peer asks for no address, or takes none", lasting=False)
 
 
 def _ask(ctx: Context, sa: SaV1, payload: Attributes) -> None:
@@ -273,29 +285,40 @@ def _answer_question(ctx: Context, sa: SaV1, exchange: Exchange, payload: Attrib
     login = ctx.credentials.login(terms.name)
     try:
         asked = xauth.read_question(payload)
-    except ProtocolError:
-        _reply(ctx, sa, exchange, xauth.refusal(payload))
-        raise
+    except ProtocolError as wrong:
+        _decline(ctx, sa, exchange, payload, Failed(wrong.code, wrong.reason, wrong.hint))
+        return
     words = (("name", asked.name), ("password", asked.password))
     wanted = {word for word, is_asked in words if is_asked}
     what, said = " and ".join(sorted(wanted)), f": {asked.message}" if asked.message else ""
     if login is None or login.password is None:
-        _reply(ctx, sa, exchange, xauth.refusal(payload))
-        _fail(ctx, sa, Failed("E171", "our password is not loaded"))
+        failed = Failed("E171", f"the peer asks for our {what}, and no password is loaded")
+        _decline(ctx, sa, exchange, payload, failed)
         return
     if wanted <= sa.access.answered:
-        _reply(ctx, sa, exchange, xauth.refusal(payload))
-        _fail(ctx, sa, Failed("E170", f"the peer asks for our {what} again{said}"))
+        failed = Failed("E170", f"the peer asks for our {what} again{said}")
+        _decline(ctx, sa, exchange, payload, failed)
         return
     sa.access.answered |= wanted
     ctx.record("xauth.asked", f"the peer asks for our {what}{said}", connection=sa.connection)
     _reply(ctx, sa, exchange, xauth.answer(payload, terms.user, login.password))
 
 
+def _decline(
+    ctx: Context, sa: SaV1, exchange: Exchange, question: Attributes, failed: Failed
+) -> None:
+    """Say that we cannot log in; the peer then says that we are not let in."""
+    sa.access.refused = sa.access.refused or failed
+    _reply(ctx, sa, exchange, xauth.refusal(question))
+
+
 def _verdict_received(ctx: Context, sa: SaV1, exchange: Exchange, payload: Attributes) -> None:
     """How the server found our answer."""
     verdict = xauth.read_verdict(payload)
     _reply(ctx, sa, exchange, xauth.confirmation(payload))
+    if sa.access.refused is not None:
+        _fail(ctx, sa, sa.access.refused)
+        return
     if verdict.admitted:
         sa.access.login_due = False
         _go_on(ctx, sa)
