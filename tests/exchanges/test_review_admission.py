@@ -3,7 +3,7 @@ and one tunnel costs the same beside two thousand others (RFC 7296 §2.6, §2.21
 
 import pytest
 
-from isthmus.ike import admission
+from isthmus.ike.core import admission
 from isthmus.ike.core.commands import Configure, Initiate, Terminate
 from isthmus.ike.core.effects import Compute
 from isthmus.ike.core.events import DatagramReceived, DeadlineReached

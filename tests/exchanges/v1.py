@@ -9,9 +9,7 @@ PHASE2_V1 = ("aes128gcm16-noesn",)
 PFS_V1 = ("aes256-sha256-modp2048-noesn",)
 
 
-def site(
-    name: str, peer: str | None, rules: tuple[ChildPolicy, ...], **more: object
-) -> Connection:
+def site(name: str, peer: str | None, rules: tuple[ChildPolicy, ...], **more: object) -> Connection:
     """A tunnel whose phase 1 is IKEv1's."""
     settings: dict[str, object] = {"proposals": PHASE1_V1, "ike": IkeVersion.V1, **more}
     return connection(name, peer, rules, **settings)  # type: ignore[arg-type]

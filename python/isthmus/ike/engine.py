@@ -9,7 +9,7 @@ from typing import assert_never
 
 from isthmus.credentials.store import kept
 from isthmus.crypto.entropy import Entropy
-from isthmus.ike.admission import Admission, ReplyBudget
+from isthmus.ike.core.admission import Admission, ReplyBudget
 from isthmus.ike.core.agenda import Agenda, Owner, TimerKind
 from isthmus.ike.core.child import ChildSa, ChildState
 from isthmus.ike.core.commands import Configure, Distrust, Initiate, Rekey, Shutdown, Terminate

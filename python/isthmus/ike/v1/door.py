@@ -6,7 +6,7 @@ A host whose tunnels all speak IKEv2 does not open this door: no IKEv1 datagram 
 from collections import OrderedDict
 from collections.abc import Callable
 
-from isthmus.ike.admission import Admission, ReplyBudget
+from isthmus.ike.core.admission import Admission, ReplyBudget
 from isthmus.ike.core.context import Context
 from isthmus.ike.core.digest import digest
 from isthmus.ike.core.dropped import Dropped
