@@ -292,7 +292,7 @@ def test_xauth_and_mode_config_between_two_strongswans() -> None:
     assert [a.octets for a in answer.attributes] == [b"bob", b"hunter2"]
     assert xauth.question(asked.identifier) == asked
     assert xauth.answer(asked, "bob", Secret(b"hunter2")) == answer
-    assert xauth.read_answer(asked, answer) == xauth.Claim("bob", Secret(b"hunter2"))
+    assert xauth.read_answer(answer) == xauth.Claim("bob", Secret(b"hunter2"))
     told, taken = replay.transaction(replay.datagrams[8:10])
     assert (told.kind, taken.kind) == (ConfigType.SET, ConfigType.ACK)
     assert told.attributes == (Attribute(XauthAttribute.STATUS, XauthStatus.OK),)
@@ -306,7 +306,7 @@ def test_xauth_and_mode_config_between_two_strongswans() -> None:
         (ConfigAttribute.INTERNAL_IP4_DNS, b"\x0a\x02\0\x35"),
     ]
     assert mode_config.read_request(asked) == mode_config.Asked()
-    given = mode_config.read_reply(asked, answer)
+    given = mode_config.read_reply(answer)
     assert (str(given.address), [str(each) for each in given.dns]) == ("10.9.0.1", ["10.2.0.53"])
     terms = ModeConfig(AccessRole.SERVER, pool=("10.9.0.0/24",), dns=("10.2.0.53",))
     assert mode_config.reply(asked, terms, given.address, netmask=False) == answer

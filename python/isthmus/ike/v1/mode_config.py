@@ -108,11 +108,10 @@ def _given(terms: ModeConfig, address: IPv4Address, *, netmask: bool) -> tuple[A
     return tuple(found)
 
 
-def read_reply(asked: Attributes, given: Attributes) -> Assigned:
-    """What a server gives us that we have asked. Raises as `read_unasked` does."""
+def read_reply(given: Attributes) -> Assigned:
+    """What a server gives us that we have asked. The message ID ties it to our REQUEST. Raises as
+    `read_unasked` does."""
     _expect(given, ConfigType.REPLY)
-    if given.identifier != asked.identifier:
-        raise PeerMisbehaved("an answer of Mode Config to another question", notify=None)
     return _read(given)
 
 

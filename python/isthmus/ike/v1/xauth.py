@@ -103,12 +103,11 @@ def refusal(request: Attributes) -> Attributes:
     return Attributes(ConfigType.REPLY, request.identifier, (failed,))
 
 
-def read_answer(request: Attributes, reply: Attributes) -> Claim:
-    """Who a client says it is, in its REPLY to our REQUEST. Raises NotAuthenticated (E170, E171)
-    for an answer that no user of ours could have given."""
+def read_answer(reply: Attributes) -> Claim:
+    """Who a client says it is, in its REPLY. The message ID ties it to our REQUEST: not all clients
+    repeat the identifier. Raises NotAuthenticated (E170, E171) for an answer that no user of ours
+    could have given."""
     given = _single(reply, ConfigType.REPLY)
-    if reply.identifier != request.identifier:
-        raise PeerMisbehaved("an answer of XAUTH to another question", notify=None, code="E171")
     if XauthAttribute.STATUS in given:
         raise NotAuthenticated(
             "the peer says that it cannot log in", notify=None, code="E171", hint=_message(given)

@@ -117,11 +117,11 @@ def _answer_received(
     try:
         match (ours.kind, xauth.is_xauth(ours)):
             case (ConfigType.REQUEST, True):
-                _check_login(ctx, sa, xauth.read_answer(ours, payload))
+                _check_login(ctx, sa, xauth.read_answer(payload))
             case (ConfigType.SET, True):
                 _verdict_heard(ctx, sa)
             case (ConfigType.REQUEST, False):
-                _take(ctx, sa, mode_config.read_reply(ours, payload))
+                _take(ctx, sa, mode_config.read_reply(payload))
             case _:
                 _stand(ctx, sa)
     except ProtocolError as wrong:
