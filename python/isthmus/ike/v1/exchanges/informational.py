@@ -10,8 +10,9 @@ from isthmus.ike.core.child import ChildState
 from isthmus.ike.core.context import Context, Failed
 from isthmus.ike.core.dropped import Dropped
 from isthmus.ike.core.payloads import every
+from isthmus.ike.core.states import Closed
 from isthmus.ike.v1 import children, closing, methods, transport
-from isthmus.ike.v1.exchanges import quick_mode
+from isthmus.ike.v1.exchanges import quick_mode, transaction
 from isthmus.ike.v1.keys import phase2_iv
 from isthmus.ike.v1.phase1 import prf_of
 from isthmus.ike.v1.sa import SaV1
@@ -99,9 +100,10 @@ def received(
     except Malformed as malformed:
         raise Dropped("malformed") from malformed
     for notify in every(chain.payloads, Notify):
-        _notified(ctx, sa, notify)
+        if not isinstance(sa.state, Closed):
+            _notified(ctx, sa, notify)
     for delete in every(chain.payloads, Delete):
-        if not _deleted(ctx, sa, delete):
+        if isinstance(sa.state, Closed) or not _deleted(ctx, sa, delete):
             return
 
 
@@ -113,6 +115,8 @@ def _notified(ctx: Context, sa: SaV1, notify: Notify) -> None:
             _answered(sa, notify)
         case NotifyType.CONNECTED:
             children.connected(ctx, sa)
+        case NotifyType.AUTHENTICATION_FAILED if isinstance(sa.state, AwaitLogin):
+            transaction.closed_by_peer(ctx, sa)
         case NotifyType.INVALID_SPI:
             _unknown_to_peer(ctx, sa, notify)
         case kind if kind < FIRST_STATUS_TYPE:
@@ -145,7 +149,10 @@ def _deleted(ctx: Context, sa: SaV1, delete: Delete) -> bool:
     if delete.protocol == ProtocolId.ISAKMP:
         if bytes(sa.spi_i + sa.spi_r) not in delete.spis:
             return True
-        closing.lost(ctx, sa, "closed by the peer")
+        if isinstance(sa.state, AwaitLogin):
+            transaction.closed_by_peer(ctx, sa)
+        else:
+            closing.lost(ctx, sa, "closed by the peer")
         return False
     if delete.protocol == ProtocolId.ESP:
         for octets in delete.spis:
