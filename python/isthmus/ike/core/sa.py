@@ -116,6 +116,11 @@ class IkeSa(ABC):
         """A successor stands in its place."""
 
     @property
+    @abstractmethod
+    def spoken(self) -> str:
+        """The protocol that it is made by, as `Connection.started_as` says it."""
+
+    @property
     def beginning(self) -> Beginning:
         """That of its line: its own, if no renewal made it."""
         own = Beginning(self.spi_i, self.initiator, self.created_at, self.established_at)

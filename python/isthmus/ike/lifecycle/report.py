@@ -44,7 +44,7 @@ def tunnel_view(run: TunnelRun, sas: list[IkeSa], agenda: Agenda, now: Instant) 
         carrier_since_s=0.0 if run.carrier_since is None else now - run.carrier_since,
         origin=run.connection.origin,
         weak=_weak(run, current),
-        version=run.connection.started_as,
+        version=current.spoken if current is not None else run.connection.started_as,
     )
 
 

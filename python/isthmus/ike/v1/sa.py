@@ -15,6 +15,7 @@ from isthmus.ike.v1.protect import Protector
 from isthmus.ike.v1.quick import Quick
 from isthmus.ike.v1.states import Making, Proving, State
 from isthmus.ike.v1.vendors import SAID_NOTHING, PeerCan
+from isthmus.values.registry.ikev1 import ExchangeType
 from isthmus.values.spi import Spi
 from isthmus.values.time import Instant, Seconds
 
@@ -115,6 +116,12 @@ class SaV1(IkeSa):
     def is_replaced(self) -> bool:
         """Children of IKEv1 move to the successor at once, and nothing waits for it."""
         return False
+
+    @property
+    def spoken(self) -> str:
+        """IKEv1, and the mode of phase 1."""
+        aggressive = self.phase1.kind == ExchangeType.AGGRESSIVE_MODE
+        return "IKEv1 aggressive" if aggressive else "IKEv1 main"
 
     @property
     def every_exchange(self) -> tuple[Exchange, ...]:

@@ -85,3 +85,8 @@ class SaV2(IkeSa):
     def is_replaced(self) -> bool:
         """A successor stands."""
         return isinstance(self.state, Replaced)
+
+    @property
+    def spoken(self) -> str:
+        """IKEv2, which has one way only."""
+        return "IKEv2"
