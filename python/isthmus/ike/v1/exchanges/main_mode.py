@@ -21,14 +21,13 @@ from isthmus.ike.core.dropped import Dropped
 from isthmus.ike.core.effects import Agree, MakeKey, MakeKeyAndAgree
 from isthmus.ike.core.events import ComputeFinished
 from isthmus.ike.core.payloads import must
-from isthmus.ike.core.sa import NatSeen
-from isthmus.ike.v1 import closing, methods, nat, phase1, starting, vendors
+from isthmus.ike.v1 import closing, methods, phase1, starting, vendors
 from isthmus.ike.v1.embryo import Embryo
 from isthmus.ike.v1.exchanges import transaction
 from isthmus.ike.v1.offers import chosen_phase1, phase1_payload
 from isthmus.ike.v1.sa import SaV1
 from isthmus.ike.v1.states import Agreeing, AwaitChoice, AwaitKey, AwaitProof, MakingKey, Proving
-from isthmus.ike.v1.transport import answered, open_sealed, send_clear, send_sealed, tell_received
+from isthmus.ike.v1.transport import open_sealed, send_clear, send_sealed, tell_received
 from isthmus.policy.connection import Connection
 from isthmus.values.address import Endpoint
 from isthmus.values.errors import Malformed, NoAgreement, NotAuthenticated, PeerMisbehaved
@@ -42,7 +41,6 @@ from isthmus.wire.v1 import (
     Nonce,
     Payload,
     SecurityAssociation,
-    decode_message,
 )
 from isthmus.wire.v1.rules import check
 
@@ -89,10 +87,10 @@ def reply_received(
     """2, 4 or 6, whichever is due. Raises Dropped for what is none of them."""
     match sa.state:
         case AwaitChoice() as state:
-            chain = clear(header, octets, "main 2")
+            chain = phase1.clear(header, octets, "main 2")
             _choice_received(ctx, sa, state, header, chain, octets)
         case AwaitKey() as state:
-            chain = clear(header, octets, "main 4")
+            chain = phase1.clear(header, octets, "main 4")
             _key_received(ctx, sa, state, header, chain, octets)
         case AwaitProof():
             _proof_received(ctx, sa, header, octets, local, remote)
@@ -113,7 +111,7 @@ def _choice_received(
     assert sa.proving is not None
     if chosen.method != sa.proving.method:
         raise Dropped("not_offered")
-    _taken(ctx, sa, octets)
+    phase1.taken(ctx, sa, octets)
     sa.spi_r = IkeSpi(header.spi_r)
     sa.suite = suite_from(chosen.proposal)
     sa.lifetime_s = chosen.lifetime_s
@@ -127,7 +125,7 @@ def _choice_received(
         match done.result:
             case (Secret() as private, bytes() as public):
                 sa.state = AwaitKey(private, public, ctx.entropy.octets(NONCE_SIZE))
-                payloads = _key_payloads(ctx, sa, public, sa.state.nonce, (sa.connection,))
+                payloads = phase1.key_payloads(ctx, sa, public, sa.state.nonce, (sa.connection,))
                 send_clear(ctx, sa, sa.phase1, payloads, repeat=True)
             case _:
                 failed = Failed("E113", f"no key pair could be made: {done.failure}")
@@ -142,9 +140,9 @@ def _key_received(
     """4: the peer's public value; with it there are keys."""
     assert sa.suite is not None and sa.proving is not None
     theirs = must(chain.payloads, KeyExchange).data
-    _taken(ctx, sa, octets)
+    phase1.taken(ctx, sa, octets)
     sa.peer_can = vendors.heard(chain.payloads, sa.peer_can)
-    sa.nat = _nat_seen(sa, chain)
+    sa.nat = phase1.nat_seen(sa, chain)
     tell_received(ctx, sa, header, chain, len(octets), is_response=True)
     sa.proving = replace(
         sa.proving,
@@ -193,7 +191,7 @@ def _proof_received(
     """6: who the peer is, and its proof."""
     chain, next_iv = open_sealed(sa, header, octets, sa.phase1.iv)
     claim = _claim(sa, header, chain, local, remote, "main 6")
-    _taken(ctx, sa, octets)
+    phase1.taken(ctx, sa, octets)
     tell_received(ctx, sa, header, chain, len(octets), is_response=True)
 
     def accepted(_: Connection) -> None:
@@ -212,14 +210,6 @@ def _proof_received(
     )
 
 
-def _taken(ctx: Context, sa: SaV1, octets: bytes) -> None:
-    """The message that was due is here; its repeats are known from now on."""
-    sa.phase1.heard = digest(octets, sa.remote)
-    sa.doubted = None
-    ctx.agenda.disarm(sa.owner, TimerKind.GRACE)
-    answered(ctx, sa, sa.phase1)
-
-
 # --- responder ------------------------------------------------------------------------------
 
 
@@ -235,7 +225,7 @@ def take(
 
     Raises Dropped for a message that is no third one.
     """
-    chain = clear(header, octets, "main 3")
+    chain = phase1.clear(header, octets, "main 3")
     sa = SaV1(
         connection=embryo.connection,
         initiator=False,
@@ -252,7 +242,7 @@ def take(
     )
     sa.phase1.kind = header.exchange
     sa.phase1.heard = digest(octets, remote)
-    sa.nat = _nat_seen(sa, chain)
+    sa.nat = phase1.nat_seen(sa, chain)
     theirs = must(chain.payloads, KeyExchange).data
     nonce = ctx.entropy.octets(NONCE_SIZE)
     shown = Proving(
@@ -280,7 +270,7 @@ def take(
                     closing.give_up(ctx, sa, Failed(nothing.code, nothing.reason))
                     return
                 sa.state = AwaitProof()
-                payloads = _key_payloads(ctx, sa, public, nonce, sa.candidates)
+                payloads = phase1.key_payloads(ctx, sa, public, nonce, sa.candidates)
                 send_clear(ctx, sa, sa.phase1, payloads, repeat=False)
             case _:
                 closing.forget(ctx, sa)
@@ -341,16 +331,6 @@ def request_received(
 # --- both -----------------------------------------------------------------------------------
 
 
-def clear(header: Header, octets: bytes, place: str) -> Chain:
-    """A message in clear. Raises Dropped for what does not belong there."""
-    try:
-        _, chain = decode_message(octets)
-        check(header.exchange, place, chain.payloads)
-    except Malformed as malformed:
-        raise Dropped("malformed") from malformed
-    return chain
-
-
 def _claim(
     sa: SaV1, header: Header, chain: Chain, local: Endpoint, remote: Endpoint, place: str
 ) -> phase1.Claim:
@@ -359,41 +339,3 @@ def _claim(
         return phase1.read_claim(chain, local, remote)
     except Malformed as malformed:
         raise Dropped("unreadable") from malformed
-
-
-def _key_payloads(
-    ctx: Context,
-    sa: SaV1,
-    public: bytes,
-    nonce: bytes,
-    connections: tuple[Connection, ...],
-) -> tuple[Payload, ...]:
-    """KE, nonce, and beside them whose certificates we would like and what NAT detection needs."""
-    assert sa.proving is not None
-    asks: tuple[Payload, ...] = ()
-    if methods.signs(sa.proving.method, initiator=not sa.initiator):
-        asks = phase1.requests(ctx, connections)
-    detection = nat.detection_payloads(
-        phase1.prf_of(sa),
-        sa.spi_i,
-        sa.spi_r,
-        sa.local,
-        sa.remote,
-        sa.connection.nat,
-        sa.peer_can.nat_traversal,
-        ctx.entropy,
-    )
-    return (KeyExchange(public), Nonce(nonce), *asks, *detection)
-
-
-def _nat_seen(sa: SaV1, chain: Chain) -> NatSeen:
-    return nat.seen(
-        chain.payloads,
-        phase1.prf_of(sa),
-        sa.spi_i,
-        sa.spi_r,
-        sa.local,
-        sa.remote,
-        sa.connection.nat,
-        sa.peer_can.nat_traversal,
-    )
