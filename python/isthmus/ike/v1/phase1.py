@@ -212,28 +212,26 @@ class Claim:
     """What the peer says of itself, and where its message came from."""
 
     identity: Identity
+    id_body: bytes
+    """The ID payload as it stood on the wire."""
     chain: Chain
+    """The message with the proof."""
     local: Endpoint
     remote: Endpoint
 
 
 def read_claim(chain: Chain, local: Endpoint, remote: Endpoint) -> Claim:
     """Who the peer says it is. Raises Malformed."""
-    return Claim(identity_of(must(chain.payloads, Identification)), chain, local, remote)
-
-
-def _is_right_hash(sa: SaV1, chain: Chain) -> bool:
-    """Where no signature is due: does the HASH payload prove that the peer has our SKEYID?"""
-    sent = first(chain.payloads, Hash)
-    return sent is not None and same(
-        sent.data, _hash(sa, _id_body(chain), initiator=not sa.initiator)
-    )
-
-
-def _id_body(chain: Chain) -> bytes:
-    """The ID payload as it stood on the wire."""
+    identity = identity_of(must(chain.payloads, Identification))
     at = next(n for n, p in enumerate(chain.payloads) if isinstance(p, Identification))
-    return chain.bodies[at]
+    return Claim(identity, chain.bodies[at], chain, local, remote)
+
+
+def _is_right_hash(sa: SaV1, claim: Claim) -> bool:
+    """Where no signature is due: does the HASH payload prove that the peer has our SKEYID?"""
+    sent = first(claim.chain.payloads, Hash)
+    right = _hash(sa, claim.id_body, initiator=not sa.initiator)
+    return sent is not None and same(sent.data, right)
 
 
 def judge(
@@ -251,7 +249,7 @@ def judge(
     fitting = by_identity(connections, claim.local, claim.remote, claim.identity, None)
     if not methods.signs(shown.method, initiator=not sa.initiator):
         # The proof first: who does not have the secret is told nothing of identities.
-        if not _is_right_hash(sa, claim.chain):
+        if not _is_right_hash(sa, claim):
             refused(_wrong("the peer's HASH does not hold: another pre-shared key", "E120"))
         elif not fitting:
             refused(_other_identity(claim, connections))
@@ -279,7 +277,7 @@ def judge(
         claim.identity,
         signing.proof_of(shown.method, sent.data),
         _certificates(claim.chain),
-        _hash(sa, _id_body(claim.chain), initiator=not sa.initiator),
+        _hash(sa, claim.id_body, initiator=not sa.initiator),
         then,
         refused,
         busy,

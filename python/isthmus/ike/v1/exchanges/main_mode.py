@@ -21,7 +21,7 @@ from isthmus.ike.core.dropped import Dropped
 from isthmus.ike.core.effects import Agree, MakeKey, MakeKeyAndAgree
 from isthmus.ike.core.events import ComputeFinished
 from isthmus.ike.core.payloads import must
-from isthmus.ike.v1 import closing, methods, phase1, starting, vendors
+from isthmus.ike.v1 import closing, methods, modes, phase1, starting, vendors
 from isthmus.ike.v1.embryo import Embryo
 from isthmus.ike.v1.exchanges import transaction
 from isthmus.ike.v1.offers import chosen_phase1, phase1_payload
@@ -43,10 +43,6 @@ from isthmus.wire.v1 import (
     SecurityAssociation,
 )
 from isthmus.wire.v1.rules import check
-
-NONCE_SIZE = 32
-"""Between 8 and 256 octets (RFC 2409 §5); as in IKEv2."""
-
 
 # --- initiator ------------------------------------------------------------------------------
 
@@ -87,10 +83,10 @@ def reply_received(
     """2, 4 or 6, whichever is due. Raises Dropped for what is none of them."""
     match sa.state:
         case AwaitChoice() as state:
-            chain = phase1.clear(header, octets, "main 2")
+            chain = modes.clear(header, octets, "main 2")
             _choice_received(ctx, sa, state, header, chain, octets)
         case AwaitKey() as state:
-            chain = phase1.clear(header, octets, "main 4")
+            chain = modes.clear(header, octets, "main 4")
             _key_received(ctx, sa, state, header, chain, octets)
         case AwaitProof():
             _proof_received(ctx, sa, header, octets, local, remote)
@@ -111,7 +107,7 @@ def _choice_received(
     assert sa.proving is not None
     if chosen.method != sa.proving.method:
         raise Dropped("not_offered")
-    phase1.taken(ctx, sa, octets)
+    modes.taken(ctx, sa, octets)
     sa.spi_r = IkeSpi(header.spi_r)
     sa.suite = suite_from(chosen.proposal)
     sa.lifetime_s = chosen.lifetime_s
@@ -124,8 +120,8 @@ def _choice_received(
             return
         match done.result:
             case (Secret() as private, bytes() as public):
-                sa.state = AwaitKey(private, public, ctx.entropy.octets(NONCE_SIZE))
-                payloads = phase1.key_payloads(ctx, sa, public, sa.state.nonce, (sa.connection,))
+                sa.state = AwaitKey(private, public, ctx.entropy.octets(modes.NONCE_SIZE))
+                payloads = _key_payloads(ctx, sa, public, sa.state.nonce, (sa.connection,))
                 send_clear(ctx, sa, sa.phase1, payloads, repeat=True)
             case _:
                 failed = Failed("E113", f"no key pair could be made: {done.failure}")
@@ -140,9 +136,9 @@ def _key_received(
     """4: the peer's public value; with it there are keys."""
     assert sa.suite is not None and sa.proving is not None
     theirs = must(chain.payloads, KeyExchange).data
-    phase1.taken(ctx, sa, octets)
+    modes.taken(ctx, sa, octets)
     sa.peer_can = vendors.heard(chain.payloads, sa.peer_can)
-    sa.nat = phase1.nat_seen(sa, chain)
+    sa.nat = modes.nat_seen(sa, chain)
     tell_received(ctx, sa, header, chain, len(octets), is_response=True)
     sa.proving = replace(
         sa.proving,
@@ -191,7 +187,7 @@ def _proof_received(
     """6: who the peer is, and its proof."""
     chain, next_iv = open_sealed(sa, header, octets, sa.phase1.iv)
     claim = _claim(sa, header, chain, local, remote, "main 6")
-    phase1.taken(ctx, sa, octets)
+    modes.taken(ctx, sa, octets)
     tell_received(ctx, sa, header, chain, len(octets), is_response=True)
 
     def accepted(_: Connection) -> None:
@@ -225,7 +221,7 @@ def take(
 
     Raises Dropped for a message that is no third one.
     """
-    chain = phase1.clear(header, octets, "main 3")
+    chain = modes.clear(header, octets, "main 3")
     sa = SaV1(
         connection=embryo.connection,
         initiator=False,
@@ -242,9 +238,9 @@ def take(
     )
     sa.phase1.kind = header.exchange
     sa.phase1.heard = digest(octets, remote)
-    sa.nat = phase1.nat_seen(sa, chain)
+    sa.nat = modes.nat_seen(sa, chain)
     theirs = must(chain.payloads, KeyExchange).data
-    nonce = ctx.entropy.octets(NONCE_SIZE)
+    nonce = ctx.entropy.octets(modes.NONCE_SIZE)
     shown = Proving(
         embryo.sa_body,
         embryo.method,
@@ -270,7 +266,7 @@ def take(
                     closing.give_up(ctx, sa, Failed(nothing.code, nothing.reason))
                     return
                 sa.state = AwaitProof()
-                payloads = phase1.key_payloads(ctx, sa, public, nonce, sa.candidates)
+                payloads = _key_payloads(ctx, sa, public, nonce, sa.candidates)
                 send_clear(ctx, sa, sa.phase1, payloads, repeat=False)
             case _:
                 closing.forget(ctx, sa)
@@ -339,3 +335,11 @@ def _claim(
         return phase1.read_claim(chain, local, remote)
     except Malformed as malformed:
         raise Dropped("unreadable") from malformed
+
+
+def _key_payloads(
+    ctx: Context, sa: SaV1, public: bytes, nonce: bytes, connections: tuple[Connection, ...]
+) -> tuple[Payload, ...]:
+    """3 and 4 alike."""
+    asks = modes.requests(ctx, sa, connections)
+    return (KeyExchange(public), Nonce(nonce), *asks, *modes.nat_detection(ctx, sa))
