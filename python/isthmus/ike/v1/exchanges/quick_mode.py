@@ -23,6 +23,7 @@ from isthmus.ike.core.pairs import drop_child
 from isthmus.ike.core.payloads import every, first, must
 from isthmus.ike.v1 import access, children, nat, transport
 from isthmus.ike.v1.authoctets import quick_hash_2, quick_hash_3
+from isthmus.ike.v1.keys import phase2_iv
 from isthmus.ike.v1.lifetimes import Lifetime, Phase, read_responder_lifetime, responder_lifetime
 from isthmus.ike.v1.offers import (
     OfferedPhase2,
@@ -271,6 +272,9 @@ def _confirm(
     answered_in_s: Seconds,
 ) -> None:
     """3: the peer's nonce has come, and we are alive."""
+    if ctx.registry.peer_spi_is_taken(spi_out):  # since, by another exchange
+        _failed(ctx, sa, exchange, Failed("E208", "the peer's SPI is in use already"))
+        return
     child = children.listen(ctx, sa, quick, rule, suite, spi_out, shared)
     transport.send_sealed(ctx, sa, exchange, (_hash_3(sa, exchange, quick),), repeat=False)
     # Kept for repeats of 2, which tell that 3 was lost.
@@ -353,13 +357,11 @@ def _request_received(ctx: Context, sa: SaV1, header: Header, octets: bytes) -> 
     """1. Raises Dropped for what the peer has not made, or has made before."""
     if header.message_id in sa.used_ids:
         raise Dropped("message_id")
+    iv = phase2_iv(prf_of(sa), sa.last_block, header.message_id)
+    chain, next_iv = transport.open_sealed(sa, header, octets, iv)
+    transport.verify(sa, chain, transport.hash_over(header.message_id))
+    # Not before: a place for it may cost the memory of another exchange.
     exchange = transport.begin(ctx, sa, ExchangeType.QUICK_MODE, header.message_id)
-    try:
-        chain, next_iv = transport.open_sealed(sa, header, octets, exchange.iv)
-        transport.verify(sa, chain, transport.hash_over(header.message_id))
-    except Dropped:
-        transport.end(ctx, sa, exchange)
-        raise
     transport.note_used(sa, header.message_id)
     exchange.heard = digest(octets, sa.remote)
     exchange.iv = next_iv
@@ -412,6 +414,9 @@ def _answer(ctx: Context, sa: SaV1, exchange: Exchange, chain: Chain) -> None:
     notifies = _shorter_lifetime(rule, chosen, quick)
 
     def reply(public: bytes, shared: Secret | None) -> None:
+        if ctx.registry.peer_spi_is_taken(spi_out):  # since, by another exchange
+            _refuse(ctx, sa, exchange, NotifyType.INVALID_SPI, chain)
+            return
         quick.computing = False
         keys: tuple[Payload, ...] = (KeyExchange(public),) if public else ()
         payloads = (answer, Nonce(quick.nonce_r), *keys, *ids, *notifies)
