@@ -1,6 +1,6 @@
 """What a message, a timer or a wish does to an IKEv1 phase 1."""
 
-from typing import assert_never
+from typing import Protocol, assert_never
 
 from isthmus.ike.core.agenda import TimerKind
 from isthmus.ike.core.child import ChildSa, ChildState
@@ -8,11 +8,18 @@ from isthmus.ike.core.context import Context, Failed
 from isthmus.ike.core.digest import digest
 from isthmus.ike.core.dropped import Dropped
 from isthmus.ike.core.fragments import NotKept
-from isthmus.ike.core.states import Refused
+from isthmus.ike.core.states import Established, Refused
 from isthmus.ike.v1 import children, closing, fragments, transport
-from isthmus.ike.v1.exchanges import informational, main_mode, quick_mode, transaction
+from isthmus.ike.v1.exchanges import (
+    aggressive_mode,
+    informational,
+    main_mode,
+    quick_mode,
+    transaction,
+)
 from isthmus.ike.v1.sa import PHASE1_ID, Exchange, SaV1
-from isthmus.ike.v1.states import AwaitChoice, AwaitLogin
+from isthmus.ike.v1.states import AwaitAnswer, AwaitChoice, AwaitLogin
+from isthmus.policy.connection import Connection
 from isthmus.values.address import Endpoint
 from isthmus.values.errors import Malformed
 from isthmus.values.registry.ikev1 import ExchangeType
@@ -21,6 +28,47 @@ from isthmus.wire.header import Header
 
 PROBE_EVERY_S = 1.0
 """While the peer is asked whether it lives: a question so often until the patience is over."""
+
+
+PHASE1_KINDS = (ExchangeType.MAIN_MODE, ExchangeType.AGGRESSIVE_MODE)
+
+
+class Mode(Protocol):
+    """A way to make phase 1."""
+
+    def start(
+        self,
+        ctx: Context,
+        connection: Connection,
+        remote: Endpoint | None,
+        replaces: SaV1 | None = None,
+    ) -> SaV1:
+        """Begin a new one."""
+
+    def next_address(self, ctx: Context, sa: SaV1) -> bool:
+        """Begin anew with another address of the peer's name, if there is one."""
+
+    def reply_received(
+        self,
+        ctx: Context,
+        sa: SaV1,
+        header: Header,
+        octets: bytes,
+        local: Endpoint,
+        remote: Endpoint,
+    ) -> None:
+        """A message to an initiator. Raises Dropped."""
+
+    def request_received(
+        self,
+        ctx: Context,
+        sa: SaV1,
+        header: Header,
+        octets: bytes,
+        local: Endpoint,
+        remote: Endpoint,
+    ) -> None:
+        """A message to a responder. Raises Dropped."""
 
 
 def receive(
@@ -35,7 +83,9 @@ def receive(
     if whole is not octets:
         header, octets = Header.decode(whole), whole
     match header.exchange:
-        case ExchangeType.MAIN_MODE if header.message_id == PHASE1_ID:
+        case ExchangeType.MAIN_MODE | ExchangeType.AGGRESSIVE_MODE if (
+            header.message_id == PHASE1_ID
+        ):
             _phase1(ctx, sa, header, octets, local, remote)
         case ExchangeType.QUICK_MODE if header.message_id != PHASE1_ID:
             if not sa.is_open:
@@ -49,11 +99,26 @@ def receive(
             raise Dropped("exchange_out_of_order")
 
 
+def begin(
+    ctx: Context, connection: Connection, remote: Endpoint | None, replaces: SaV1 | None = None
+) -> SaV1:
+    """A new phase 1 in the mode that the tunnel names."""
+    mode: Mode = aggressive_mode if connection.v1.aggressive else main_mode
+    return mode.start(ctx, connection, remote, replaces)
+
+
+def mode_of(sa: SaV1) -> Mode:
+    """Where the messages of its phase 1 are taken."""
+    return aggressive_mode if sa.phase1.kind == ExchangeType.AGGRESSIVE_MODE else main_mode
+
+
 def _phase1(
     ctx: Context, sa: SaV1, header: Header, octets: bytes, local: Endpoint, remote: Endpoint
 ) -> None:
     if digest(octets, remote) == sa.phase1.heard:
-        if not sa.initiator:
+        # The initiator's last message of Aggressive Mode is answered by nobody: that the message
+        # before it comes again tells that it was lost.
+        if not sa.initiator or mode_of(sa) is aggressive_mode:
             transport.emit(ctx, sa, sa.phase1.reply)
         raise Dropped("repeat")
     if not sa.is_making:
@@ -61,9 +126,9 @@ def _phase1(
     if header.exchange != sa.phase1.kind:
         raise Dropped("exchange_out_of_order")
     if sa.initiator:
-        main_mode.reply_received(ctx, sa, header, octets, local, remote)
+        mode_of(sa).reply_received(ctx, sa, header, octets, local, remote)
     else:
-        main_mode.request_received(ctx, sa, header, octets, local, remote)
+        mode_of(sa).request_received(ctx, sa, header, octets, local, remote)
 
 
 def _gather(ctx: Context, sa: SaV1, header: Header, octets: bytes) -> bytes | None:
@@ -89,7 +154,7 @@ def timer(ctx: Context, sa: SaV1, kind: TimerKind) -> None:
     """A timer of the phase 1 fired."""
     match kind:
         case TimerKind.RETRANSMIT:
-            if not main_mode.next_address(ctx, sa):
+            if not mode_of(sa).next_address(ctx, sa):
                 for exchange in transport.repeat_due(ctx, sa):
                     _unanswered(ctx, sa, exchange)
         case TimerKind.GRACE:
@@ -153,7 +218,7 @@ def replace(ctx: Context, sa: SaV1) -> None:
     if not sa.is_open or sa.superseded or sa.rekeying:
         return
     sa.rekeying = True
-    main_mode.start(ctx, sa.connection, sa.remote, sa)
+    begin(ctx, sa.connection, sa.remote, sa)
 
 
 def _never_authenticated(ctx: Context, sa: SaV1) -> None:
@@ -214,9 +279,11 @@ def _unanswered(ctx: Context, sa: SaV1, exchange: Exchange) -> None:
             name = label(ExchangeType, exchange.kind).replace("_", " ").title()
             _dead(ctx, sa, f"the peer has not answered {name} for too long")
         return
+    if isinstance(sa.state, Established | AwaitLogin):
+        return  # The last message of Aggressive Mode, which is answered by what follows.
     if sa.doubted is not None:
         failed = sa.doubted
-    elif isinstance(sa.state, AwaitChoice):
+    elif isinstance(sa.state, AwaitChoice | AwaitAnswer):
         failed = Failed(
             "E101",
             f"{sa.remote} does not answer",

@@ -13,9 +13,9 @@ from isthmus.ike.core.dropped import Dropped
 from isthmus.ike.core.effects import SendDatagram
 from isthmus.ike.core.events import DatagramReceived
 from isthmus.ike.core.payloads import must
-from isthmus.ike.v1 import dialect, methods, vendors
+from isthmus.ike.v1 import dialect, methods, phase1, vendors
 from isthmus.ike.v1.embryo import Embryo
-from isthmus.ike.v1.exchanges import main_mode
+from isthmus.ike.v1.exchanges import aggressive_mode, main_mode
 from isthmus.ike.v1.offers import (
     OfferedPhase1,
     answer_phase1,
@@ -26,6 +26,7 @@ from isthmus.ike.v1.offers import (
 from isthmus.ike.v1.sa import PHASE1_ID, SaV1
 from isthmus.policy.connection import Connection
 from isthmus.policy.negotiate import difference
+from isthmus.policy.select import by_identity
 from isthmus.values.errors import Malformed, NotAuthenticated
 from isthmus.values.proposal import Suite
 from isthmus.values.registry.ikev1 import (
@@ -99,11 +100,53 @@ class Door:
         elif stopping:
             raise Dropped("stopping")
         elif header.exchange == ExchangeType.MAIN_MODE:
-            self._first(ctx, header, event, fitting(), refused)
+            mains = tuple(c for c in fitting() if not c.v1.aggressive)
+            self._first(ctx, header, event, mains, refused)
+        elif header.exchange == ExchangeType.AGGRESSIVE_MODE:
+            self._aggressive(ctx, header, event, fitting())
         else:
+            raise Dropped("exchange_out_of_order")
+
+    def _aggressive(
+        self,
+        ctx: Context,
+        header: Header,
+        event: DatagramReceived,
+        candidates: tuple[Connection, ...],
+    ) -> None:
+        """1 of Aggressive Mode. It costs a key exchange before its sender has shown anything, so
+        crowds are not let in."""
+        willing = tuple(c for c in candidates if c.v1.aggressive)
+        if not willing:
             # Aggressive Mode that nobody has asked for is not even refused: an answer would tell a
             # scanner that there is something to guess at.
-            raise Dropped("not_started_so")
+            raise Dropped("aggressive_is_off")
+        try:
+            _, chain = decode_message(event.octets)
+            check(header.exchange, "aggressive 1", chain.payloads)
+            offer = must(chain.payloads, SecurityAssociation)
+            claim = phase1.read_claim(chain, event.local, event.remote)
+        except Malformed as malformed:
+            raise Dropped("malformed") from malformed
+        named = by_identity(willing, event.local, event.remote, claim.identity, None)
+        found = _choose(ctx, named, read_phase1(offer))
+        if found is None:
+            raise Dropped("aggressive_does_not_fit")
+        if self._admission.wants_cookie(event.remote, ctx.now):
+            raise Dropped("half_open_limit")
+        connection, chosen, suite = found
+        others = tuple(c for c in named if c is not connection and _takes(ctx, c, chosen))
+        aggressive_mode.take(
+            ctx,
+            header,
+            chain,
+            chosen,
+            suite,
+            (connection, *others),
+            event.octets,
+            event.local,
+            event.remote,
+        )
 
     def _first(
         self,

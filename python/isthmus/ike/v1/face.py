@@ -9,7 +9,7 @@ from isthmus.ike.core.context import Context
 from isthmus.ike.core.sa import IkeSa
 from isthmus.ike.lifecycle import retime
 from isthmus.ike.v1 import children, closing, dialect
-from isthmus.ike.v1.exchanges import main_mode, quick_mode
+from isthmus.ike.v1.exchanges import quick_mode
 from isthmus.ike.v1.sa import SaV1
 from isthmus.policy.connection import Connection
 from isthmus.values.address import Endpoint
@@ -19,8 +19,8 @@ class IkeV1:
     """Carries out what lifecycles decide, for SAs of version 1."""
 
     def initiate(self, ctx: Context, connection: Connection, remote: Endpoint | None) -> IkeSa:
-        """Main Mode."""
-        return main_mode.start(ctx, connection, remote)
+        """Main Mode, or Aggressive Mode where the tunnel asks for it."""
+        return dialect.begin(ctx, connection, remote)
 
     def create_child(self, ctx: Context, sa: IkeSa, rule: str, trigger: str) -> None:
         """Quick Mode."""

@@ -1,7 +1,6 @@
 """What Main Mode and Aggressive Mode have alike: keys, proofs, and standing (RFC 2409 §5)."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from isthmus.crypto.compare import same
 from isthmus.ike.auth import ours, theirs
@@ -15,12 +14,12 @@ from isthmus.ike.v1.keys import phase1_iv, phase1_keys, skeyid_psk, skeyid_signa
 from isthmus.ike.v1.offers import identification_for, identity_of
 from isthmus.ike.v1.protect import Protector
 from isthmus.ike.v1.sa import SaV1
+from isthmus.ike.v1.states import Claim as Claim
 from isthmus.policy.authentication import AuthKind
 from isthmus.policy.connection import Connection
 from isthmus.policy.select import by_identity, expected_remote_id, own_id
 from isthmus.values.address import IKE_PORT, NAT_T_PORT, Endpoint
 from isthmus.values.errors import NotAuthenticated
-from isthmus.values.identity import Identity
 from isthmus.values.registry.ikev1 import CertEncoding, NotifyType, ProtocolId
 from isthmus.values.registry.ikev2 import CertEncoding as CertEncodingV2
 from isthmus.values.registry.ikev2 import NotifyType as NotifyTypeV2
@@ -205,19 +204,6 @@ def _hash(sa: SaV1, id_body: bytes, *, initiator: bool) -> bytes:
 
 
 # --- the peer's proof -----------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class Claim:
-    """What the peer says of itself, and where its message came from."""
-
-    identity: Identity
-    id_body: bytes
-    """The ID payload as it stood on the wire."""
-    chain: Chain
-    """The message with the proof."""
-    local: Endpoint
-    remote: Endpoint
 
 
 def read_claim(chain: Chain, local: Endpoint, remote: Endpoint) -> Claim:

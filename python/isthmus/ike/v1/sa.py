@@ -13,7 +13,7 @@ from isthmus.ike.v1.fragments import Assembly
 from isthmus.ike.v1.keys import Phase1Keys
 from isthmus.ike.v1.protect import Protector
 from isthmus.ike.v1.quick import Quick
-from isthmus.ike.v1.states import Making, Proving, State
+from isthmus.ike.v1.states import Claim, Making, Proving, State
 from isthmus.ike.v1.vendors import SAID_NOTHING, PeerCan
 from isthmus.values.registry.ikev1 import ExchangeType
 from isthmus.values.spi import Spi
@@ -68,6 +68,8 @@ class SaV1(IkeSa):
     last_block: bytes = b""
     """The last block of phase 1, which the IVs of other exchanges come from."""
     proving: Proving | None = None
+    claim: Claim | None = None
+    """Responder of Aggressive Mode: what the first message says of its sender."""
     peer_can: PeerCan = SAID_NOTHING
     lifetime_s: Seconds | None = None
     """What the offer that was taken says; None: nothing."""

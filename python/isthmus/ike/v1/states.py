@@ -3,9 +3,11 @@
 from dataclasses import dataclass, field
 
 from isthmus.ike.core.states import Closed, Established, Judging, Preparing, Refused, Signing
-from isthmus.ike.v1.keys import Phase1Keys
+from isthmus.values.address import Endpoint
+from isthmus.values.identity import Identity
+from isthmus.values.registry.ikev2 import KeMethod
 from isthmus.values.secret import Secret
-from isthmus.wire.v1 import SecurityAssociation
+from isthmus.wire.v1 import Chain, SecurityAssociation
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,13 +18,24 @@ class AwaitChoice:
 
 
 @dataclass(frozen=True, slots=True)
+class AwaitAnswer:
+    """Aggressive Mode initiator: offer and public value are on their way."""
+
+    offer: SecurityAssociation
+    group: KeMethod
+    private: Secret
+    public: bytes
+    nonce: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class MakingKey:
     """Either role: a key pair is being made, and as responder the shared secret with it."""
 
 
 @dataclass(frozen=True, slots=True)
 class AwaitKey:
-    """Initiator: our public value is on its way; in Aggressive Mode the offer with it."""
+    """Main Mode initiator: our public value is on its way."""
 
     private: Secret
     public: bytes
@@ -47,6 +60,7 @@ class AwaitLogin:
 Making = (
     Preparing
     | AwaitChoice
+    | AwaitAnswer
     | MakingKey
     | AwaitKey
     | Agreeing
@@ -78,8 +92,13 @@ class Proving:
 
 
 @dataclass(frozen=True, slots=True)
-class Keyed:
-    """Keys of a phase 1 with the block that the IVs of other exchanges come from."""
+class Claim:
+    """What the peer says of itself, and where its message came from."""
 
-    keys: Phase1Keys
-    last_block: bytes
+    identity: Identity
+    id_body: bytes
+    """The ID payload as it stood on the wire."""
+    chain: Chain
+    """The message with the proof."""
+    local: Endpoint
+    remote: Endpoint

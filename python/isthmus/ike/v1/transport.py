@@ -22,6 +22,8 @@ from isthmus.wire.header import Header
 from isthmus.wire.v1 import Chain, Hash, Payload, decode_chain, encode_chain, encode_message
 from isthmus.wire.v1.message import VERSION_1
 
+A_FEW_TIMES = Backoff(tries_max=5)
+"""For a message that nobody answers as such: its loss shows by silence alone."""
 EXCHANGES_MAX = 64
 """Exchanges of one phase 1 that are under way or remembered, whoever began them; the oldest that
 waits for nothing is forgotten for a new one."""
@@ -175,7 +177,9 @@ def begin(ctx: Context, sa: SaV1, kind: ExchangeType, message_id: int | None = N
     assert sa.suite is not None and sa.suite.prf is not None
     if message_id is None:
         message_id = _fresh_id(ctx, sa)
-    exchange = Exchange(message_id, kind, phase2_iv(sa.suite.prf, sa.last_block, message_id))
+    # A proof that does not hold is refused before phase 1 has its last block.
+    base = sa.last_block or sa.phase1.iv
+    exchange = Exchange(message_id, kind, phase2_iv(sa.suite.prf, base, message_id))
     while len(sa.exchanges) >= EXCHANGES_MAX:
         oldest = next((e for e in sa.exchanges.values() if e.quick is None and not e.sent), None)
         if oldest is None:
@@ -238,6 +242,13 @@ def verify(sa: SaV1, chain: Chain, hashing: Hashing) -> None:
     head = chain.payloads[0] if chain.payloads else None
     if not isinstance(head, Hash) or not same(head.data, hashing(sa, chain.after(0))):
         raise Dropped("integrity")
+
+
+def heard(ctx: Context, sa: SaV1) -> None:
+    """An authentic message of the peer has come: it lives, and phase 1 stands at its end too."""
+    sa.heard_at = ctx.now
+    if sa.phase1.sent is not None:
+        answered(ctx, sa, sa.phase1)
 
 
 def note_used(sa: SaV1, message_id: int) -> None:

@@ -16,7 +16,7 @@ from isthmus.ike.v1.exchanges import quick_mode, transaction
 from isthmus.ike.v1.keys import phase2_iv
 from isthmus.ike.v1.phase1 import prf_of
 from isthmus.ike.v1.sa import SaV1
-from isthmus.ike.v1.states import AwaitChoice, AwaitKey, AwaitLogin, AwaitProof
+from isthmus.ike.v1.states import AwaitAnswer, AwaitChoice, AwaitKey, AwaitLogin, AwaitProof
 from isthmus.values.address import Endpoint
 from isthmus.values.errors import Malformed
 from isthmus.values.proposal import proposals_text
@@ -33,6 +33,7 @@ GRACE_S: Seconds = 1.0
 SETTLED_S: Seconds = 5.0
 """A pair that stands so long is in place at both ends, unless one has lost it."""
 _SEQUENCE_SIZE = 4
+_ASKED = AwaitAnswer | AwaitChoice | AwaitKey | AwaitProof
 
 
 # --- liveness -------------------------------------------------------------------------------
@@ -92,7 +93,7 @@ def received(
     chain, _ = transport.open_sealed(sa, header, octets, iv)
     transport.verify(sa, chain, transport.hash_over(header.message_id))
     transport.note_used(sa, header.message_id)
-    sa.heard_at = ctx.now
+    transport.heard(ctx, sa)
     standing.follow(ctx, sa, local, remote)
     transport.tell_received(ctx, sa, header, chain, len(octets), is_response=False)
     try:
@@ -168,7 +169,9 @@ def _deleted(ctx: Context, sa: SaV1, delete: Delete) -> bool:
 def _heard_in_clear(ctx: Context, sa: SaV1, octets: bytes) -> None:
     """Anybody could have sent it. It changes nothing, but for an attempt of ours that is refused:
     then it is believed when nothing better has come for a moment."""
-    if not sa.initiator or not isinstance(sa.state, AwaitChoice | AwaitKey | AwaitProof):
+    if not sa.initiator or not isinstance(
+        sa.state, AwaitAnswer | AwaitChoice | AwaitKey | AwaitProof
+    ):
         raise Dropped("not_protected")
     try:
         header, chain = decode_message(octets)

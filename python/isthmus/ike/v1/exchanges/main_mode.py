@@ -308,6 +308,10 @@ def request_received(
     def failed(why: Failed) -> None:
         phase1.refuse(ctx, sa, NotAuthenticated(why.reason, notify=None, code=why.code))
 
+    def refused(failure: NotAuthenticated) -> None:
+        sa.phase1.iv = next_iv
+        phase1.refuse(ctx, sa, failure)
+
     def busy(why: str) -> None:
         # The peer's next repeat is another try.
         sa.state = AwaitProof()
@@ -319,7 +323,7 @@ def request_received(
         claim,
         phase1.still_configured(ctx, sa),
         accepted,
-        lambda failure: phase1.refuse(ctx, sa, failure),
+        refused,
         busy,
     )
 

@@ -174,7 +174,7 @@ def _reply_received(
     transport.verify(sa, chain, _hash_2(exchange, quick))
     exchange.heard = digest(octets, sa.remote)
     exchange.iv = next_iv
-    sa.heard_at = ctx.now
+    transport.heard(ctx, sa)
     transport.answered(ctx, sa, exchange)
     transport.tell_received(ctx, sa, header, chain, len(octets), is_response=True)
     try:
@@ -365,7 +365,7 @@ def _request_received(ctx: Context, sa: SaV1, header: Header, octets: bytes) -> 
     transport.note_used(sa, header.message_id)
     exchange.heard = digest(octets, sa.remote)
     exchange.iv = next_iv
-    sa.heard_at = ctx.now
+    transport.heard(ctx, sa)
     transport.tell_received(ctx, sa, header, chain, len(octets), is_response=False)
     try:
         check(header.exchange, "quick 1", chain.payloads)
@@ -520,7 +520,7 @@ def _third_received(
     exchange.iv = next_iv
     exchange.reply = ()
     exchange.quick = None
-    sa.heard_at = ctx.now
+    transport.heard(ctx, sa)
     transport.answered(ctx, sa, exchange)
     transport.tell_received(ctx, sa, header, chain, len(octets), is_response=False)
     if quick.child is not None:

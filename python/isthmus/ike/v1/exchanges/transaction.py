@@ -87,7 +87,7 @@ def received(
         raise Dropped("unreadable") from malformed
     transport.verify(sa, chain, transport.hash_over(header.message_id))
     payload = must(chain.payloads, Attributes)
-    sa.heard_at = ctx.now
+    transport.heard(ctx, sa)
     if known is not None:
         _answer_received(ctx, sa, known, payload, header, chain, len(octets))
         return

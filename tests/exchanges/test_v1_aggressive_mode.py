@@ -1,0 +1,68 @@
+"""Aggressive Mode between two engines: only where both ends ask for it by name."""
+
+import pytest
+
+from isthmus.ike.core.commands import Initiate
+from isthmus.policy.connection import V1Terms
+from isthmus.values.secret import Secret
+
+from .pair import Keys, Pair
+from .v1 import two_sites
+
+AGGRESSIVE: dict[str, object] = {"v1": V1Terms(aggressive=True), "allow_weak": True}
+
+
+def started(pair: Pair) -> Pair:
+    pair.left.command(Initiate("site-b"))
+    return pair.settle()
+
+
+def test_three_messages_make_phase_1() -> None:
+    pair = started(two_sites(left=AGGRESSIVE, right=AGGRESSIVE)).advance(1.0)
+    assert pair.left.view().state == pair.right.view().state == "up"
+    assert {side.view().version for side in (pair.left, pair.right)} == {"IKEv1 aggressive"}
+    assert [datagram.octets[18] for datagram in pair.wire[:3]] == [4, 4, 4]
+    assert pair.wire[3].octets[18] == 32, "a Quick Mode follows at once"
+    pair.agree()
+
+
+def test_a_responder_that_has_not_asked_for_it_does_not_answer() -> None:
+    pair = started(two_sites(left=AGGRESSIVE))
+    assert pair.right.out == []
+    assert pair.wire and all(datagram.local.address == pair.left.address for datagram in pair.wire)
+    assert [h.detail[0] for h in pair.right.events("datagram.dropped")] == [
+        ("reason", "aggressive_is_off")
+    ]
+
+
+def test_main_mode_is_not_taken_where_aggressive_mode_is_asked_for() -> None:
+    pair = started(two_sites(right=AGGRESSIVE))
+    assert pair.right.out == []
+
+
+def test_a_stranger_learns_nothing_by_another_name() -> None:
+    pair = started(
+        two_sites(left={**AGGRESSIVE, "local_id": "fqdn:somebody.example"}, right=AGGRESSIVE)
+    )
+    assert all(datagram.local.address == pair.left.address for datagram in pair.wire)
+
+
+@pytest.mark.parametrize("lost", range(3))
+def test_each_message_may_be_lost(lost: int) -> None:
+    pair = two_sites(left=AGGRESSIVE, right=AGGRESSIVE)
+    pair.left.command(Initiate("site-b"))
+    for _ in range(lost):
+        pair.step()
+    sender = pair.right if lost == 1 else pair.left
+    assert sender.out.pop(0).octets[18] == 4
+    pair.settle().advance(10.0)
+    assert pair.left.view().state == pair.right.view().state == "up"
+    pair.agree()
+
+
+def test_another_secret_is_seen_by_the_initiator() -> None:
+    """HASH_R is in the second message: the initiator is the first to know."""
+    keys = Keys(Secret(b"something else altogether, as long"))
+    pair = started(two_sites(right_keys=keys, left=AGGRESSIVE, right=AGGRESSIVE)).advance(5.0)
+    assert pair.left.view().state != "up"
+    assert "E120" in {h.code for h in pair.left.events("phase1.failed")}
