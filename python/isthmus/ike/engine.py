@@ -15,7 +15,7 @@ from isthmus.ike.core.child import ChildSa, ChildState
 from isthmus.ike.core.commands import Configure, Distrust, Initiate, Rekey, Shutdown, Terminate
 from isthmus.ike.core.context import Context, Credentials
 from isthmus.ike.core.digest import digest
-from isthmus.ike.core.dropped import Dropped
+from isthmus.ike.core.dropped import Dropped, tell_dropped
 from isthmus.ike.core.effects import Effect, RemoveSa, SendDatagram
 from isthmus.ike.core.events import (
     CommandIssued,
@@ -256,11 +256,7 @@ class IkeEngine:
         try:
             self._sort(ctx, event)
         except Dropped as dropped:
-            ctx.record(
-                "datagram.dropped",
-                f"{event.remote}: {dropped}",
-                facts=(("reason", str(dropped)), ("remote", str(event.remote))),
-            )
+            tell_dropped(ctx, event.remote, dropped)
 
     def _sort(self, ctx: Context, event: DatagramReceived) -> None:
         try:

@@ -156,4 +156,6 @@ def _weak(run: TunnelRun, current: IkeSa | None) -> tuple[str, ...]:
     suites += [str(c.suite) for r in run.rules.values() for c in r.children]
     for suite in suites:
         words |= WEAK_WORDS & set(suite.split("-"))
+    if current is not None and "aggressive" in current.spoken:
+        words.add("aggressive mode")
     return tuple(sorted(words))

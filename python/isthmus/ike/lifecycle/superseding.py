@@ -56,5 +56,5 @@ def supersede(ctx: Context, mine: Iterable[IkeSa], sa: IkeSa) -> None:
 
 def stand_back(ctx: Context, child: ChildSa) -> None:
     """Traffic leaves by another pair of the rule if there is one."""
-    if child.is_usable:
+    if child.is_usable and not child.outbound_gone:
         ctx.emit(UpdateSa(child.spi_out, inbound=False, standby=True))

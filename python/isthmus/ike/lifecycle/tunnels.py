@@ -402,7 +402,7 @@ class Tunnels:
                 # The peer began `sa` before it had this one, so it does not speak of it: the two
                 # crossed, and the peer, which has it, would keep it for ever.
                 continue
-            if other.remote_id is not None and other.remote_id == sa.remote_id:
+            if other.remote_id is not None and other.is_same_peer(sa):
                 self._dialect.lost(ctx, other, "the peer started anew")
 
     def first_contact(self, sa: IkeSa) -> bool:

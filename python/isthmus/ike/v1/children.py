@@ -10,7 +10,7 @@ from isthmus.ike.core.agenda import TimerKind
 from isthmus.ike.core.child import ChildSa, ChildState
 from isthmus.ike.core.context import Context, Failed
 from isthmus.ike.core.pairs import PairKeys
-from isthmus.ike.v1 import closing
+from isthmus.ike.v1 import closing, rivals
 from isthmus.ike.v1.keys import quick_keys
 from isthmus.ike.v1.phase1 import prf_of
 from isthmus.ike.v1.quick import Quick
@@ -26,10 +26,6 @@ SETTLE_MIN_S: Seconds = 0.02
 SETTLE_MAX_S: Seconds = 0.25
 """Between these, an initiator waits as long as the peer took to answer before it sends by a new
 pair: for the third message to be there, and worked through."""
-OLD_PAIR_S: Seconds = 5.0
-"""How long a renewed pair goes on listening before the one who renewed it deletes it."""
-CROSSING_S: Seconds = 10.0
-"""Two pairs of one rule, one begun by each end within this much, crossed: one of them goes."""
 
 
 def listen(
@@ -58,9 +54,10 @@ def listen(
         )
 
     keys = PairKeys(*keys_towards(quick.spi_in), *keys_towards(spi_out))
+    home = (closing.heir_of(ctx, sa) if sa.superseded else None) or sa
     child = pairs.install(
         ctx,
-        sa,
+        home,
         rule,
         keys,
         suite=suite,
@@ -72,7 +69,7 @@ def listen(
         asked_at=quick.asked_at,
         only_listens=True,
     )
-    sa.unsent[child.spi_in] = keys
+    home.unsent[child.spi_in] = keys
     quick.child = child
     return child
 
@@ -84,23 +81,36 @@ def send_soon(ctx: Context, child: ChildSa, answered_in_s: Seconds) -> None:
 
 
 def go_live(ctx: Context, sa: SaV1, child: ChildSa) -> None:
-    """The other end listens: send by this pair, and by no other of its rule and networks."""
-    keys = sa.unsent.pop(child.spi_in, None)
+    """The other end listens: send by this pair, and by no other of its rule and networks.
+
+    `sa` is the phase 1 that made it; by now another one may have it.
+    """
     ctx.agenda.disarm(child.owner, TimerKind.CHILD_CONFIRM)
-    if keys is None or child.spi_in not in sa.children or child.state is ChildState.GONE:
+    home = closing.home_of(ctx, sa, child)
+    keys = home.unsent.pop(child.spi_in, None) if home is not None else None
+    if home is None or keys is None or child.state is ChildState.GONE:
         return
-    before = [c for c in sa.children.values() if c is not child and _carries_the_same(c, child)]
-    rival = next((c for c in before if _crossed(c, child)), None)
-    if rival is not None and _goes(child, rival):
-        _step_back(ctx, child, ours=child.initiated)
-        return
-    pairs.begin_sending(ctx, sa, child, keys)
-    if before:
-        child.predecessor = before[-1]
-    for old in before:
-        _step_back(ctx, old, ours=old.initiated if _crossed(old, child) else child.initiated)
-    ctx.lifecycle.phase2_up(ctx, sa, child)
-    child.predecessor = None
+    alike = [c for c in home.children.values() if c is not child and rivals.are_alike(c, child)]
+    before = [c for c in alike if rivals.sends(c)]
+    rival = next((c for c in before if rivals.crossed(c, child)), None)
+    if rival is not None and rivals.goes(child, rival):
+        rivals.step_back(ctx, child, ours=child.initiated)
+        if child.initiated and rival.state is ChildState.REKEYING:
+            # What we began in its place has come to nothing.
+            rival.move(ChildState.INSTALLED)
+            ctx.agenda.arm(rival.owner, TimerKind.CHILD_REKEY, ctx.later(closing.RENEW_AGAIN_S))
+    else:
+        pairs.begin_sending(ctx, home, child, keys)
+        for old in before:
+            crossed = rivals.crossed(old, child)
+            rivals.step_back(ctx, old, ours=old.initiated if crossed else child.initiated)
+        child.predecessor = before[-1] if before else None
+        ctx.lifecycle.phase2_up(ctx, home, child)
+        child.predecessor = None
+    for old in alike if child.initiated else ():
+        # The peer's pair may have been quicker to replace what ours was for.
+        if old.state is ChildState.REPLACED and not rivals.crossed(old, child):
+            rivals.delete_soon(ctx, old)
 
 
 def connected(ctx: Context, sa: SaV1) -> None:
@@ -110,36 +120,11 @@ def connected(ctx: Context, sa: SaV1) -> None:
             go_live(ctx, sa, child)
 
 
-def _carries_the_same(other: ChildSa, child: ChildSa) -> bool:
-    same = (other.rule.name, other.local, other.remote) == (
-        child.rule.name,
-        child.local,
-        child.remote,
-    )
-    return same and other.is_usable and not other.outbound_gone
-
-
-def _crossed(other: ChildSa, child: ChildSa) -> bool:
-    near = abs(other.created_at - child.created_at) < CROSSING_S
-    return other.initiated != child.initiated and near
-
-
-def _goes(child: ChildSa, rival: ChildSa) -> bool:
-    """Of two pairs that crossed, the one with the lower SPI goes: both ends know both SPIs."""
-    return min(child.spi_in, child.spi_out) < min(rival.spi_in, rival.spi_out)
-
-
-def _step_back(ctx: Context, old: ChildSa, *, ours: bool) -> None:
-    """Another pair carries the traffic; this one listens for what is on the road.
-
-    Whoever made the successor deletes what it stands for, and of two that crossed each end its own.
-    A peer may not: then the pair ends with its lifetime.
-    """
-    pairs.stop_sending(ctx, old)
-    old.move(ChildState.REPLACED)
-    ctx.agenda.disarm(old.owner, TimerKind.CHILD_REKEY)
-    if ours:
-        ctx.agenda.arm(old.owner, TimerKind.CHILD_EXPIRE, ctx.later(OLD_PAIR_S))
+def never_confirmed(ctx: Context, sa: SaV1, child: ChildSa) -> None:
+    """Responder: the third message has not come, and no packet either."""
+    home = closing.home_of(ctx, sa, child)
+    if home is not None and home.unsent.pop(child.spi_in, None) is not None:
+        pairs.drop_child(ctx, home, child)
 
 
 def close(ctx: Context, sa: SaV1, child: ChildSa) -> None:
@@ -156,7 +141,8 @@ def ended(ctx: Context, sa: SaV1, child: ChildSa, reason: str) -> None:
     """A pair is deleted on both sides; packets on the road still arrive for a while."""
     if child.state is ChildState.GONE:
         return
-    carried = child.is_usable and sa.unsent.pop(child.spi_in, None) is None
+    only_listened = sa.unsent.pop(child.spi_in, None) is not None
+    carried = child.is_usable and not only_listened
     if child.state is ChildState.REKEYING:
         child.move(ChildState.INSTALLED)
     pairs.retire_child(ctx, sa, child)

@@ -2,18 +2,21 @@
 
 from isthmus.ike.core import ending, pairs
 from isthmus.ike.core.agenda import TimerKind
-from isthmus.ike.core.child import ChildSa
+from isthmus.ike.core.child import ChildSa, ChildState
 from isthmus.ike.core.context import Context, Failed
 from isthmus.ike.core.effects import UpdateSa
 from isthmus.ike.core.states import Closed, Refused
-from isthmus.ike.v1 import access, transport
+from isthmus.ike.v1 import access, rivals, transport
 from isthmus.ike.v1.sa import SaV1
 from isthmus.values.registry.ikev1 import NotifyType, ProtocolId
 from isthmus.values.spi import spi_octets
+from isthmus.values.time import Seconds
 from isthmus.wire.v1 import Delete, Notify
 
 REFUSED_S = 2.0
 """How long a refused peer is counted as half-open: it also bounds how fast keys can be guessed."""
+RENEW_AGAIN_S: Seconds = 10.0
+"""Pause before a renewal that came to nothing is tried again."""
 
 
 def give_up(ctx: Context, sa: SaV1, failed: Failed) -> None:
@@ -44,6 +47,7 @@ def forget(ctx: Context, sa: SaV1) -> None:
     """Drop a phase 1 without a word: timers, cookies, pairs in the data plane."""
     for child in tuple(sa.children.values()):
         pairs.drop_child(ctx, sa, child)
+    _renew_otherwise(ctx, sa)
     ending.stop_keepalive(ctx, sa)
     sa.state = Closed()
     sa.phase1.sent = None
@@ -57,13 +61,34 @@ def forget(ctx: Context, sa: SaV1) -> None:
     ctx.registry.remove(sa)
 
 
-def lost(ctx: Context, sa: SaV1, reason: str, failed: Failed | None = None) -> None:
+def _renew_otherwise(ctx: Context, sa: SaV1) -> None:
+    """What this phase 1 was to renew, and does not any more, is renewed by another."""
+    old, sa.replaces = sa.replaces, None
+    if old is not None and old.is_open:
+        old.rekeying = False
+        ctx.agenda.arm(old.owner, TimerKind.IKE_REKEY, ctx.later(RENEW_AGAIN_S))
+    for exchange in sa.exchanges.values():
+        pair = exchange.quick.replaces if exchange.quick is not None else None
+        if pair is not None and pair.state is ChildState.REKEYING:
+            pair.move(ChildState.INSTALLED)
+            ctx.agenda.arm(pair.owner, TimerKind.CHILD_REKEY, ctx.later(RENEW_AGAIN_S))
+
+
+def lost(
+    ctx: Context,
+    sa: SaV1,
+    reason: str,
+    failed: Failed | None = None,
+    *,
+    peer_forgot: bool = False,
+) -> None:
     """An established phase 1 ends. Its pairs go to another one with the same peer, if one stands;
-    else they end with it: no phase 2 lives without a phase 1 that knows of it."""
+    else they end with it: no phase 2 lives without a phase 1 that knows of it. `peer_forgot`: the
+    peer has no pairs of before."""
     if isinstance(sa.state, Closed):
         return
     heir = heir_of(ctx, sa)
-    if heir is not None and failed is None:
+    if heir is not None and failed is None and not peer_forgot:
         inherit(ctx, sa, heir)
     ending.lost(ctx, sa, reason, failed, lambda: forget(ctx, sa))
 
@@ -101,6 +126,12 @@ def heir_of(ctx: Context, sa: SaV1) -> SaV1 | None:
     return max(others, key=lambda other: other.created_at, default=None)
 
 
+def home_of(ctx: Context, sa: SaV1, child: ChildSa) -> SaV1 | None:
+    """The phase 1 that has a pair now, which `sa` made."""
+    homes = (sa, *ctx.lifecycle.siblings(sa))
+    return next((s for s in homes if isinstance(s, SaV1) and child.spi_in in s.children), None)
+
+
 def inherit(ctx: Context, old: SaV1, new: SaV1) -> None:
     """Pairs outlive the phase 1 that made them: their deletes and renewals go by the new one."""
     for spi, child in tuple(old.children.items()):
@@ -115,3 +146,4 @@ def inherit(ctx: Context, old: SaV1, new: SaV1) -> None:
             )
     new.unsent.update(old.unsent)
     old.unsent.clear()
+    rivals.thin_out(ctx, new.children.values())

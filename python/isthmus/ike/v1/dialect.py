@@ -6,10 +6,10 @@ from isthmus.ike.core.agenda import TimerKind
 from isthmus.ike.core.child import ChildSa, ChildState
 from isthmus.ike.core.context import Context, Failed
 from isthmus.ike.core.digest import digest
-from isthmus.ike.core.dropped import Dropped
+from isthmus.ike.core.dropped import Dropped, tell_dropped
 from isthmus.ike.core.fragments import NotKept
-from isthmus.ike.core.states import Established, Refused
-from isthmus.ike.v1 import children, closing, fragments, transport
+from isthmus.ike.core.states import Established, Judging, Refused
+from isthmus.ike.v1 import children, closing, fragments, rivals, transport
 from isthmus.ike.v1.exchanges import (
     aggressive_mode,
     informational,
@@ -30,6 +30,7 @@ PROBE_EVERY_S = 1.0
 """While the peer is asked whether it lives: a question so often until the patience is over."""
 
 
+EARLY_OCTETS_MAX = 4096
 PHASE1_KINDS = (ExchangeType.MAIN_MODE, ExchangeType.AGGRESSIVE_MODE)
 
 
@@ -97,6 +98,26 @@ def receive(
             informational.received(ctx, sa, header, octets, local, remote)
         case _:
             raise Dropped("exchange_out_of_order")
+
+
+def _is_early(sa: SaV1, header: Header, octets: bytes) -> bool:
+    """A worker still judges the proof that the peer takes for accepted. One message behind it is
+    kept, since its repeat may be a second away."""
+    if not isinstance(sa.state, Judging) or header.message_id == PHASE1_ID:
+        return False
+    return sa.early is None and len(octets) <= EARLY_OCTETS_MAX
+
+
+def resume(ctx: Context, sa: SaV1) -> None:
+    """A worker has answered: what came meanwhile is looked at."""
+    if sa.early is None or isinstance(sa.state, Judging):
+        return
+    octets, local, remote = sa.early
+    sa.early = None
+    try:
+        receive(ctx, sa, Header.decode(octets), octets, local, remote)
+    except Dropped as dropped:
+        tell_dropped(ctx, remote, dropped)
 
 
 def begin(
@@ -209,7 +230,7 @@ def child_timer(ctx: Context, sa: SaV1, child: ChildSa, kind: TimerKind) -> None
 def rekey_child(ctx: Context, sa: SaV1, child: ChildSa) -> None:
     """A fresh Quick Mode for the same rule: there is no other way to renew a pair."""
     rule = sa.connection.rule(child.rule.name)
-    if rule is not None and sa.is_open and child.is_usable:
+    if rule is not None and sa.is_open and rivals.sends(child):
         quick_mode.start(ctx, sa, rule, child)
 
 

@@ -49,8 +49,8 @@ class IkeV1:
         closing.forget(ctx, _mine(sa))
 
     def lost(self, ctx: Context, sa: IkeSa, reason: str) -> None:
-        """An established phase 1 has ended by what the peer did."""
-        closing.lost(ctx, _mine(sa), reason)
+        """The peer has started anew: it knows neither this phase 1 nor its pairs."""
+        closing.lost(ctx, _mine(sa), reason, peer_forgot=True)
 
     def moved(self, ctx: Context, sa: IkeSa, remote: Endpoint) -> None:
         """Authentic ESP comes from elsewhere (RFC 3947 §7)."""
@@ -61,7 +61,8 @@ class IkeV1:
         children.go_live(ctx, _mine(sa), child)
 
     def resume(self, ctx: Context, sa: IkeSa) -> None:
-        """Nothing waits for its turn in IKEv1: exchanges go side by side."""
+        """Exchanges of IKEv1 go side by side; a message of the peer may wait."""
+        dialect.resume(ctx, _mine(sa))
 
     def reconfigure(self, ctx: Context, sa: IkeSa, connection: Connection) -> None:
         """Go on under a connection that leaves phase 1 as it is."""

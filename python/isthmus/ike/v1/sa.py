@@ -15,6 +15,7 @@ from isthmus.ike.v1.protect import Protector
 from isthmus.ike.v1.quick import Quick
 from isthmus.ike.v1.states import Claim, Making, Proving, State
 from isthmus.ike.v1.vendors import SAID_NOTHING, PeerCan
+from isthmus.values.address import Endpoint
 from isthmus.values.registry.ikev1 import ExchangeType
 from isthmus.values.spi import Spi
 from isthmus.values.time import Instant, Seconds
@@ -86,6 +87,9 @@ class SaV1(IkeSa):
     """Where a log-in and the lending of an address stand."""
     peer_is_new: bool = False
     """The peer said that it knows of no other SA with us."""
+    early: tuple[bytes, Endpoint, Endpoint] | None = None
+    """A message that came while the proof in front of it is being judged, ours and the peer's
+    endpoint."""
     doubted: Failed | None = None
     """What a message that nobody vouches for says about a failure: told if nothing better comes."""
     assembly: Assembly = field(init=False)

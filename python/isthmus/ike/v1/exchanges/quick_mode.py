@@ -19,9 +19,8 @@ from isthmus.ike.core.digest import digest
 from isthmus.ike.core.dropped import Dropped
 from isthmus.ike.core.effects import Agree, ExpectSa, MakeKey, MakeKeyAndAgree
 from isthmus.ike.core.events import ComputeFinished
-from isthmus.ike.core.pairs import drop_child
 from isthmus.ike.core.payloads import every, first, must
-from isthmus.ike.v1 import access, children, nat, transport
+from isthmus.ike.v1 import access, children, closing, nat, transport
 from isthmus.ike.v1.authoctets import quick_hash_2, quick_hash_3
 from isthmus.ike.v1.keys import phase2_iv
 from isthmus.ike.v1.lifetimes import Lifetime, Phase, read_responder_lifetime, responder_lifetime
@@ -43,7 +42,7 @@ from isthmus.ike.v1.sa import Exchange, SaV1
 from isthmus.policy.connection import ChildPolicy
 from isthmus.policy.negotiate import difference, narrow
 from isthmus.policy.schedule import shorter
-from isthmus.values.errors import Malformed, NoAgreement
+from isthmus.values.errors import Malformed, NoAgreement, PeerMisbehaved
 from isthmus.values.proposal import Suite, proposals_text, suite_from
 from isthmus.values.registry.ikev1 import ExchangeType, Flag, NotifyType, ProtocolId
 from isthmus.values.registry.ikev2 import KeMethod
@@ -66,8 +65,6 @@ from isthmus.wire.v1 import (
 from isthmus.wire.v1.rules import check
 
 NONCE_SIZE = 32
-RETRY_S: Seconds = 10.0
-"""Pause before a renewal that came to nothing is tried again."""
 COMMIT_S: Seconds = 1.0
 """How long a responder that set the commit bit is waited for."""
 
@@ -93,8 +90,9 @@ def start(ctx: Context, sa: SaV1, rule: ChildPolicy, replaces: ChildSa | None = 
         asked_at=ctx.now,
         spi_in=ctx.registry.fresh_spi(),
         nonce_i=ctx.entropy.octets(NONCE_SIZE),
-        local=rule.seen_local[0],
-        remote=rule.remote[0],
+        # The peer may have asked for a part of the rule: it would not take all of it now.
+        local=(rule.seen_local if replaces is None else replaces.local)[0],
+        remote=(rule.remote if replaces is None else replaces.remote)[0],
         group=group,
         replaces=replaces,
     )
@@ -187,7 +185,7 @@ def _reply_received(
         failed = Failed("E115", f"the peer's answer cannot be read: {malformed}")
         _failed(ctx, sa, exchange, failed)
         return
-    except NoAgreement as nothing:
+    except (NoAgreement, PeerMisbehaved) as nothing:
         _failed(ctx, sa, exchange, Failed(nothing.code, nothing.reason, nothing.hint))
         return
     quick.nonce_r = must(chain.payloads, Nonce).data
@@ -288,9 +286,8 @@ def unanswered(ctx: Context, sa: SaV1, exchange: Exchange) -> None:
     transport.end(ctx, sa, exchange)
     if quick is None or quick.initiated:
         return
-    if quick.child is not None and quick.child.spi_in in sa.unsent:
-        del sa.unsent[quick.child.spi_in]
-        drop_child(ctx, sa, quick.child)
+    if quick.child is not None:
+        children.never_confirmed(ctx, sa, quick.child)
 
 
 def refused(ctx: Context, sa: SaV1, notify: Notify) -> bool:
@@ -346,7 +343,7 @@ def _failed(ctx: Context, sa: SaV1, exchange: Exchange, failed: Failed) -> None:
         if old.state is ChildState.REKEYING:
             old.move(ChildState.INSTALLED)
         if old.state is ChildState.INSTALLED:
-            ctx.agenda.arm(old.owner, TimerKind.CHILD_REKEY, ctx.later(RETRY_S))
+            ctx.agenda.arm(old.owner, TimerKind.CHILD_REKEY, ctx.later(closing.RENEW_AGAIN_S))
     ctx.lifecycle.phase2_failed(ctx, sa, quick.rule.name, failed)
 
 
