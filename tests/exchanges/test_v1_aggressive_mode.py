@@ -3,10 +3,13 @@
 import pytest
 
 from isthmus.ike.core.commands import Initiate
+from isthmus.ike.core.effects import JudgePeer
 from isthmus.policy.connection import V1Terms
 from isthmus.values.secret import Secret
 
 from .pair import Keys, Pair
+from .pki import trust
+from .test_certificates import CERT, LEFT_ID, RIGHT_ID, ROOT, keys, leaf
 from .v1 import two_sites
 
 AGGRESSIVE: dict[str, object] = {"v1": V1Terms(aggressive=True), "allow_weak": True}
@@ -66,3 +69,33 @@ def test_another_secret_is_seen_by_the_initiator() -> None:
     pair = started(two_sites(right_keys=keys, left=AGGRESSIVE, right=AGGRESSIVE)).advance(5.0)
     assert pair.left.view().state != "up"
     assert "E120" in {h.code for h in pair.left.events("phase1.failed")}
+
+
+def test_a_quick_mode_behind_a_proof_that_is_being_judged_is_not_lost() -> None:
+    """The initiator takes its proof for accepted once it is sent: what follows comes at once."""
+    signed: dict[str, object] = {
+        **AGGRESSIVE,
+        "proposals": ("aes128-sha256-ecp256",),
+        "local_auth": CERT[0],
+        "remote_auth": CERT[1],
+    }
+    left, right = leaf("left", "rsa2048"), leaf("right", "rsa2048")
+    pair = two_sites(
+        left_keys=keys(left.own(), trust(ROOT)),
+        right_keys=keys(right.own(), trust(ROOT)),
+        left={**signed, "local_id": LEFT_ID, "remote_id": RIGHT_ID},
+        right={**signed, "local_id": RIGHT_ID, "remote_id": LEFT_ID},
+    )
+    pair.left.command(Initiate("site-b"))
+    while [datagram.octets[18] for datagram in pair.wire].count(4) < 2:
+        assert pair.step()
+    pair.right.held_computes = []
+    pair.settle()
+    (job,) = pair.right.held_computes
+    assert isinstance(job.job, JudgePeer)
+    assert pair.wire[-1].octets[18] == 32
+    pair.right.held_computes = None
+    pair.right.compute(job)
+    pair.settle()
+    assert pair.right.view().state == "up"
+    assert pair.left.events("exchange.repeated") == []
