@@ -69,10 +69,11 @@ format: setup
 	cargo fmt --all
 
 # SEED=7 replays one world (TRACE=1 prints all of it, KEEP=0,3 only with these incidents, SHRINK=1
-# drops incidents that do not matter); COUNT=500 START=0 JOBS=2 runs many.
+# drops incidents that do not matter); COUNT=500 START=0 JOBS=2 runs many. IKE=1 (or auto) lets the
+# tunnels of the same worlds speak IKEv1 (or one end of each either version).
 sim: setup
 	@$(BIN)/python -m isthmus.simulator.run $(if $(SEED),--seed $(SEED)) $(if $(TRACE),--trace) \
-		$(if $(KEEP),--keep $(KEEP)) $(if $(SHRINK),--shrink) \
+		$(if $(KEEP),--keep $(KEEP)) $(if $(SHRINK),--shrink) $(if $(IKE),--ike $(IKE)) \
 		$(if $(COUNT),--count $(COUNT)) $(if $(START),--start $(START)) $(if $(JOBS),--jobs $(JOBS))
 
 # NAMES="interleavings disorder" for some of them, COUNT=1000 for another number of worlds.

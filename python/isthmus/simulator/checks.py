@@ -1,7 +1,7 @@
 """What must hold in every world: after each step, and once nothing goes wrong any more."""
 
 import struct
-from collections import deque
+from collections import Counter, deque
 from typing import TYPE_CHECKING
 
 from isthmus.ike.core.records import Happening
@@ -11,9 +11,11 @@ from isthmus.simulator.host import NOTICE_S, Host
 from isthmus.simulator.packets import Ike, Outer, Packet
 from isthmus.simulator.plan import Scenario
 from isthmus.simulator.plane import Plane, Sa, covers
+from isthmus.values.registry import ikev1
 from isthmus.values.registry.ikev2 import ExchangeType, PayloadType
 from isthmus.values.spi import Spi
 from isthmus.values.time import Seconds
+from isthmus.wire.v1 import VERSION_1
 
 if TYPE_CHECKING:
     from isthmus.simulator.clock import Clock
@@ -32,6 +34,10 @@ IKE_HEADER = struct.Struct(">8s8sBBBBII")
 IV_AT, IV_SIZE = 32, 8
 FRAGMENT_NUMBERS_SIZE = 4
 """An SKF payload says which piece it is before its IV (RFC 7383 §2.5)."""
+MESSAGES_OF_IKEV1 = {"MAIN_MODE": 3, "QUICK_MODE": 2, "INFORMATIONAL": 1}
+"""Of one end, under one message ID (RFC 2409 §5)."""
+CARRYING = frozenset({"installed", "rekeying"})
+"""States of a pair that packets leave by."""
 
 
 Window = tuple[str, int, str, str]
@@ -70,6 +76,12 @@ class Checks:
         self._ivs: dict[tuple[str, bytes, bytes], tuple[bytes, int]] = {}
         """Of each sealing end of an IKE SA: the highest IV, and a hash of what it sealed."""
         self._sealed_with: dict[tuple[str, bytes, bytes, bytes], int] = {}
+        self._under_v1: set[str] = set()
+        """Initiator's cookies of every phase 1 of IKEv1."""
+        self._v1_sent: dict[tuple[str, bytes, bytes, int], set[int]] = {}
+        """Encrypted messages of IKEv1, by sender, cookies and message ID."""
+        self._v1_heard: Counter[tuple[Window, str, int]] = Counter()
+        """Messages of IKEv1 that were taken, by phase 1, exchange and message ID."""
         self.delivered: dict[int, int] = {}
         """Packets that came through, by flow."""
         self.last_delivered: dict[int, float] = {}
@@ -159,7 +171,11 @@ class Checks:
         if not isinstance(outer.content, Ike):
             return
         octets = outer.content.octets
-        spi_i, spi_r, first, _, exchange, _, _, _ = IKE_HEADER.unpack_from(octets)
+        spi_i, spi_r, first, version, exchange, flags, number, _ = IKE_HEADER.unpack_from(octets)
+        if version == VERSION_1:
+            if flags & ikev1.Flag.ENCRYPTION and first != ikev1.PayloadType.FRAGMENT:
+                self._sealed_in_v1((host.name, spi_i, spi_r, number), exchange, hash_of(octets))
+            return
         iv_at = IV_AT + FRAGMENT_NUMBERS_SIZE if first == PayloadType.SKF else IV_AT
         if exchange == ExchangeType.IKE_SA_INIT or len(octets) < iv_at + IV_SIZE + 16:
             return
@@ -167,6 +183,16 @@ class Checks:
         digest = hash_of(octets)
         if self._sealed_with.setdefault(key, digest) != digest:
             raise Violation("iv_twice", f"{host.name}: IKE SA {spi_i.hex()}")
+
+    def _sealed_in_v1(self, key: tuple[str, bytes, bytes, int], exchange: int, digest: int) -> None:
+        """The IV of an IKEv1 exchange's first message follows from its message ID, and that of the
+        next from the message before (RFC 2409 appendix B): one ID for two exchanges would be one IV
+        for two messages."""
+        sent = self._v1_sent.setdefault(key, set())
+        sent.add(digest)
+        name = ikev1.ExchangeType(exchange).name
+        if len(sent) > (1 if name == "MAIN_MODE" else MESSAGES_OF_IKEV1[name]):
+            raise Violation("iv_twice", f"{key[0]}: {name} {key[3]} of phase 1 {key[1].hex()}")
 
     def happened(self, host: Host, happening: Happening) -> None:
         """R-18: no request is executed twice."""
@@ -181,11 +207,18 @@ class Checks:
         """R-18: no request is executed twice; message IDs of an IKE SA go up by one either way, and
         a request goes out only when the one before it is answered (RFC 7296 §2.2, §2.3)."""
         facts = dict(happening.detail)
-        if facts["exchange"] == "IKE_SA_INIT":
+        name = str(facts["exchange"])
+        if name == "IKE_SA_INIT":
             return
         number = facts["message_id"]
         assert isinstance(number, int)
         window = (host.name, host.incarnation, str(facts["spi_i"]), str(facts["spi_r"]))
+        if name == "MAIN_MODE":
+            self._under_v1.add(window[2])
+        if window[2] in self._under_v1:
+            if happening.event == "exchange.received":
+                self._heard_in_v1(window, name, number)
+            return
         what = f"{host.name}: {happening.event} {happening.message} {number} of {window[2:]}"
         received = happening.event == "exchange.received"
         if facts["direction"] == "response":
@@ -202,6 +235,14 @@ class Checks:
             if window in self._asked:
                 raise Violation("window", f"{what}: {self._asked[window]} is not answered")
             self._asked[window] = number
+
+    def _heard_in_v1(self, window: Window, name: str, number: int) -> None:
+        """R-18 for IKEv1, which has no windows: message IDs are drawn, exchanges go side by side,
+        and each of their messages is taken once (RFC 2408 §3.1)."""
+        key = (window, name, number)
+        self._v1_heard[key] += 1
+        if self._v1_heard[key] > MESSAGES_OF_IKEV1[name]:
+            raise Violation("executed_twice", f"{window[0]}: {name} {number} of {window[2:]}")
 
     def sent(self, packet: Packet, now: float) -> None:
         """A user sends a packet."""
@@ -255,9 +296,10 @@ class Checks:
                 return f"{name}: {census['ike_sas']} IKE SAs for {tunnels} tunnels"
             if census["half_open"] or census["first_requests"] or census["waiting_computes"]:
                 return f"{name}: attempts are left: {census}"
-            if census["child_sas"] != len(rules):
+            listening = _listening(host)
+            if census["child_sas"] - listening != len(rules):
                 return f"{name}: {census['child_sas']} pairs for {len(rules)} rules"
-            if len(host.plane.sas) != 2 * len(rules):
+            if len(host.plane.sas) - listening != 2 * len(rules):
                 return f"{name}: the plane has {len(host.plane.sas)} SAs for {len(rules)} rules"
         return self._is_crosswise()
 
@@ -300,7 +342,21 @@ def _rule(view: TunnelView, name: str) -> RuleView:
 
 
 def _spis(rule: RuleView) -> set[tuple[Spi, Spi]]:
-    return {(c.spi_in, c.spi_out) for c in rule.children}
+    return {(c.spi_in, c.spi_out) for c in rule.children if c.state in CARRYING}
+
+
+def _listening(host: Host) -> int:
+    """Pairs of IKEv1 that only listen: the Delete of a renewed one is not answered, and where it
+    was lost the other half of the pair stays until its lifetime (RFC 2408 §5.15). In IKEv2 nothing
+    stays."""
+    speaks_v1 = {c.name for c in host.configuration.connections if c.speaks_v1}
+    return sum(
+        child.state not in CARRYING
+        for view in host.views()
+        if view.name in speaks_v1
+        for rule in view.rules
+        for child in rule.children
+    )
 
 
 def _is_rules_own(plane: Plane, sa: Sa, packet: Packet) -> bool:

@@ -6,32 +6,46 @@ import os
 import sys
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 
+from isthmus.policy.connection import IkeVersion
+from isthmus.simulator.plan import Scenario
 from isthmus.simulator.scenario import draw
 from isthmus.simulator.shrink import shrunk
+from isthmus.simulator.versions import speaking
 from isthmus.simulator.world import Outcome, World
 
 DEFAULT_COUNT = 500
 CHUNK = 4
 
 
-def run_seed(seed: int, trace: Callable[[str], None] | None = None) -> Outcome:
+def world_of(seed: int, ike: IkeVersion = IkeVersion.V2) -> Scenario:
+    """The world of a seed, its tunnels in that version of IKE."""
+    return speaking(draw(seed), ike)
+
+
+def run_seed(
+    seed: int, trace: Callable[[str], None] | None = None, ike: IkeVersion = IkeVersion.V2
+) -> Outcome:
     """One world from its first instant to its last."""
-    return World(draw(seed), trace).run()
+    return World(world_of(seed, ike), trace).run()
 
 
-def run_many(seeds: range, processes: int) -> Iterator[Outcome]:
+def run_many(seeds: range, processes: int, ike: IkeVersion = IkeVersion.V2) -> Iterator[Outcome]:
     """Worlds share nothing: each seed ends the same on whatever processor, in whatever order."""
+    work = partial(run_seed, ike=ike)
     if processes <= 1:
-        yield from map(run_seed, seeds)
+        yield from map(work, seeds)
         return
     with multiprocessing.get_context("spawn").Pool(processes) as pool:
-        yield from pool.imap(run_seed, seeds, chunksize=CHUNK)
+        yield from pool.imap(work, seeds, chunksize=CHUNK)
 
 
-def show_one(seed: int, keep: frozenset[int] | None, trace: bool, shrink: bool) -> bool:
+def show_one(
+    seed: int, keep: frozenset[int] | None, trace: bool, shrink: bool, ike: IkeVersion
+) -> bool:
     """One world, its incidents, and how it ended. True when nothing was wrong."""
-    scenario = draw(seed)
+    scenario = world_of(seed, ike)
     if keep is not None:
         scenario = scenario.keep(keep)
     outcome = World(scenario, print if trace else None).run()
@@ -46,12 +60,17 @@ def show_one(seed: int, keep: frozenset[int] | None, trace: bool, shrink: bool) 
         print(f"these incidents are enough: {_numbers(numbers)}", file=out)
         for number in sorted(numbers):
             print(f"  {scenario.incidents[number]}", file=out)
-        print(f"see it: make sim SEED={seed} KEEP={_numbers(numbers)} TRACE=1", file=out)
+        print(f"see it: {_again(seed, ike)} KEEP={_numbers(numbers)} TRACE=1", file=out)
     return outcome.is_good
 
 
 def _numbers(numbers: frozenset[int]) -> str:
     return ",".join(map(str, sorted(numbers))) or "none"
+
+
+def _again(seed: int, ike: IkeVersion) -> str:
+    """The command that runs that world."""
+    return f"make sim SEED={seed}" + ("" if ike is IkeVersion.V2 else f" IKE={ike}")
 
 
 def _verdict(outcome: Outcome) -> str:
@@ -67,6 +86,13 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--trace", action="store_true", help="print everything that happens in it")
     parser.add_argument("--keep", help="only these incidents of it: 0,3,5 or none")
     parser.add_argument("--shrink", action="store_true", help="drop incidents that do not matter")
+    parser.add_argument(
+        "--ike",
+        type=IkeVersion,
+        choices=tuple(IkeVersion),
+        default=IkeVersion.V2,
+        help="what the tunnels of these worlds speak",
+    )
     parser.add_argument("--start", type=int, default=0, help="first of many worlds")
     parser.add_argument("--count", type=int, default=DEFAULT_COUNT, help="how many worlds")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="processes")
@@ -76,17 +102,19 @@ def main(arguments: list[str] | None = None) -> int:
         if asked.keep is not None:
             numbers = [] if asked.keep == "none" else asked.keep.split(",")
             keep = frozenset(map(int, numbers))
-        return 0 if show_one(asked.seed, keep, asked.trace, asked.shrink) else 1
+        return 0 if show_one(asked.seed, keep, asked.trace, asked.shrink, asked.ike) else 1
     began = time.monotonic()
     bad = worlds = 0
     figures: dict[str, int] = {}
-    for outcome in run_many(range(asked.start, asked.start + asked.count), asked.jobs):
+    seeds = range(asked.start, asked.start + asked.count)
+    for outcome in run_many(seeds, asked.jobs, asked.ike):
         worlds += 1
         for name, count in outcome.figures.items():
             figures[name] = figures.get(name, 0) + count
         if not outcome.is_good:
             bad += 1
-            print(f"{_verdict(outcome)}\n    make sim SEED={outcome.seed} TRACE=1", flush=True)
+            again = _again(outcome.seed, asked.ike)
+            print(f"{_verdict(outcome)}\n    {again} TRACE=1", flush=True)
     took = time.monotonic() - began
     told = ("packets", "delivered", "datagrams", "phase1.up", "phase1.rekeyed", "phase2.rekeyed")
     said = ", ".join(f"{figures.get(name, 0)} {name}" for name in told)

@@ -20,9 +20,11 @@ from isthmus.ike.core.events import (
 from isthmus.simulator.packets import Ike, Outer
 from isthmus.simulator.plan import describe
 from isthmus.values.errors import Malformed
+from isthmus.values.registry import ikev1
 from isthmus.values.registry.ikev2 import ExchangeType, label
 from isthmus.values.spi import spi_text
 from isthmus.wire.header import Header
+from isthmus.wire.v1 import VERSION_1
 
 
 def datagram_text(outer: Outer) -> str:
@@ -34,10 +36,13 @@ def datagram_text(outer: Outer) -> str:
         header = Header.decode(octets)
     except Malformed:
         return f"{outer.source} > {outer.target} unreadable {len(octets)} octets {digest}"
-    what = label(ExchangeType, header.exchange)
-    way = "response" if header.is_response else "request"
+    if header.version == VERSION_1:
+        what = label(ikev1.ExchangeType, header.exchange)
+    else:
+        what = label(ExchangeType, header.exchange)
+        what += " response" if header.is_response else " request"
     return (
-        f"{outer.source} > {outer.target} {what} {way} {header.message_id} "
+        f"{outer.source} > {outer.target} {what} {header.message_id} "
         f"{header.spi_i.hex()[:8]}.{header.spi_r.hex()[:8]} {len(octets)} octets {digest}"
     )
 
