@@ -26,6 +26,8 @@ SETTLE_MIN_S: Seconds = 0.02
 SETTLE_MAX_S: Seconds = 0.25
 """Between these, an initiator waits as long as the peer took to answer before it sends by a new
 pair: for the third message to be there, and worked through."""
+COMMIT_S: Seconds = 1.0
+"""How long a responder that set the commit bit is waited for."""
 
 
 def listen(
@@ -74,9 +76,12 @@ def listen(
     return child
 
 
-def send_soon(ctx: Context, child: ChildSa, answered_in_s: Seconds) -> None:
-    """Initiator: send by the pair when the third message should be there."""
-    pause = min(max(answered_in_s, SETTLE_MIN_S), SETTLE_MAX_S)
+def send_soon(ctx: Context, child: ChildSa, answered_in_s: Seconds | None) -> None:
+    """Initiator: send by the pair when the third message should be there. None: the peer will say
+    that it is."""
+    pause = COMMIT_S
+    if answered_in_s is not None:
+        pause = min(max(answered_in_s, SETTLE_MIN_S), SETTLE_MAX_S)
     ctx.agenda.arm(child.owner, TimerKind.CHILD_CONFIRM, ctx.later(pause))
 
 

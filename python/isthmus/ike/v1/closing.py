@@ -111,8 +111,9 @@ def delete(ctx: Context, sa: SaV1, reason: str) -> None:
 
 
 def say_child_is_gone(ctx: Context, sa: SaV1, child: ChildSa) -> None:
-    """A Delete names the SPI that its sender has stopped to listen on (RFC 2408 §3.15)."""
-    transport.send_once(ctx, sa, (Delete(ProtocolId.ESP, (spi_octets(child.spi_in),)),))
+    """A Delete names the SPI that its sender has stopped to listen on (RFC 2408 §3.15). A peer that
+    does not hear of it sends into the void until its own pair ends."""
+    transport.send_insistently(ctx, sa, (Delete(ProtocolId.ESP, (spi_octets(child.spi_in),)),))
 
 
 def heir_of(ctx: Context, sa: SaV1) -> SaV1 | None:

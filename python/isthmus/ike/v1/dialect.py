@@ -8,6 +8,7 @@ from isthmus.ike.core.context import Context, Failed
 from isthmus.ike.core.digest import digest
 from isthmus.ike.core.dropped import Dropped, tell_dropped
 from isthmus.ike.core.fragments import NotKept
+from isthmus.ike.core.retransmit import CLOCK_GRAIN_S, patience_left
 from isthmus.ike.core.states import Established, Judging, Refused
 from isthmus.ike.v1 import children, closing, fragments, rivals, transport
 from isthmus.ike.v1.exchanges import (
@@ -23,7 +24,6 @@ from isthmus.policy.connection import Connection
 from isthmus.values.address import Endpoint
 from isthmus.values.errors import Malformed
 from isthmus.values.registry.ikev1 import ExchangeType
-from isthmus.values.registry.ikev2 import label
 from isthmus.wire.header import Header
 
 PROBE_EVERY_S = 1.0
@@ -266,8 +266,8 @@ def _liveness(ctx: Context, sa: SaV1) -> None:
     if sa.probe_since is not None:
         silence_s = ctx.now - sa.heard_at
         asked_s = ctx.now - sa.probe_since
-        patience_s = max(terms.timeout_s - terms.every_s, terms.timeout_s / 2)
-        if asked_s >= patience_s:
+        patience_s = patience_left(terms.timeout_s, sa.probe_since - sa.heard_at)
+        if asked_s >= patience_s - CLOCK_GRAIN_S:
             _dead(ctx, sa, f"the peer has not answered for {silence_s:.0f} s")
             return
         informational.probe(ctx, sa)
@@ -293,12 +293,12 @@ def _unanswered(ctx: Context, sa: SaV1, exchange: Exchange) -> None:
     if exchange.kind == ExchangeType.TRANSACTION:
         transaction.unanswered(ctx, sa, exchange)
         return
+    if exchange.kind == ExchangeType.QUICK_MODE:
+        if not quick_mode.unanswered(ctx, sa, exchange):
+            _dead(ctx, sa, "the peer has not answered Quick Mode for too long")
+        return
     if exchange is not sa.phase1:
-        asked = exchange.quick is not None and exchange.quick.initiated
-        quick_mode.unanswered(ctx, sa, exchange)
-        if asked and sa.is_open:
-            name = label(ExchangeType, exchange.kind).replace("_", " ").title()
-            _dead(ctx, sa, f"the peer has not answered {name} for too long")
+        transport.end(ctx, sa, exchange)  # A Delete, which nothing answers.
         return
     if isinstance(sa.state, Established | AwaitLogin):
         return  # The last message of Aggressive Mode, which is answered by what follows.

@@ -35,5 +35,7 @@ class Quick:
     """Initiator: the pair that is renewed; it may be gone by the time the answer comes."""
     child: ChildSa | None = None
     """The pair, once it listens."""
+    commits: bool = False
+    """The responder has set the commit bit: it will say when it listens."""
     computing: bool = True
     """A key is being made or agreed on: repeats of the peer's message wait."""

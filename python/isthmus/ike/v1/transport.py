@@ -24,9 +24,11 @@ from isthmus.wire.v1.message import VERSION_1
 
 A_FEW_TIMES = Backoff(tries_max=5)
 """For a message that nobody answers as such: its loss shows by silence alone."""
+A_COUPLE_OF_TIMES = Backoff(factor=3.0, tries_max=3)
+"""For a message that nothing answers at all."""
 EXCHANGES_MAX = 64
-"""Exchanges of one phase 1 that are under way or remembered, whoever began them; the oldest that
-waits for nothing is forgotten for a new one."""
+"""Exchanges of one phase 1 that are under way or remembered; the oldest that waits for nothing is
+forgotten for a new one. A peer has no more than that under way; our own are as many as rules."""
 Hashing = Callable[[SaV1, bytes], bytes]
 """What a HASH payload holds, of the octets behind it."""
 
@@ -175,17 +177,18 @@ def repeat_due(ctx: Context, sa: SaV1) -> tuple[Exchange, ...]:
 def begin(ctx: Context, sa: SaV1, kind: ExchangeType, message_id: int | None = None) -> Exchange:
     """An exchange under a message ID of its own: a fresh one of ours, or the peer's."""
     assert sa.suite is not None and sa.suite.prf is not None
-    if message_id is None:
-        message_id = _fresh_id(ctx, sa)
+    number = _fresh_id(ctx, sa) if message_id is None else message_id
     # A proof that does not hold is refused before phase 1 has its last block.
     base = sa.last_block or sa.phase1.iv
-    exchange = Exchange(message_id, kind, phase2_iv(sa.suite.prf, base, message_id))
-    while len(sa.exchanges) >= EXCHANGES_MAX:
-        oldest = next((e for e in sa.exchanges.values() if e.quick is None and not e.sent), None)
-        if oldest is None:
-            raise Dropped("exchanges_limit")
+    exchange = Exchange(number, kind, phase2_iv(sa.suite.prf, base, number))
+    idle = [e for e in sa.exchanges.values() if e.quick is None and e.sent is None]
+    for oldest in idle[: max(0, len(sa.exchanges) + 1 - EXCHANGES_MAX)]:
         del sa.exchanges[oldest.message_id]
-    sa.exchanges[message_id] = exchange
+    if message_id is not None:
+        theirs = sum(number in sa.used_ids for number in sa.exchanges)
+        if theirs >= EXCHANGES_MAX:
+            raise Dropped("exchanges_limit")
+    sa.exchanges[number] = exchange
     return exchange
 
 
@@ -203,11 +206,22 @@ def end(ctx: Context, sa: SaV1, exchange: Exchange) -> None:
     rearm(ctx, sa)
 
 
-def send_once(ctx: Context, sa: SaV1, payloads: tuple[Payload, ...]) -> None:
-    """An Informational: protected by a HASH, and neither answered nor repeated (RFC 2409 §5.7)."""
+def send_once(ctx: Context, sa: SaV1, payloads: tuple[Payload, ...]) -> tuple[bytes, ...]:
+    """An Informational: protected by a HASH, and neither answered nor repeated (RFC 2409 §5.7).
+    Returns the datagrams."""
     exchange = begin(ctx, sa, ExchangeType.INFORMATIONAL)
     send_hashed(ctx, sa, exchange, payloads, hash_over(exchange.message_id), repeat=False)
     end(ctx, sa, exchange)
+    return exchange.reply
+
+
+def send_insistently(ctx: Context, sa: SaV1, payloads: tuple[Payload, ...]) -> None:
+    """An Informational whose loss would do harm: a few times, since nothing tells of its coming.
+    The peer takes the first that comes, and knows the others as its repeats."""
+    exchange = begin(ctx, sa, ExchangeType.INFORMATIONAL)
+    send_hashed(ctx, sa, exchange, payloads, hash_over(exchange.message_id), repeat=True)
+    assert exchange.sent is not None, "it is to be repeated"
+    exchange.sent.schedule = A_COUPLE_OF_TIMES
 
 
 def hash_over(message_id: int) -> Hashing:
@@ -247,6 +261,7 @@ def verify(sa: SaV1, chain: Chain, hashing: Hashing) -> None:
 def heard(ctx: Context, sa: SaV1) -> None:
     """An authentic message of the peer has come: it lives, and phase 1 stands at its end too."""
     sa.heard_at = ctx.now
+    sa.probe_since = None
     if sa.phase1.sent is not None:
         answered(ctx, sa, sa.phase1)
 

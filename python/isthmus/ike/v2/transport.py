@@ -5,7 +5,7 @@ from dataclasses import replace
 from isthmus.ike.core.agenda import TimerKind
 from isthmus.ike.core.context import Context
 from isthmus.ike.core.effects import SendDatagram
-from isthmus.ike.core.retransmit import HANDSHAKE, established
+from isthmus.ike.core.retransmit import HANDSHAKE, established, patience_left
 from isthmus.ike.core.telling import tell_message, tell_repeated
 from isthmus.ike.v2 import fragments
 from isthmus.ike.v2.fragments import Arrival, Parcel
@@ -54,14 +54,11 @@ def send_request(
 
 
 def _patience_s(ctx: Context, sa: SaV2, purpose: Purpose) -> Seconds:
-    """How long a request may go unanswered. A probe is sent because of silence, which counts: a
-    dead peer is found `timeout` after it was heard last, not after it was asked. Where silence has
-    used up half of that already, there is all of it left for repeats."""
+    """How long a request may go unanswered."""
     timeout_s = sa.connection.liveness.timeout_s
     if not isinstance(purpose, ForProbe):
         return timeout_s
-    silence_s = ctx.now - sa.heard_at
-    return timeout_s - silence_s if silence_s < timeout_s / 2 else timeout_s
+    return patience_left(timeout_s, ctx.now - sa.heard_at)
 
 
 def send_reply(

@@ -57,9 +57,10 @@ def _say(ctx: Context, sa: SaV1, kind: NotifyType, number: int) -> None:
 
 
 def _asked(ctx: Context, sa: SaV1, notify: Notify) -> None:
-    """R-U-THERE. The number must be above the last one: an old message proves nothing."""
+    """R-U-THERE. The number must not be below the last one: an old message proves nothing."""
     number = int.from_bytes(notify.data, "big")
-    if len(notify.data) != _SEQUENCE_SIZE or number <= (sa.probe_heard or -1):
+    # The same one again asks for an answer that was lost.
+    if len(notify.data) != _SEQUENCE_SIZE or number < (sa.probe_heard or 0):
         raise Dropped("probe_repeat")
     sa.probe_heard = number
     _say(ctx, sa, NotifyType.R_U_THERE_ACK, number)
@@ -67,9 +68,8 @@ def _asked(ctx: Context, sa: SaV1, notify: Notify) -> None:
 
 def _answered(sa: SaV1, notify: Notify) -> None:
     number = int.from_bytes(notify.data, "big")
-    if sa.probe_since is None or not sa.probe_from <= number < sa.probe_next:
+    if not sa.probe_from <= number < sa.probe_next:
         raise Dropped("probe_not_asked")
-    sa.probe_since = None
 
 
 # --- what the peer says ---------------------------------------------------------------------

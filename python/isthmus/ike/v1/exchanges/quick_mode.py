@@ -65,8 +65,6 @@ from isthmus.wire.v1 import (
 from isthmus.wire.v1.rules import check
 
 NONCE_SIZE = 32
-COMMIT_S: Seconds = 1.0
-"""How long a responder that set the commit bit is waited for."""
 
 
 # --- initiator ------------------------------------------------------------------------------
@@ -118,7 +116,7 @@ def start(ctx: Context, sa: SaV1, rule: ChildPolicy, replaces: ChildSa | None = 
                 quick.private = private
                 _ask(ctx, sa, exchange, quick, public)
             case _:
-                failed = Failed("E206", f"no key pair could be made: {done.failure}")
+                failed = Failed("E113", f"no key pair could be made: {done.failure}")
                 _failed(ctx, sa, exchange, failed)
 
     ctx.compute(MakeKey(group), made, sa)
@@ -189,8 +187,8 @@ def _reply_received(
         _failed(ctx, sa, exchange, Failed(nothing.code, nothing.reason, nothing.hint))
         return
     quick.nonce_r = must(chain.payloads, Nonce).data
-    commit = bool(header.flags & Flag.COMMIT)
-    answered_in_s = COMMIT_S if commit else ctx.now - quick.sent_at
+    quick.commits = bool(header.flags & Flag.COMMIT)
+    answered_in_s = ctx.now - quick.sent_at
     if public is None:
         _confirm(ctx, sa, exchange, quick, rule, suite, spi_out, None, answered_in_s)
         return
@@ -204,7 +202,7 @@ def _reply_received(
             case (Secret() as shared,):
                 _confirm(ctx, sa, exchange, quick, rule, suite, spi_out, shared, answered_in_s)
             case _:
-                failed = Failed("E206", f"the peer's public value is refused: {done.failure}")
+                failed = Failed("E113", f"the peer's public value is refused: {done.failure}")
                 _failed(ctx, sa, exchange, failed)
 
     ctx.compute(Agree(quick.group, quick.private, public.data), agreed, sa)
@@ -277,17 +275,30 @@ def _confirm(
     transport.send_sealed(ctx, sa, exchange, (_hash_3(sa, exchange, quick),), repeat=False)
     # Kept for repeats of 2, which tell that 3 was lost.
     exchange.quick = None
-    children.send_soon(ctx, child, answered_in_s)
+    children.send_soon(ctx, child, None if quick.commits else answered_in_s)
 
 
-def unanswered(ctx: Context, sa: SaV1, exchange: Exchange) -> None:
-    """The peer has sent no third message, or nothing at all."""
+def unanswered(ctx: Context, sa: SaV1, exchange: Exchange) -> bool:
+    """The peer has sent no third message, or nothing at all. False: nothing shows that it lives."""
     quick = exchange.quick
-    transport.end(ctx, sa, exchange)
-    if quick is None or quick.initiated:
-        return
-    if quick.child is not None:
-        children.never_confirmed(ctx, sa, quick.child)
+    if quick is None or not quick.initiated:
+        transport.end(ctx, sa, exchange)
+        if quick is not None and quick.child is not None:
+            children.never_confirmed(ctx, sa, quick.child)
+        return True
+    assert quick.sent_at is not None, "it was sent"
+    # A peer that answers probes is found dead by them, and one that was heard since lives: it does
+    # not like what we ask for, and its refusal was lost or is none of its habits.
+    if not sa.peer_can.dpd and sa.heard_at < quick.sent_at:
+        transport.end(ctx, sa, exchange)
+        return False
+    failed = Failed(
+        "E209",
+        "the peer lives and has not answered Quick Mode",
+        "look at the peer's log: it does not want this phase 2 and does not say why",
+    )
+    _failed(ctx, sa, exchange, failed)
+    return True
 
 
 def refused(ctx: Context, sa: SaV1, notify: Notify) -> bool:
@@ -497,11 +508,12 @@ def _shorter_lifetime(rule: ChildPolicy, chosen: OfferedPhase2, quick: Quick) ->
 
 
 def _refuse(ctx: Context, sa: SaV1, exchange: Exchange, kind: NotifyType, chain: Chain) -> None:
-    """Say why not. Repeats of the request get no other answer: its ID is used up."""
-    transport.end(ctx, sa, exchange)
+    """Say why not, and say it again if the request is repeated: nothing else makes good a loss."""
+    exchange.quick = None
     offer = first(chain.payloads, SecurityAssociation)
     spi = offer.proposals[0].spi if offer is not None and offer.proposals else b""
-    transport.send_once(ctx, sa, (Notify(kind, protocol=ProtocolId.ESP, spi=spi),))
+    notify = Notify(kind, protocol=ProtocolId.ESP, spi=spi)
+    exchange.reply = transport.send_once(ctx, sa, (notify,))
 
 
 def _third_received(
