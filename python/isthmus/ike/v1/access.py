@@ -59,3 +59,20 @@ def release(ctx: Context, sa: IkeSa) -> None:
     others = (s.assigned for s in ctx.lifecycle.siblings(sa) if s.assigned is not None)
     if all(other.address != given.address for other in others):
         ctx.emit(AssignAddress(sa.connection.name, given.address, up=False))
+
+
+def peer_renews(sa: IkeSa) -> bool:
+    """Whoever logs in or asks for an address renews phase 1: not every client is prepared to be
+    asked anew, and some let their pairs go with the phase 1 that they began."""
+    xauth = sa.connection.v1.xauth
+    serves = xauth is not None and xauth.role is AccessRole.SERVER
+    return not sa.initiator and (serves or server_terms(sa) is not None)
+
+
+def tell_peer_renews(ctx: Context, sa: IkeSa) -> None:
+    """Why a renewal that is due, or that a user wants, is not begun here."""
+    ctx.record(
+        "phase1.renewal_left",
+        f"{sa.user or sa.remote_id} has to renew phase 1: it is the one who dials in",
+        connection=sa.connection,
+    )
