@@ -34,6 +34,7 @@ from isthmus.values.registry.ikev1 import (
     ExchangeType,
     Flag,
     NotifyType,
+    PayloadType,
     ProtocolId,
 )
 from isthmus.values.registry.ikev2 import label
@@ -225,8 +226,16 @@ class Door:
             raise Dropped("tunnel_is_gone")
         if self._admission.is_full(event.remote):
             raise Dropped("half_open_limit")
-        main_mode.take(ctx, embryo, header, event.octets, event.local, event.remote)
+        if header.next_payload != PayloadType.FRAGMENT:
+            main_mode.take(ctx, embryo, header, event.octets, event.local, event.remote)
+            self._forget(embryo)
+            return
+        if not embryo.connection.fragmentation.enabled:
+            raise Dropped("fragments_not_agreed")
+        # It counts as half-open from its first piece on, which bounds how much of others waits.
+        sa = main_mode.admit(ctx, embryo, event.local, event.remote)
         self._forget(embryo)
+        dialect.receive(ctx, sa, header, event.octets, event.local, event.remote)
 
     def _remember(self, ctx: Context, embryo: Embryo) -> None:
         self._embryos[embryo.cookie_r] = embryo

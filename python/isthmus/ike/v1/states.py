@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 
 from isthmus.ike.core.states import Closed, Established, Judging, Preparing, Refused, Signing
+from isthmus.ike.v1.embryo import Embryo
 from isthmus.values.address import Endpoint
 from isthmus.values.identity import Identity
 from isthmus.values.registry.ikev2 import KeMethod
@@ -26,6 +27,13 @@ class AwaitAnswer:
     private: Secret
     public: bytes
     nonce: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class AwaitOpening:
+    """Main Mode responder: pieces of the third message come, and others are missing."""
+
+    embryo: Embryo
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +69,7 @@ Making = (
     Preparing
     | AwaitChoice
     | AwaitAnswer
+    | AwaitOpening
     | MakingKey
     | AwaitKey
     | Agreeing

@@ -26,12 +26,21 @@ from isthmus.ike.v1.embryo import Embryo
 from isthmus.ike.v1.exchanges import transaction
 from isthmus.ike.v1.offers import chosen_phase1, phase1_payload
 from isthmus.ike.v1.sa import SaV1
-from isthmus.ike.v1.states import Agreeing, AwaitChoice, AwaitKey, AwaitProof, MakingKey, Proving
+from isthmus.ike.v1.states import (
+    Agreeing,
+    AwaitChoice,
+    AwaitKey,
+    AwaitOpening,
+    AwaitProof,
+    MakingKey,
+    Proving,
+)
 from isthmus.ike.v1.transport import open_sealed, send_clear, send_sealed, tell_received
 from isthmus.policy.connection import Connection
 from isthmus.values.address import Endpoint
 from isthmus.values.errors import Malformed, NoAgreement, NotAuthenticated, PeerMisbehaved
 from isthmus.values.proposal import suite_from
+from isthmus.values.registry.ikev1 import ExchangeType
 from isthmus.values.secret import Secret
 from isthmus.values.spi import NO_IKE_SPI, IkeSpi
 from isthmus.wire.header import Header
@@ -222,6 +231,12 @@ def take(
     Raises Dropped for a message that is no third one.
     """
     chain = modes.clear(header, octets, "main 3")
+    sa = admit(ctx, embryo, local, remote)
+    _opening_received(ctx, sa, embryo, header, chain, octets)
+
+
+def admit(ctx: Context, embryo: Embryo, local: Endpoint, remote: Endpoint) -> SaV1:
+    """The third message is here, or the first piece of it: the peer counts as half-open."""
     sa = SaV1(
         connection=embryo.connection,
         initiator=False,
@@ -233,11 +248,22 @@ def take(
         heard_at=ctx.now,
         suite=embryo.suite,
         candidates=embryo.candidates,
-        peer_can=vendors.heard(chain.payloads, embryo.peer_can),
+        peer_can=embryo.peer_can,
         lifetime_s=embryo.lifetime_s,
+        state=AwaitOpening(embryo),
     )
-    sa.phase1.kind = header.exchange
-    sa.phase1.heard = digest(octets, remote)
+    sa.phase1.kind = ExchangeType.MAIN_MODE
+    ctx.registry.add(sa)
+    ctx.agenda.arm(sa.owner, TimerKind.HALF_OPEN, ctx.later(phase1.HALF_OPEN_S))
+    return sa
+
+
+def _opening_received(
+    ctx: Context, sa: SaV1, embryo: Embryo, header: Header, chain: Chain, octets: bytes
+) -> None:
+    """3, whole: the peer's public value."""
+    sa.peer_can = vendors.heard(chain.payloads, embryo.peer_can)
+    sa.phase1.heard = digest(octets, sa.remote)
     sa.nat = modes.nat_seen(sa, chain)
     theirs = must(chain.payloads, KeyExchange).data
     nonce = ctx.entropy.octets(modes.NONCE_SIZE)
@@ -250,8 +276,6 @@ def take(
     )
     sa.proving = shown
     sa.state = MakingKey()
-    ctx.registry.add(sa)
-    ctx.agenda.arm(sa.owner, TimerKind.HALF_OPEN, ctx.later(phase1.HALF_OPEN_S))
     tell_received(ctx, sa, header, chain, len(octets), is_response=False)
 
     def made(done: ComputeFinished) -> None:
@@ -277,7 +301,12 @@ def take(
 def request_received(
     ctx: Context, sa: SaV1, header: Header, octets: bytes, local: Endpoint, remote: Endpoint
 ) -> None:
-    """5: who the peer is, and its proof. Raises Dropped for what is no such message."""
+    """3 that came in pieces, or 5: who the peer is, and its proof. Raises Dropped for what is no
+    such message."""
+    if isinstance(sa.state, AwaitOpening):
+        chain = modes.clear(header, octets, "main 3")
+        _opening_received(ctx, sa, sa.state.embryo, header, chain, octets)
+        return
     if not isinstance(sa.state, AwaitProof):
         raise Dropped("not_asked")
     try:
