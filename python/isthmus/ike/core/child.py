@@ -7,7 +7,7 @@ from isthmus.policy.connection import ChildPolicy
 from isthmus.values.proposal import Suite
 from isthmus.values.selector import Selectors, selectors_text
 from isthmus.values.spi import Spi, spi_text
-from isthmus.values.time import Instant
+from isthmus.values.time import Instant, Seconds
 
 
 class ChildState(Enum):
@@ -64,6 +64,10 @@ class ChildSa:
     created_at: Instant
     rekey_at: Instant
     expires_at: Instant
+    lifetime_max_s: Seconds | None = None
+    octets_max: int | None = None
+    """What the peer has said that it lives by, which a new configuration does not lengthen; None:
+    nothing (IKEv1 alone speaks of lifetimes)."""
     pfs: str = ""
     """The key exchange that made its keys, empty when they came from the IKE SA's alone."""
     lowest_nonce: bytes = b""

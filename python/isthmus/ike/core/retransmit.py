@@ -49,9 +49,11 @@ class Backoff:
 
 
 def patience_left(timeout_s: Seconds, silence_s: Seconds) -> Seconds:
-    """How long a probe that is sent because of silence may go unanswered. The silence counts: a dead
-    peer is found `timeout_s` after it was heard last, not after it was asked. Where silence has used
-    up half of that already, there is all of it left for repeats."""
+    """How long a probe that is sent because of silence may go unanswered.
+
+    The silence counts: a dead peer is found `timeout_s` after it was heard last, not after it was
+    asked. Where silence has used up half of that already, there is all of it left for repeats.
+    """
     return timeout_s - silence_s if silence_s < timeout_s / 2 else timeout_s
 
 

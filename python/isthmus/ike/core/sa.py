@@ -11,7 +11,7 @@ from isthmus.values.address import Endpoint
 from isthmus.values.identity import Identity
 from isthmus.values.proposal import Suite
 from isthmus.values.spi import IkeSpi, Spi
-from isthmus.values.time import Instant
+from isthmus.values.time import Instant, Seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +84,8 @@ class IkeSa(ABC):
     """The address inside the tunnel that the server of Mode Config lends its client: us, or the
     peer."""
 
+    lifetime_max_s: Seconds | None = None
+    """What the peer has said that it lives by; None: nothing (IKEv1 alone speaks of lifetimes)."""
     superseded: bool = False
     """Another IKE SA with this peer stays, and this one goes soon."""
     candidates: tuple[Connection, ...] = ()

@@ -1,6 +1,7 @@
 """A changed configuration applied to SAs that stand: what they refer to, and their timers."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 from isthmus.ike.core.agenda import TimerKind
 from isthmus.ike.core.child import ChildSa, ChildState
@@ -8,7 +9,7 @@ from isthmus.ike.core.context import Context
 from isthmus.ike.core.effects import Keepalive, UpdateSa
 from isthmus.ike.core.sa import IkeSa
 from isthmus.policy.connection import ChildPolicy, Connection, Lifetimes
-from isthmus.policy.schedule import renewal
+from isthmus.policy.schedule import renewal, shorter
 from isthmus.values.time import Instant, Seconds
 
 OVERDUE_S: Seconds = 30.0
@@ -28,7 +29,8 @@ def reconfigure(ctx: Context, sa: IkeSa, connection: Connection) -> None:
     if not sa.is_open or sa.established_at is None:
         return
     if before.phase1_lifetimes != connection.phase1_lifetimes:
-        rekey_at, sa.expires_at = _times(ctx, sa.established_at, connection.phase1_lifetimes)
+        lifetimes = shorter(connection.phase1_lifetimes, sa.lifetime_max_s)
+        rekey_at, sa.expires_at = _times(ctx, sa.established_at, lifetimes)
         if not sa.rekeying:
             ctx.agenda.arm(sa.owner, TimerKind.IKE_REKEY, rekey_at)
         ctx.agenda.arm(sa.owner, TimerKind.IKE_EXPIRE, sa.expires_at)
@@ -53,6 +55,8 @@ def reconsider(sa: IkeSa, connections: Mapping[str, Connection]) -> None:
 
 def _child(ctx: Context, child: ChildSa, rule: ChildPolicy) -> None:
     before = child.rule.lifetimes
+    lifetimes = shorter(rule.lifetimes, child.lifetime_max_s, child.octets_max)
+    rule = replace(rule, lifetimes=lifetimes)
     child.rule = rule
     if before == rule.lifetimes or not child.is_usable:
         return

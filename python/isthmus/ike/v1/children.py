@@ -71,6 +71,7 @@ def listen(
         asked_at=quick.asked_at,
         only_listens=True,
     )
+    child.lifetime_max_s, child.octets_max = quick.said.seconds, quick.said.octets
     home.unsent[child.spi_in] = keys
     quick.child = child
     return child

@@ -91,7 +91,7 @@ def receive(
         case ExchangeType.QUICK_MODE if header.message_id != PHASE1_ID:
             if not sa.is_open:
                 raise Dropped("not_authenticated")
-            quick_mode.received(ctx, sa, header, octets)
+            quick_mode.received(ctx, sa, quick_mode.Came(header, octets, local, remote))
         case ExchangeType.TRANSACTION if header.message_id != PHASE1_ID:
             transaction.received(ctx, sa, header, octets, local, remote)
         case ExchangeType.INFORMATIONAL:

@@ -333,7 +333,7 @@ def stand(ctx: Context, sa: SaV1) -> None:
     ctx.agenda.disarm(sa.owner, TimerKind.GRACE)
     if sa.peer_is_new:
         ctx.lifecycle.initial_contact(ctx, sa)
-    standing.arm(ctx, sa, sa.lifetime_s)
+    standing.arm(ctx, sa, sa.lifetime_max_s)
     ctx.lifecycle.phase1_up(ctx, sa)
     _settle(ctx, sa)
     ctx.lifecycle.phase1_ready(ctx, sa)

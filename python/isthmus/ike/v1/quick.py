@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 
 from isthmus.ike.core.child import ChildSa
+from isthmus.ike.v1.lifetimes import Lifetime
 from isthmus.policy.connection import ChildPolicy
 from isthmus.values.registry.ikev2 import KeMethod
 from isthmus.values.secret import Secret
@@ -35,6 +36,8 @@ class Quick:
     """Initiator: the pair that is renewed; it may be gone by the time the answer comes."""
     child: ChildSa | None = None
     """The pair, once it listens."""
+    said: Lifetime = field(default_factory=Lifetime)
+    """How long the peer says that the pair lives."""
     commits: bool = False
     """The responder has set the commit bit: it will say when it listens."""
     computing: bool = True

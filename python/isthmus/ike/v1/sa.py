@@ -18,7 +18,7 @@ from isthmus.ike.v1.vendors import SAID_NOTHING, PeerCan
 from isthmus.values.address import Endpoint
 from isthmus.values.registry.ikev1 import ExchangeType
 from isthmus.values.spi import Spi
-from isthmus.values.time import Instant, Seconds
+from isthmus.values.time import Instant
 
 PHASE1_ID = 0
 """The message ID of Main Mode and Aggressive Mode (RFC 2408 §3.1)."""
@@ -72,8 +72,6 @@ class SaV1(IkeSa):
     claim: Claim | None = None
     """Responder of Aggressive Mode: what the first message says of its sender."""
     peer_can: PeerCan = SAID_NOTHING
-    lifetime_s: Seconds | None = None
-    """What the offer that was taken says; None: nothing."""
     replaces: "SaV1 | None" = None
     """Initiator: the phase 1 that this one is to stand in the place of."""
     probe_from: int = 0

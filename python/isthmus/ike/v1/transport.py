@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 from isthmus.crypto.compare import same
+from isthmus.ike.core import standing
 from isthmus.ike.core.agenda import TimerKind
 from isthmus.ike.core.context import Context
 from isthmus.ike.core.dropped import Dropped
@@ -258,8 +259,10 @@ def verify(sa: SaV1, chain: Chain, hashing: Hashing) -> None:
         raise Dropped("integrity")
 
 
-def heard(ctx: Context, sa: SaV1) -> None:
-    """An authentic message of the peer has come: it lives, and phase 1 stands at its end too."""
+def heard(ctx: Context, sa: SaV1, local: Endpoint, remote: Endpoint) -> None:
+    """An authentic and new message of the peer has come: it lives, is where that came from, and
+    phase 1 stands at its end too."""
+    standing.follow(ctx, sa, local, remote)
     sa.heard_at = ctx.now
     sa.probe_since = None
     if sa.phase1.sent is not None:

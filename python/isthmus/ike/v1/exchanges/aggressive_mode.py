@@ -134,7 +134,6 @@ def reply_received(
     modes.taken(ctx, sa, octets)
     sa.spi_r = IkeSpi(header.spi_r)
     sa.suite = suite_from(chosen.proposal)
-    sa.lifetime_s = chosen.lifetime_s
     sa.peer_can = vendors.heard(chain.payloads)
     sa.nat = modes.nat_seen(sa, chain)
     tell_received(ctx, sa, header, chain, len(octets), is_response=True)
@@ -223,7 +222,7 @@ def take(
         suite=suite,
         candidates=candidates,
         peer_can=vendors.heard(chain.payloads),
-        lifetime_s=chosen.lifetime_s,
+        lifetime_max_s=chosen.lifetime_s,
     )
     sa.phase1.kind = header.exchange
     sa.phase1.heard = digest(octets, remote)

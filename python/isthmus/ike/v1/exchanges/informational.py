@@ -4,7 +4,6 @@ One message each way, protected by a HASH once there are keys, and never answere
 not learn whether the other has heard. Liveness is asked and answered by two of them.
 """
 
-from isthmus.ike.core import standing
 from isthmus.ike.core.agenda import TimerKind
 from isthmus.ike.core.child import ChildState
 from isthmus.ike.core.context import Context, Failed
@@ -93,8 +92,7 @@ def received(
     chain, _ = transport.open_sealed(sa, header, octets, iv)
     transport.verify(sa, chain, transport.hash_over(header.message_id))
     transport.note_used(sa, header.message_id)
-    transport.heard(ctx, sa)
-    standing.follow(ctx, sa, local, remote)
+    transport.heard(ctx, sa, local, remote)
     transport.tell_received(ctx, sa, header, chain, len(octets), is_response=False)
     try:
         check(header.exchange, "informational", chain.payloads)

@@ -119,7 +119,6 @@ def _choice_received(
     modes.taken(ctx, sa, octets)
     sa.spi_r = IkeSpi(header.spi_r)
     sa.suite = suite_from(chosen.proposal)
-    sa.lifetime_s = chosen.lifetime_s
     sa.peer_can = vendors.heard(chain.payloads)
     tell_received(ctx, sa, header, chain, len(octets), is_response=True)
     sa.state = MakingKey()
@@ -249,7 +248,7 @@ def admit(ctx: Context, embryo: Embryo, local: Endpoint, remote: Endpoint) -> Sa
         suite=embryo.suite,
         candidates=embryo.candidates,
         peer_can=embryo.peer_can,
-        lifetime_s=embryo.lifetime_s,
+        lifetime_max_s=embryo.lifetime_s,
         state=AwaitOpening(embryo),
     )
     sa.phase1.kind = ExchangeType.MAIN_MODE

@@ -9,7 +9,7 @@ initiator                                            responder
 Several may be under way over one phase 1, each under its message ID.
 """
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from isthmus.crypto.compare import same
 from isthmus.ike.core.agenda import TimerKind
@@ -42,6 +42,7 @@ from isthmus.ike.v1.sa import Exchange, SaV1
 from isthmus.policy.connection import ChildPolicy
 from isthmus.policy.negotiate import difference, narrow
 from isthmus.policy.schedule import shorter
+from isthmus.values.address import Endpoint
 from isthmus.values.errors import Malformed, NoAgreement, PeerMisbehaved
 from isthmus.values.proposal import Suite, proposals_text, suite_from
 from isthmus.values.registry.ikev1 import ExchangeType, Flag, NotifyType, ProtocolId
@@ -65,6 +66,16 @@ from isthmus.wire.v1 import (
 from isthmus.wire.v1.rules import check
 
 NONCE_SIZE = 32
+
+
+@dataclass(frozen=True, slots=True)
+class Came:
+    """A message as it came, to us at `local` from `remote`."""
+
+    header: Header
+    octets: bytes
+    local: Endpoint
+    remote: Endpoint
 
 
 # --- initiator ------------------------------------------------------------------------------
@@ -161,20 +172,18 @@ def _ask(ctx: Context, sa: SaV1, exchange: Exchange, quick: Quick, public: bytes
     transport.send_hashed(ctx, sa, exchange, payloads, hashing, repeat=True)
 
 
-def _reply_received(
-    ctx: Context, sa: SaV1, exchange: Exchange, quick: Quick, header: Header, octets: bytes
-) -> None:
+def _reply_received(ctx: Context, sa: SaV1, exchange: Exchange, quick: Quick, came: Came) -> None:
     """2. Raises Dropped for what is not the peer's answer."""
     assert quick.offer is not None and quick.sent_at is not None
-    chain, next_iv = transport.open_sealed(sa, header, octets, exchange.iv)
+    chain, next_iv = transport.open_sealed(sa, came.header, came.octets, exchange.iv)
     transport.verify(sa, chain, _hash_2(exchange, quick))
-    exchange.heard = digest(octets, sa.remote)
+    exchange.heard = digest(came.octets, came.remote)
     exchange.iv = next_iv
-    transport.heard(ctx, sa)
+    transport.heard(ctx, sa, came.local, came.remote)
     transport.answered(ctx, sa, exchange)
-    transport.tell_received(ctx, sa, header, chain, len(octets), is_response=True)
+    transport.tell_received(ctx, sa, came.header, chain, len(came.octets), is_response=True)
     try:
-        check(header.exchange, "quick 2", chain.payloads)
+        check(came.header.exchange, "quick 2", chain.payloads)
         suite, spi_out, rule = _read_answer(ctx, quick, chain)
         public = first(chain.payloads, KeyExchange)
         if (public is not None) != (quick.group is not KeMethod.NONE):
@@ -187,7 +196,7 @@ def _reply_received(
         _failed(ctx, sa, exchange, Failed(nothing.code, nothing.reason, nothing.hint))
         return
     quick.nonce_r = must(chain.payloads, Nonce).data
-    quick.commits = bool(header.flags & Flag.COMMIT)
+    quick.commits = bool(came.header.flags & Flag.COMMIT)
     answered_in_s = ctx.now - quick.sent_at
     if public is None:
         _confirm(ctx, sa, exchange, quick, rule, suite, spi_out, None, answered_in_s)
@@ -222,9 +231,8 @@ def _read_answer(ctx: Context, quick: Quick, chain: Chain) -> tuple[Suite, Spi, 
             notify=NotifyTypeV2.TS_UNACCEPTABLE,
             code="E203",
         )
-    said = _responder_lifetime(chain)
-    rule = _bounded(quick.rule, chosen.lifetime_s, chosen.kilobytes)
-    rule = _bounded(rule, said.seconds, said.kilobytes)
+    quick.said = _responder_lifetime(chain)
+    rule = _bounded(quick.rule, quick.said)
     suite = suite_from(chosen.proposal)
     return suite, _outbound(ctx, chosen), rule
 
@@ -250,10 +258,9 @@ def _responder_lifetime(chain: Chain) -> Lifetime:
     return Lifetime()
 
 
-def _bounded(rule: ChildPolicy, seconds: int | None, kilobytes: int | None) -> ChildPolicy:
+def _bounded(rule: ChildPolicy, said: Lifetime) -> ChildPolicy:
     """The rule under limits that are no wider than the peer's."""
-    octets = Lifetime(seconds, kilobytes).octets
-    return replace(rule, lifetimes=shorter(rule.lifetimes, seconds, octets))
+    return replace(rule, lifetimes=shorter(rule.lifetimes, said.seconds, said.octets))
 
 
 def _confirm(
@@ -361,22 +368,22 @@ def _failed(ctx: Context, sa: SaV1, exchange: Exchange, failed: Failed) -> None:
 # --- responder ------------------------------------------------------------------------------
 
 
-def _request_received(ctx: Context, sa: SaV1, header: Header, octets: bytes) -> None:
+def _request_received(ctx: Context, sa: SaV1, came: Came) -> None:
     """1. Raises Dropped for what the peer has not made, or has made before."""
-    if header.message_id in sa.used_ids:
+    if came.header.message_id in sa.used_ids:
         raise Dropped("message_id")
-    iv = phase2_iv(prf_of(sa), sa.last_block, header.message_id)
-    chain, next_iv = transport.open_sealed(sa, header, octets, iv)
-    transport.verify(sa, chain, transport.hash_over(header.message_id))
+    iv = phase2_iv(prf_of(sa), sa.last_block, came.header.message_id)
+    chain, next_iv = transport.open_sealed(sa, came.header, came.octets, iv)
+    transport.verify(sa, chain, transport.hash_over(came.header.message_id))
     # Not before: a place for it may cost the memory of another exchange.
-    exchange = transport.begin(ctx, sa, ExchangeType.QUICK_MODE, header.message_id)
-    transport.note_used(sa, header.message_id)
-    exchange.heard = digest(octets, sa.remote)
+    exchange = transport.begin(ctx, sa, ExchangeType.QUICK_MODE, came.header.message_id)
+    transport.note_used(sa, came.header.message_id)
+    exchange.heard = digest(came.octets, came.remote)
     exchange.iv = next_iv
-    transport.heard(ctx, sa)
-    transport.tell_received(ctx, sa, header, chain, len(octets), is_response=False)
+    transport.heard(ctx, sa, came.local, came.remote)
+    transport.tell_received(ctx, sa, came.header, chain, len(came.octets), is_response=False)
     try:
-        check(header.exchange, "quick 1", chain.payloads)
+        check(came.header.exchange, "quick 1", chain.payloads)
         _answer(ctx, sa, exchange, chain)
     except Malformed as malformed:
         _refuse(ctx, sa, exchange, NotifyType.PAYLOAD_MALFORMED, chain)
@@ -406,9 +413,10 @@ def _answer(ctx: Context, sa: SaV1, exchange: Exchange, chain: Chain) -> None:
             notify=NotifyTypeV2.NO_PROPOSAL_CHOSEN,
             code="E210",
         )
+    said = Lifetime(chosen.lifetime_s, chosen.kilobytes)
     quick = exchange.quick = Quick(
         initiated=False,
-        rule=_bounded(rule, chosen.lifetime_s, chosen.kilobytes),
+        rule=_bounded(rule, said),
         asked_at=ctx.now,
         spi_in=ctx.registry.fresh_spi(),
         nonce_i=must(chain.payloads, Nonce).data,
@@ -416,6 +424,7 @@ def _answer(ctx: Context, sa: SaV1, exchange: Exchange, chain: Chain) -> None:
         remote=peers,
         group=suite.ke,
         nonce_r=ctx.entropy.octets(NONCE_SIZE),
+        said=said,
     )
     ids = every(chain.payloads, Identification)
     answer = answer_phase2(offer, chosen, quick.spi_in)
@@ -516,22 +525,20 @@ def _refuse(ctx: Context, sa: SaV1, exchange: Exchange, kind: NotifyType, chain:
     exchange.reply = transport.send_once(ctx, sa, (notify,))
 
 
-def _third_received(
-    ctx: Context, sa: SaV1, exchange: Exchange, quick: Quick, header: Header, octets: bytes
-) -> None:
+def _third_received(ctx: Context, sa: SaV1, exchange: Exchange, quick: Quick, came: Came) -> None:
     """3: the peer has our answer, and the keys."""
-    chain, next_iv = transport.open_sealed(sa, header, octets, exchange.iv)
+    chain, next_iv = transport.open_sealed(sa, came.header, came.octets, exchange.iv)
     proof = _hash_3(sa, exchange, quick)
     head = chain.payloads[0] if chain.payloads else None
     if not isinstance(head, Hash) or not same(head.data, proof.data):
         raise Dropped("integrity")
-    exchange.heard = digest(octets, sa.remote)
+    exchange.heard = digest(came.octets, came.remote)
     exchange.iv = next_iv
     exchange.reply = ()
     exchange.quick = None
-    transport.heard(ctx, sa)
+    transport.heard(ctx, sa, came.local, came.remote)
     transport.answered(ctx, sa, exchange)
-    transport.tell_received(ctx, sa, header, chain, len(octets), is_response=False)
+    transport.tell_received(ctx, sa, came.header, chain, len(came.octets), is_response=False)
     if quick.child is not None:
         children.go_live(ctx, sa, quick.child)
 
@@ -539,34 +546,34 @@ def _third_received(
 # --- both -----------------------------------------------------------------------------------
 
 
-def received(ctx: Context, sa: SaV1, header: Header, octets: bytes) -> None:
+def received(ctx: Context, sa: SaV1, came: Came) -> None:
     """A message of a Quick Mode. Raises Dropped for what changes nothing."""
-    exchange = sa.exchanges.get(header.message_id)
+    exchange = sa.exchanges.get(came.header.message_id)
     if exchange is None:
-        _request_received(ctx, sa, header, octets)
+        _request_received(ctx, sa, came)
         return
-    if digest(octets, sa.remote) == exchange.heard:
+    if digest(came.octets, came.remote) == exchange.heard:
         # Not while it is being worked on; then there is nothing to repeat yet.
         if exchange.quick is None or not exchange.quick.computing:
             transport.emit(ctx, sa, exchange.reply)
         raise Dropped("repeat")
     quick = exchange.quick
-    if exchange.kind != header.exchange or quick is None:
-        _late(ctx, sa, exchange, header, octets)
+    if exchange.kind != came.header.exchange or quick is None:
+        _late(ctx, sa, exchange, came)
         return
     if quick.computing:
         raise Dropped("busy")
     if quick.initiated:
-        _reply_received(ctx, sa, exchange, quick, header, octets)
+        _reply_received(ctx, sa, exchange, quick, came)
     else:
-        _third_received(ctx, sa, exchange, quick, header, octets)
+        _third_received(ctx, sa, exchange, quick, came)
 
 
-def _late(ctx: Context, sa: SaV1, exchange: Exchange, header: Header, octets: bytes) -> None:
+def _late(ctx: Context, sa: SaV1, exchange: Exchange, came: Came) -> None:
     """4: a responder that set the commit bit says that it listens."""
     if exchange.kind != ExchangeType.QUICK_MODE:
         raise Dropped("message_id")
-    chain, next_iv = transport.open_sealed(sa, header, octets, exchange.iv)
+    chain, next_iv = transport.open_sealed(sa, came.header, came.octets, exchange.iv)
     transport.verify(sa, chain, transport.hash_over(exchange.message_id))
     exchange.iv = next_iv
     if any(n.kind == NotifyType.CONNECTED for n in every(chain.payloads, Notify)):

@@ -87,7 +87,7 @@ def received(
         raise Dropped("unreadable") from malformed
     transport.verify(sa, chain, transport.hash_over(header.message_id))
     payload = must(chain.payloads, Attributes)
-    transport.heard(ctx, sa)
+    transport.heard(ctx, sa, local, remote)
     if known is not None:
         _answer_received(ctx, sa, known, payload, header, chain, len(octets))
         return
