@@ -14,11 +14,48 @@ HEADER_SIZE = 28
 CRITICAL = 0x80
 EXCHANGE_AT, FLAGS_AT, MESSAGE_ID_AT, LENGTH_AT = 18, 19, 20, 24
 SPI_R_AT = 8
-NOTIFY = 41
 GROWN_MAX = 1200
 CHAIN_MAX = 16_000
-KINDS = (0, 1, 4, 33, 34, 35, 36, 37, 38, 39, 40, 41, 42, 43, 44, 45, 46, 47, 48, 49, 53, 54, 255)
-"""Payload types that the damage turns others into."""
+
+
+@dataclass(frozen=True, slots=True)
+class Dislikes:
+    """What a version of IKE has in its fields, and beside them: what damage puts there."""
+
+    kinds: tuple[int, ...]
+    """Payload types that others are turned into."""
+    exchanges: tuple[int, ...]
+    flags: tuple[int, ...]
+    versions: tuple[int, ...]
+    notify: int
+    """The payload type of a Notify."""
+    before_notify_type: bytes
+    """What is in front of the two octets that say what a Notify is about."""
+    notifies: tuple[int, ...]
+    status_notifies: tuple[int, ...]
+
+
+OF_V2 = Dislikes(
+    kinds=(0, 1, 4, *range(33, 50), 53, 54, 255),
+    exchanges=(0, 33, 34, 35, 36, 37, 38, 43, 44, 255),
+    flags=(0, 0x08, 0x20, 0x28, 0x10, 0xFF),
+    versions=(0x00, 0x10, 0x21, 0x2F, 0x30, 0xFF),
+    notify=41,
+    before_notify_type=b"\0\0",
+    notifies=(1, 4, 7, 11, 14, 17, 24, 34, 38, 39, 43, 44),
+    status_notifies=tuple(range(16384, 16448)),
+)
+OF_V1 = Dislikes(
+    kinds=(*range(16), 20, 21, 33, 41, 46, 128, 130, 131, 132, 255),
+    exchanges=(0, 1, 2, 3, 4, 5, 6, 32, 33, 34, 35, 37, 240, 255),
+    flags=(0, 0x01, 0x02, 0x03, 0x04, 0x08, 0x20, 0xFF),
+    versions=(0x00, 0x11, 0x1F, 0x20, 0x30, 0xFF),
+    notify=11,
+    # DOI of IPsec, protocol ESP, and an SPI of four octets.
+    before_notify_type=b"\0\0\0\1\3\4",
+    notifies=tuple(range(31)),
+    status_notifies=(16384, 24576, 24577, 24578, 36136, 36137, 40503, 65535),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,8 +94,9 @@ def join(pieces: list[Piece]) -> tuple[int, bytes]:
 class Mutator:
     """Draws damage from a seeded source, so that a run can be repeated."""
 
-    def __init__(self, chance: Random) -> None:
+    def __init__(self, chance: Random, dislikes: Dislikes = OF_V2) -> None:
         self.chance = chance
+        self._dislikes = dislikes
         self._of_chain = (
             self._omit,
             self._twice,
@@ -132,7 +170,7 @@ class Mutator:
         return pieces
 
     def _retype(self, pieces: list[Piece]) -> list[Piece]:
-        return self._changed(pieces, kind=self.chance.choice(KINDS))
+        return self._changed(pieces, kind=self.chance.choice(self._dislikes.kinds))
 
     def _flag(self, pieces: list[Piece]) -> list[Piece]:
         return self._changed(pieces, flags=self.chance.choice((CRITICAL, 0x7F, 0xFF)))
@@ -184,12 +222,14 @@ class Mutator:
         return self._body(pieces, bytes(body), at)
 
     def _insert(self, pieces: list[Piece]) -> list[Piece]:
-        kind = self.chance.choice(KINDS[1:])
+        kind = self.chance.choice(self._dislikes.kinds[1:])
         body = self.chance.randbytes(self.chance.choice((0, 1, 4, 8, 40)))
-        if kind == NOTIFY and self.chance.random() < 0.8:
-            number = self.chance.choice((1, 4, 7, 11, 14, 17, 24, 34, 38, 39, 43, 44))
-            number = self.chance.choice((number, 16384 + self.chance.randrange(64)))
-            body = b"\0\0" + number.to_bytes(2, "big") + body
+        if kind == self._dislikes.notify and self.chance.random() < 0.8:
+            number = self.chance.choice(self._dislikes.notifies)
+            number = self.chance.choice(
+                (number, self.chance.choice(self._dislikes.status_notifies))
+            )
+            body = self._dislikes.before_notify_type + number.to_bytes(2, "big") + body
         flags = self.chance.choice((0, 0, CRITICAL))
         at = self.chance.randrange(len(pieces) + 1)
         return [*pieces[:at], Piece(kind, body, flags), *pieces[at:]]
@@ -224,16 +264,16 @@ class Mutator:
         damaged = bytearray(octets)
         match self.chance.randrange(5):
             case 0:
-                damaged[EXCHANGE_AT] = self.chance.choice((0, 33, 34, 35, 36, 37, 38, 43, 44, 255))
+                damaged[EXCHANGE_AT] = self.chance.choice(self._dislikes.exchanges)
             case 1:
-                damaged[FLAGS_AT] = self.chance.choice((0, 0x08, 0x20, 0x28, 0x10, 0xFF))
+                damaged[FLAGS_AT] = self.chance.choice(self._dislikes.flags)
             case 2:
                 number = self.chance.choice((0, 1, 2, 3, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF))
                 damaged[MESSAGE_ID_AT:LENGTH_AT] = number.to_bytes(4, "big")
             case 3:
-                damaged[17] = self.chance.choice((0x00, 0x10, 0x21, 0x2F, 0x30, 0xFF))
+                damaged[17] = self.chance.choice(self._dislikes.versions)
             case _:
-                damaged[16] = self.chance.choice(KINDS)
+                damaged[16] = self.chance.choice(self._dislikes.kinds)
         return bytes(damaged)
 
     def _header_field(self, octets: bytes) -> bytes:
