@@ -153,7 +153,7 @@ class IkeEngine:
             "ike_sas": len(self._sas),
             "child_sas": len(self._children),
             "half_open": self._admission.total,
-            "embryos": self._door_v1.embryos,
+            "embryos": self._door_v1.embryos(now),
             "first_requests": len(self._half_open),
             "waiting_computes": len(self._ctx.waiting),
             "fragment_octets": self._ctx.fragments_held,

@@ -29,11 +29,7 @@ def reconfigure(ctx: Context, sa: IkeSa, connection: Connection) -> None:
     if not sa.is_open or sa.established_at is None:
         return
     if before.phase1_lifetimes != connection.phase1_lifetimes:
-        lifetimes = shorter(connection.phase1_lifetimes, sa.lifetime_max_s)
-        rekey_at, sa.expires_at = _times(ctx, sa.established_at, lifetimes)
-        if not sa.rekeying:
-            ctx.agenda.arm(sa.owner, TimerKind.IKE_REKEY, rekey_at)
-        ctx.agenda.arm(sa.owner, TimerKind.IKE_EXPIRE, sa.expires_at)
+        phase1(ctx, sa, sa.established_at)
     if before.liveness != connection.liveness:
         due = Instant(max(ctx.now, sa.heard_at + connection.liveness.every_s))
         ctx.agenda.arm(sa.owner, TimerKind.LIVENESS, due)
@@ -45,6 +41,15 @@ def reconfigure(ctx: Context, sa: IkeSa, connection: Connection) -> None:
         elif not sa.children:
             due = ctx.later(connection.phase1_idle_s)
             ctx.agenda.arm(sa.owner, TimerKind.PHASE1_IDLE, due)
+
+
+def phase1(ctx: Context, sa: IkeSa, since: Instant) -> None:
+    """Set the end of an IKE SA that stands `since` then by the lifetimes that hold now."""
+    lifetimes = shorter(sa.connection.phase1_lifetimes, sa.lifetime_max_s)
+    rekey_at, sa.expires_at = _times(ctx, since, lifetimes)
+    if not sa.rekeying:
+        ctx.agenda.arm(sa.owner, TimerKind.IKE_REKEY, rekey_at)
+    ctx.agenda.arm(sa.owner, TimerKind.IKE_EXPIRE, sa.expires_at)
 
 
 def reconsider(sa: IkeSa, connections: Mapping[str, Connection]) -> None:

@@ -5,6 +5,7 @@ A host whose tunnels all speak IKEv2 does not open this door: no IKEv1 datagram 
 
 from collections import OrderedDict
 from collections.abc import Callable
+from dataclasses import replace
 
 from isthmus.ike.core.admission import Admission, ReplyBudget
 from isthmus.ike.core.context import Context
@@ -69,9 +70,9 @@ class Door:
         self._repeats: dict[bytes, IkeSpi] = {}
         """Our cookies by the digest of the first message."""
 
-    @property
-    def embryos(self) -> int:
+    def embryos(self, now: Instant) -> int:
         """First messages that are remembered."""
+        self._age(now)
         return len(self._embryos)
 
     def receive(
@@ -96,10 +97,11 @@ class Door:
             raise Dropped("unknown_ike_spi")
         if header.flags & Flag.ENCRYPTION:
             raise Dropped("unknown_ike_spi")
-        if header.spi_r != NO_IKE_SPI:
-            self._second(ctx, header, event)
-        elif stopping:
+        if stopping:
             raise Dropped("stopping")
+        self._age(ctx.now)
+        if header.spi_r != NO_IKE_SPI:
+            self._second(ctx, header, event, fitting())
         elif header.exchange == ExchangeType.MAIN_MODE:
             mains = tuple(c for c in fitting() if not c.v1.aggressive)
             self._first(ctx, header, event, mains, refused)
@@ -212,7 +214,13 @@ class Door:
         )
         ctx.emit(SendDatagram(event.local, event.remote, reply))
 
-    def _second(self, ctx: Context, header: Header, event: DatagramReceived) -> None:
+    def _second(
+        self,
+        ctx: Context,
+        header: Header,
+        event: DatagramReceived,
+        candidates: tuple[Connection, ...],
+    ) -> None:
         """3 of Main Mode: our cookie has come back from where we sent it."""
         embryo = self._embryos.get(IkeSpi(header.spi_r))
         if embryo is None or embryo.cookie_i != header.spi_i:
@@ -221,9 +229,11 @@ class Door:
             raise Dropped("exchange_out_of_order")
         if embryo.remote.address != event.remote.address:
             raise Dropped("other_address")
-        if embryo.connection not in ctx.configuration.connections:
+        fitting = _still_fitting(embryo, candidates)
+        if fitting is None:
             self._forget(embryo)
             raise Dropped("tunnel_is_gone")
+        embryo = fitting
         if self._admission.is_full(event.remote):
             raise Dropped("half_open_limit")
         if header.next_payload != PayloadType.FRAGMENT:
@@ -240,11 +250,16 @@ class Door:
     def _remember(self, ctx: Context, embryo: Embryo) -> None:
         self._embryos[embryo.cookie_r] = embryo
         self._repeats[embryo.key] = embryo.cookie_r
-        while len(self._embryos) > EMBRYOS_MAX or self._oldest_is_over(ctx.now):
+        while len(self._embryos) > EMBRYOS_MAX:
             self._forget(next(iter(self._embryos.values())))
 
-    def _oldest_is_over(self, now: Instant) -> bool:
-        return next(iter(self._embryos.values())).made_at + EMBRYO_S < now
+    def _age(self, now: Instant) -> None:
+        """Forget first messages that nothing has followed."""
+        while self._embryos:
+            oldest = next(iter(self._embryos.values()))
+            if now - oldest.made_at < EMBRYO_S:
+                return
+            self._forget(oldest)
 
     def _forget(self, embryo: Embryo) -> None:
         self._embryos.pop(embryo.cookie_r, None)
@@ -266,6 +281,16 @@ class Door:
         octets = encode_message(head, (notify,))
         if len(octets) <= len(event.octets):
             ctx.emit(SendDatagram(event.local, event.remote, octets))
+
+
+def _still_fitting(embryo: Embryo, candidates: tuple[Connection, ...]) -> Embryo | None:
+    """The same with the tunnels of now, whose very values SAs are told apart by; None if the one
+    that took the offer is gone or says something else."""
+    now = {each.name: each for each in candidates}
+    kept = tuple(now[c.name] for c in embryo.candidates if now.get(c.name) == c)
+    if now.get(embryo.connection.name) != embryo.connection:
+        return None
+    return replace(embryo, connection=now[embryo.connection.name], candidates=kept)
 
 
 def _of(header: Header, find: Find) -> SaV1 | None:

@@ -11,6 +11,7 @@ from isthmus.ike.core.payloads import every, first, must
 from isthmus.ike.core.states import Established, Judging, Signing
 from isthmus.ike.v1 import authoctets, closing, methods, signing
 from isthmus.ike.v1.keys import phase1_iv, phase1_keys, skeyid_psk, skeyid_signature
+from isthmus.ike.v1.lifetimes import Phase, read_responder_lifetime
 from isthmus.ike.v1.offers import identification_for, identity_of
 from isthmus.ike.v1.protect import Protector
 from isthmus.ike.v1.sa import SaV1
@@ -19,7 +20,7 @@ from isthmus.policy.authentication import AuthKind
 from isthmus.policy.connection import Connection
 from isthmus.policy.select import by_identity, expected_remote_id, own_id
 from isthmus.values.address import IKE_PORT, NAT_T_PORT, Endpoint
-from isthmus.values.errors import NotAuthenticated
+from isthmus.values.errors import Malformed, NotAuthenticated
 from isthmus.values.registry.ikev1 import CertEncoding, NotifyType, ProtocolId
 from isthmus.values.registry.ikev2 import CertEncoding as CertEncodingV2
 from isthmus.values.registry.ikev2 import NotifyType as NotifyTypeV2
@@ -99,6 +100,17 @@ def note_unreadable(ctx: Context, sa: SaV1) -> None:
             "compare the pre-shared keys of both sides (isthmus psk check)",
         )
         ctx.lifecycle.phase1_failed(ctx, sa, sa.doubted)
+
+
+def tell_no_key(ctx: Context, sa: SaV1, why: str) -> None:
+    """Responder: nothing came of the peer's public value."""
+    ctx.record(
+        "datagram.dropped",
+        f"{sa.remote}: no key is made: {why}",
+        connection=sa.connection,
+        code="E113",
+        facts=(("reason", "no_key"), ("remote", str(sa.remote))),
+    )
 
 
 def tell_busy(ctx: Context, sa: SaV1, why: str) -> None:
@@ -319,6 +331,19 @@ def first_contact(ctx: Context, sa: SaV1) -> tuple[Payload, ...]:
 def says_first_contact(chain: Chain) -> bool:
     """The peer knows of no other SA with us."""
     return any(n.kind == NotifyType.INITIAL_CONTACT for n in every(chain.payloads, Notify))
+
+
+def note_lifetime(sa: SaV1, chain: Chain) -> None:
+    """What RESPONDER-LIFETIME says of phase 1 (RFC 2407 §4.6.3.1)."""
+    for notify in every(chain.payloads, Notify):
+        if notify.kind != NotifyType.RESPONDER_LIFETIME or notify.protocol != ProtocolId.ISAKMP:
+            continue
+        try:
+            said = read_responder_lifetime(Phase.ONE, notify.data).seconds
+        except Malformed:
+            continue  # A hint of the peer; without it our own lifetime counts.
+        if said is not None:
+            sa.lifetime_max_s = min(said, sa.lifetime_max_s or said)
 
 
 def stand(ctx: Context, sa: SaV1) -> None:

@@ -31,9 +31,12 @@ class AwaitAnswer:
 
 @dataclass(frozen=True, slots=True)
 class AwaitOpening:
-    """Main Mode responder: pieces of the third message come, and others are missing."""
+    """Main Mode responder: pieces of the third message come, and others are missing; or it has to
+    come again."""
 
     embryo: Embryo
+    tries: int = 0
+    """Keys that could not be made of one before: no time for it, or no sound value."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,8 @@ from isthmus.ike.core.context import Context, Failed
 from isthmus.ike.core.dropped import Dropped
 from isthmus.ike.core.payloads import every
 from isthmus.ike.core.states import Closed
-from isthmus.ike.v1 import children, closing, methods, transport
+from isthmus.ike.lifecycle import retime
+from isthmus.ike.v1 import children, closing, methods, phase1, transport
 from isthmus.ike.v1.exchanges import quick_mode, transaction
 from isthmus.ike.v1.keys import phase2_iv
 from isthmus.ike.v1.phase1 import prf_of
@@ -101,6 +102,11 @@ def received(
     for notify in every(chain.payloads, Notify):
         if not isinstance(sa.state, Closed):
             _notified(ctx, sa, notify)
+    if sa.established_at is not None and sa.is_open:
+        before = sa.lifetime_max_s
+        phase1.note_lifetime(sa, chain)
+        if sa.lifetime_max_s != before:
+            retime.phase1(ctx, sa, sa.established_at)
     for delete in every(chain.payloads, Delete):
         if isinstance(sa.state, Closed) or not _deleted(ctx, sa, delete):
             return

@@ -56,6 +56,10 @@ from isthmus.wire.v1.rules import check
 # --- initiator ------------------------------------------------------------------------------
 
 
+OPENINGS_MAX = 8
+"""Public values that one peer may show: workers may be too busy for the first ones."""
+
+
 def start(
     ctx: Context, connection: Connection, remote: Endpoint | None, replaces: SaV1 | None = None
 ) -> SaV1:
@@ -201,6 +205,7 @@ def _proof_received(
     def accepted(_: Connection) -> None:
         sa.remote_id = claim.identity
         sa.last_block = next_iv
+        phase1.note_lifetime(sa, chain)
         transaction.finish(ctx, sa, peer_is_new=phase1.says_first_contact(chain))
 
     phase1.judge(
@@ -261,6 +266,7 @@ def _opening_received(
     ctx: Context, sa: SaV1, embryo: Embryo, header: Header, chain: Chain, octets: bytes
 ) -> None:
     """3, whole: the peer's public value."""
+    tries = sa.state.tries + 1 if isinstance(sa.state, AwaitOpening) else 1
     sa.peer_can = vendors.heard(chain.payloads, embryo.peer_can)
     sa.phase1.heard = digest(octets, sa.remote)
     sa.nat = modes.nat_seen(sa, chain)
@@ -291,6 +297,11 @@ def _opening_received(
                 sa.state = AwaitProof()
                 payloads = _key_payloads(ctx, sa, public, nonce, sa.candidates)
                 send_clear(ctx, sa, sa.phase1, payloads, repeat=False)
+            case _ if tries < OPENINGS_MAX:
+                # The peer's next repeat is another try.
+                phase1.tell_no_key(ctx, sa, done.failure)
+                sa.phase1.heard = b""
+                sa.state = AwaitOpening(embryo, tries)
             case _:
                 closing.forget(ctx, sa)
 
