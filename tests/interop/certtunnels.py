@@ -35,18 +35,27 @@ def certified(directory: Path, near: Node) -> dict[str, object]:
     }
 
 
-def toml(name: str, host: str, entries: Mapping[str, object], *, phase1: str = "") -> str:
-    """A tunnel in our configuration; `phase1` is what stands there beside the proposals."""
+def toml(
+    name: str,
+    host: str,
+    entries: Mapping[str, object],
+    *,
+    phase1: str = "",
+    proposals: tuple[str, str] = (IKE, ESP),
+    local: str = SITE_A.network(4),
+) -> str:
+    """A tunnel in our configuration; `phase1` is what stands there beside the proposals, and
+    `proposals` are those of both phases."""
     common = {"peer": SITE_B.outer4, "mode": "policy"}
     return "\n".join(
         [
             f"[tunnel.{name}]",
             *(f"{key} = {_value(value)}" for key, value in {**common, **entries}.items()),
-            f'[tunnel.{name}.phase1]\nproposals = ["{IKE}"]\n{phase1}',
+            f'[tunnel.{name}.phase1]\nproposals = ["{proposals[0]}"]\n{phase1}',
             f"[tunnel.{name}.rule.lan]",
-            f'local = ["{SITE_A.network(4)}"]',
+            f'local = ["{local}"]',
             f'remote = ["{host}"]',
-            f'proposals = ["{ESP}"]\n',
+            f'proposals = ["{proposals[1]}"]\n',
         ]
     )
 

@@ -20,6 +20,7 @@ CHARON_SETTINGS = """
   close_ike_on_child_failure = yes
   retransmit_timeout = 1.0
   retransmit_tries = 3
+  i_dont_care_about_security_and_use_aggressive_mode_psk = yes
 """
 
 
