@@ -27,6 +27,7 @@ _PROGRAMS = {
     "iproute2": "ip",
     "conntrack": "conntrack",
     "frr": "vtysh",
+    "ike-scan": "ike-scan",
     "iperf3": "iperf3",
     "nftables": "nft",
     "procps": "sysctl",
@@ -73,6 +74,8 @@ class Suite:
     name: str
     ike: str
     esp: str
+    version: int = 2
+    """Of IKE."""
 
 
 SUITES = (
@@ -80,6 +83,10 @@ SUITES = (
     Suite("aes128gcm16-ecp256", "aes128gcm16-prfsha256-ecp256", "aes128gcm16"),
     Suite("aes256-sha256-modp2048", "aes256-sha256-modp2048", "aes256-sha256-modp2048"),
     Suite("chacha20poly1305-x25519", "chacha20poly1305-prfsha256-x25519", "chacha20poly1305"),
+)
+SUITES_V1 = (
+    Suite("ikev1-ecp256-pfs", "aes256-sha384-ecp256", "aes256gcm16-ecp256", 1),
+    Suite("ikev1-modp2048", "aes256-sha256-modp2048", "aes256-sha256", 1),
 )
 
 
@@ -95,6 +102,7 @@ class Terms:
     psk: str = field(repr=False)
     local_id: str
     remote_id: str
+    version: int = 2
 
     @property
     def name(self) -> str:
@@ -117,6 +125,7 @@ class Terms:
             self.psk,
             self.remote_id,
             self.local_id,
+            self.version,
         )
 
 
@@ -131,6 +140,7 @@ def terms(suite: Suite, family: int) -> Terms:
         gateways.fresh_psk(),
         SITE_A.gateway,
         SITE_B.gateway,
+        suite.version,
     )
 
 
@@ -177,13 +187,15 @@ class CharonGateway:
 
     def __init__(self, charon: Charon) -> None:
         self.charon = charon
+        self.version = 2
+        """Of IKE, under the agreement."""
         self._name = ""
         self._log_from = 0
 
     def begin(self, agreed: Terms) -> None:
         self.finish()
         self._log_from = len(self._log())
-        self._name = agreed.name
+        self._name, self.version = agreed.name, agreed.version
         self.charon.load(
             Connection(
                 name=agreed.name,
@@ -194,6 +206,7 @@ class CharonGateway:
                 psk=agreed.psk,
                 ike_proposals=(agreed.ike,),
                 children={CHILD: Child(agreed.local_ts, agreed.remote_ts, (agreed.esp,))},
+                version=agreed.version,
             )
         )
 
@@ -263,6 +276,7 @@ class IsthmusGateway:
                 remote_id=f"fqdn:{agreed.remote_id}",
                 rules=(rule,),
                 proposals=(agreed.ike,),
+                settings={} if agreed.version == 2 else {"ike": str(agreed.version)},
             )
         )
         self.daemon.log.unlink(missing_ok=True)
@@ -329,13 +343,15 @@ class Pair:
         self.far.finish()
 
     def agree(self) -> bool:
-        """Both ends hold one IKE SA, the same, and one Child SA, crosswise."""
+        """Both ends hold one IKE SA, the same, and one Child SA, crosswise. In IKEv1 phase 1 that
+        another one has replaced stays for some seconds: nothing but its Delete tells of the end."""
         near, far = self.near.child_sas(), self.far.child_sas()
+        ours, theirs = self.near.ike_sas(), self.far.ike_sas()
         return (
             len(near) == 1
             and near == {(spi_in, spi_out) for spi_out, spi_in in far}
-            and len(self.near.ike_sas()) == 1
-            and self.near.ike_sas() == self.far.ike_sas()
+            and len(ours) == 1
+            and (ours == theirs or (self.far.version == 1 and ours < theirs))
         )
 
     def quiet(self) -> bool:
@@ -357,6 +373,7 @@ __all__ = [
     "SITE_A",
     "SITE_B",
     "SUITES",
+    "SUITES_V1",
     "CharonGateway",
     "Gateway",
     "IsthmusGateway",
