@@ -22,10 +22,14 @@ from .support import eventually, require_root_and
 
 pytestmark = [pytest.mark.root, pytest.mark.interop]
 
-IKE, ESP = "aes256gcm16-prfsha384-x25519", "aes256gcm16"
+IKE = {1: "aes256-sha384-ecp256", 2: "aes256gcm16-prfsha384-x25519"}
+"""By version."""
+ESP = "aes256gcm16"
 MTU = 1280
 IKE_AUTH, CREATE_CHILD_SA = 35, 36
 SKF = 53
+MAIN_MODE, FRAGMENT = 2, 132
+"""The same of IKEv1."""
 NETWORKS = [f"10.1.{n}.0/24" for n in range(32)]
 """Enough of them that IKE_AUTH with a pre-shared key does not fit into 576 octets either."""
 BY_CHAIN, BY_PSK = "10.2.0.201", "10.2.0.202"
@@ -74,16 +78,24 @@ def pieces(seen: list[Packet], exchange: int, *, is_response: bool) -> list[Pack
         for p in seen
         if isinstance(p.content, Ike)
         and (p.content.exchange, p.content.is_response) == (exchange, is_response)
-        and _first_payload(p) == SKF
+        and p.content.first_payload == SKF
     ]
 
 
-def _first_payload(packet: Packet) -> int:
-    marker = 4 if 4500 in (packet.source_port, packet.destination_port) else 0
-    return packet.octets[packet.payload_at + 8 + marker + 16]
+def pieces_v1(seen: list[Packet], source: str) -> list[Packet]:
+    """The packets with fragments of Main Mode that one side sent, repeats included."""
+    return [
+        p
+        for p in seen
+        if isinstance(p.content, Ike)
+        and (p.content.version, p.content.exchange) == (1, MAIN_MODE)
+        and (p.source, p.content.first_payload) == (source, FRAGMENT)
+    ]
 
 
-def _configuration(directory: Path, psk: str, chain: bytes, key: bytes, size: int) -> str:
+def _configuration(
+    directory: Path, psk: str, chain: bytes, key: bytes, size: int, version: int
+) -> str:
     def file(name: str, octets: bytes) -> str:
         path = directory / name
         path.write_bytes(octets)
@@ -91,8 +103,8 @@ def _configuration(directory: Path, psk: str, chain: bytes, key: bytes, size: in
         return json.dumps(str(path))
 
     cert, key_file, root = file("n.pem", chain), file("n.key", key), file("root.pem", ROOT.pem)
-    common = f'peer = "{SITE_B.outer4}"\nmode = "policy"\nstart = "listen"\n'
-    phase1 = f'proposals = ["{IKE}"]\nfragment_size = {size}\n'
+    common = f'peer = "{SITE_B.outer4}"\nmode = "policy"\nstart = "listen"\nike = {version}\n'
+    phase1 = f'proposals = ["{IKE[version]}"]\nfragment_size = {size}\n'
     return f"""
 [tunnel.chain]
 {common}auth = "cert"
@@ -123,10 +135,22 @@ proposals = ["{ESP}"]
 
 @pytest.fixture(scope="module", params=[1280, 576])
 def ground(request: pytest.FixtureRequest, short_directory: Path) -> Iterator[Ground]:
-    """Both sides cut for IP datagrams of this size; every link outside has an MTU of 1280."""
+    """Both sides cut for IP datagrams of this size."""
+    with narrow_road(short_directory / f"pieces-{request.param}", request.param, 2) as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def ground_v1(short_directory: Path) -> Iterator[Ground]:
+    """The same over IKEv1."""
+    with narrow_road(short_directory / "pieces-v1", MTU, 1) as found:
+        yield found
+
+
+@contextmanager
+def narrow_road(directory: Path, size: int, version: int) -> Iterator[Ground]:
+    """Both daemons, that cut messages; every link outside has an MTU of 1280."""
     require_root_and("strongswan", "nftables")
-    size: int = request.param
-    directory = short_directory / f"pieces-{size}"
     directory.mkdir()
     near_node = issue("near", ISSUING, private("rsa2048", 10), names=[f"fqdn:{NEAR}", *_MANY])
     far_node = issue("far", ISSUING, private("rsa2048", 10), names=[f"fqdn:{FAR}", *_MANY])
@@ -159,7 +183,8 @@ def ground(request: pytest.FixtureRequest, short_directory: Path) -> Iterator[Gr
                     local_id=before + FAR,
                     remote_id=before + NEAR,
                     psk="" if by_cert else psk,
-                    ike_proposals=(IKE,),
+                    ike_proposals=(IKE[version],),
+                    version=version,
                     children={name: Child((local,), remote, (ESP,))},
                     local={"auth": "pubkey", "certs": [far_node.pem.decode()]} if by_cert else {},
                     remote={"auth": "pubkey", "cacerts": [ROOT.pem.decode()]} if by_cert else {},
@@ -167,7 +192,8 @@ def ground(request: pytest.FixtureRequest, short_directory: Path) -> Iterator[Gr
             )
         near = Isthmus(world, SITE_A.gateway, directory / "near")
         chain = near_node.pem + ISSUING.pem
-        near.write(others=_configuration(directory, psk, chain, near_node.key_pem, size))
+        key = near_node.key_pem
+        near.write(others=_configuration(directory, psk, chain, key, size, version))
         near.start()
         try:
             yield Ground(world, near, charon, directory)
@@ -220,6 +246,21 @@ def test_a_chain_of_four_kilobytes_over_an_mtu_of_1280(ground: Ground, role: str
         sent = pieces(seen, IKE_AUTH, is_response=is_response)
         assert len(sent) >= least, [p.text for p in seen]
         assert all(p.length <= size for p in sent)
+    assert all(p.length <= MTU for p in seen)
+
+
+@pytest.mark.parametrize("role", ["initiator", "responder"])
+def test_a_chain_of_four_kilobytes_over_ikev1(ground_v1: Ground, role: str) -> None:
+    """The signed messages of Main Mode go in pieces of the vendors' form, in both directions."""
+    with ground_v1.watched() as seen:
+        _up(ground_v1, "chain", role)
+        _carries(ground_v1, BY_CHAIN)
+        ground_v1.near.request("rekey", tunnel="chain", phase=1)
+        eventually("it is renewed", lambda: _phase1(ground_v1, "chain") == "up")
+        _carries(ground_v1, BY_CHAIN)
+        _down(ground_v1, "chain")
+    for site in (SITE_A, SITE_B):
+        assert len(pieces_v1(seen, site.outer4)) >= 4096 // MTU, [p.text for p in seen]
     assert all(p.length <= MTU for p in seen)
 
 

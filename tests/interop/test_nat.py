@@ -33,7 +33,8 @@ BEFORE, AFTER = range(20_000, 20_999), range(30_000, 30_999)
 INTERVAL_S, FLOW_S = 0.05, 0.02
 AT_ONCE_S = 1.0
 """Isthmus follows the first packet; the rest is for a machine that does other things too."""
-IKE_SA_INIT = 34
+FIRST_EXCHANGES = ((1, 2), (2, 34))
+"""Version and number: Main Mode and IKE_SA_INIT."""
 FORGED = 20_000
 
 # Sends what it reads, as it is and damaged, to the gateway from ports and addresses that are not
@@ -71,9 +72,11 @@ class Scene:
     a: gateways.Peer
     b: gateways.Peer
     b_is_forwarded: bool = False
+    version: int = 2
 
     def __str__(self) -> str:
-        return f"{self.a}-behind-{self.b}-{'forwarded' if self.b_is_forwarded else 'outside'}"
+        where = "forwarded" if self.b_is_forwarded else "outside"
+        return f"{self.a}-behind-{self.b}-{where}{'-ikev1' if self.version == 1 else ''}"
 
     @property
     def needs(self) -> tuple[str, ...]:
@@ -106,11 +109,19 @@ def ground(scene: Scene, directory: Path, *, keepalive: str = "20s") -> Iterator
             box.masquerade()
         psk = gateways.fresh_psk()
         b_address = boxes[1].gateway_address if scene.b_is_forwarded else SITE_B.outer4
-        b = started(world, SITE_B, scene.b, directory, psk, b_address)
+        b = started(world, SITE_B, scene.b, directory, psk, b_address, version=scene.version)
         # Two tests wait for a liveness check of ours: the usual time for one is enough.
         asks_every_s = 2 if scene.b_is_forwarded else 10
         a = started(
-            world, SITE_A, scene.a, directory, psk, router.gateway_address, keepalive, asks_every_s
+            world,
+            SITE_A,
+            scene.a,
+            directory,
+            psk,
+            router.gateway_address,
+            keepalive,
+            asks_every_s,
+            scene.version,
         )
         try:
             yield Ground(world, router, a, b, directory)
@@ -128,6 +139,7 @@ def started(
     address: str,
     keepalive: str = "20s",
     asks_every_s: int = 10,
+    version: int = 2,
 ) -> Isthmus | Charon:
     """One gateway, running; only site A, which is behind the router, can start phase 1."""
     home = directory / site.gateway
@@ -135,11 +147,13 @@ def started(
     if kind == "strongswan":
         charon = Charon(world, site.gateway, home)
         charon.start()
-        charon.load(replace(gateways.connection(site, psk), local_address=address))
+        connection = gateways.connection(site, psk, version=version)
+        charon.load(replace(connection, local_address=address))
         return charon
     daemon = Isthmus(world, site.gateway, home)
-    tunnel = gateways.tunnel(site, psk, "policy")
+    tunnel = gateways.tunnel(site, psk, "policy", version=version)
     settings = {"keepalive": f'"{keepalive}"', "dpd": f'{{ every = "{asks_every_s}s" }}'}
+    settings["ike"] = str(version)
     starts = "traffic" if site is SITE_A else "listen"
     daemon.write(replace(tunnel, start=starts, settings=settings))
     daemon.start()
@@ -194,6 +208,8 @@ SCENES = (
     Scene("isthmus", "isthmus", b_is_forwarded=True),
     Scene("strongswan", "isthmus", b_is_forwarded=True),
     Scene("isthmus", "strongswan", b_is_forwarded=True),
+    Scene("isthmus", "strongswan", version=1),
+    Scene("strongswan", "isthmus", b_is_forwarded=True, version=1),
 )
 
 
@@ -226,7 +242,8 @@ def test_a_router_forgets_and_traffic_resumes(scene: Scene, tmp_path: Path) -> N
     begun = {
         packet.content.spi_i
         for packet in seen
-        if isinstance(packet.content, Ike) and packet.content.exchange == IKE_SA_INIT
+        if isinstance(packet.content, Ike)
+        and (packet.content.version, packet.content.exchange) in FIRST_EXCHANGES
     }
     assert begun == before[0], "phase 1 was negotiated once"
     assert packets.inside_in_clear(seen, INSIDE) == []

@@ -23,7 +23,8 @@ from .support import eventually, require_root_and
 
 pytestmark = [pytest.mark.root, pytest.mark.interop]
 
-IKE = "aes256gcm16-prfsha384-x25519"
+IKE = {1: "aes256-sha384-ecp256", 2: "aes256gcm16-prfsha384-x25519"}
+"""By version."""
 NEAR, FAR = SITE_A.network(4), SITE_B.network(4)
 WEB_PORT, DATABASE_PORT, OTHER_PORT = 80, 5432, 7000
 PORTS = (WEB_PORT, DATABASE_PORT, OTHER_PORT)
@@ -56,12 +57,15 @@ class Kind:
         return Child((f"{FAR}[tcp/{self.port}]",), (f"{NEAR}[tcp]",), (self.proposal,))
 
 
-KINDS = (
+_BOTH = (
     Kind("web", "aes128gcm16", WEB_PORT, Encr.AES_GCM_16, 20),
     Kind("database", "aes256gcm16-ecp384", DATABASE_PORT, Encr.AES_GCM_16, 36),
-    Kind("rest", "chacha20poly1305", 0, Encr.CHACHA20_POLY1305, 36),
 )
-PAIRS = len(KINDS)
+KINDS = {
+    1: (*_BOTH, Kind("rest", "aes256-sha256", 0, Encr.AES_CBC, 32)),
+    2: (*_BOTH, Kind("rest", "chacha20poly1305", 0, Encr.CHACHA20_POLY1305, 36)),
+}
+"""By version: IKEv1 has no ChaCha20."""
 
 # One process answers on all ports: each connection gets its own words back.
 _SERVE = """
@@ -94,6 +98,12 @@ class Lab:
     near: Isthmus
     far: Charon
     directory: Path
+    version: int = 2
+
+    @property
+    def kinds(self) -> tuple[Kind, ...]:
+        """The rules of both gateways."""
+        return KINDS[self.version]
 
     def near_spis(self) -> dict[str, tuple[int, int]]:
         """SPI in and out of each rule's pair at site A."""
@@ -116,7 +126,7 @@ class Lab:
             return False
         near = self.near_spis()
         far = {name: (c.spi_out, c.spi_in) for name, c in self.far_children().items()}
-        return len(near) == PAIRS and near == far
+        return len(near) == len(self.kinds) and near == far
 
 
 @pytest.fixture(scope="module")
@@ -133,8 +143,10 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
 
 
 @pytest.fixture
-def lab(world: World, short_directory: Path) -> Iterator[Lab]:
-    """Both gateways under the three rules, told nothing to do yet."""
+def lab(request: pytest.FixtureRequest, world: World, short_directory: Path) -> Iterator[Lab]:
+    """Both gateways under the three rules, told nothing to do yet; over IKEv2, unless a test says
+    otherwise."""
+    version: int = getattr(request, "param", 2)
     directory = short_directory / "rules"
     directory.mkdir(exist_ok=True)
     near = Isthmus(world, SITE_A.gateway, directory / "near", keys_exported=True)
@@ -142,18 +154,18 @@ def lab(world: World, short_directory: Path) -> Iterator[Lab]:
     psk = gateways.fresh_psk()
     (directory / "far").mkdir(exist_ok=True)
     far.start()
-    far.load(far_connection(psk, {kind.name: kind.far() for kind in KINDS}))
-    near.write(near_tunnel(psk, tuple(kind.near() for kind in KINDS)))
+    far.load(far_connection(psk, {kind.name: kind.far() for kind in KINDS[version]}, version))
+    near.write(near_tunnel(psk, tuple(kind.near() for kind in KINDS[version]), version))
     near.log.unlink(missing_ok=True)
     near.start()
     try:
-        yield Lab(world, near, far, directory)
+        yield Lab(world, near, far, directory, version)
     finally:
         near.stop()
         far.stop()
 
 
-def far_connection(psk: str, children: dict[str, Child]) -> Connection:
+def far_connection(psk: str, children: dict[str, Child], version: int = 2) -> Connection:
     """What strongSwan at site B is told."""
     return Connection(
         name="site-a",
@@ -162,8 +174,9 @@ def far_connection(psk: str, children: dict[str, Child]) -> Connection:
         local_id=SITE_B.gateway,
         remote_id=SITE_A.gateway,
         psk=psk,
-        ike_proposals=(IKE,),
+        ike_proposals=(IKE[version],),
         children=children,
+        version=version,
     )
 
 
@@ -185,7 +198,7 @@ def isthmus_pair(world: World, short_directory: Path) -> Iterator[tuple[Isthmus,
         world.run(INTERNET, ["ip", "route", "del", FAR])
 
 
-def near_tunnel(psk: str, rules: tuple[Rule, ...]) -> Tunnel:
+def near_tunnel(psk: str, rules: tuple[Rule, ...], version: int = 2) -> Tunnel:
     """The tunnel of site A under these rules."""
     return Tunnel(
         name="site-b",
@@ -194,7 +207,8 @@ def near_tunnel(psk: str, rules: tuple[Rule, ...]) -> Tunnel:
         local_id=f"fqdn:{SITE_A.gateway}",
         remote_id=f"fqdn:{SITE_B.gateway}",
         rules=rules,
-        proposals=(IKE,),
+        proposals=(IKE[version],),
+        settings={"ike": str(version)},
     )
 
 
@@ -224,7 +238,7 @@ def call(
 
 def kind_of(packet: Packet) -> str:
     """The rule that takes a packet between the two sites."""
-    for kind in KINDS:
+    for kind in _BOTH:
         if packet.protocol == 6 and kind.port in (packet.source_port, packet.destination_port):
             return kind.name
     return "rest"
@@ -250,21 +264,26 @@ def traffic_of_every_kind(lab: Lab) -> None:
     assert (pings.received, pings.duplicates) == (5, 0)
 
 
-@pytest.mark.parametrize("role", ["traffic", "up", "responder"])
+@pytest.mark.parametrize(
+    ("lab", "role"),
+    [(2, "traffic"), (2, "up"), (2, "responder"), (1, "traffic"), (1, "responder")],
+    indirect=["lab"],
+)
 def test_three_rules_three_suites_one_phase_1(lab: Lab, role: str) -> None:
     """Each kind of traffic travels under its own SPI, and everything else as if we were not there.
 
     The capture is read with the exported keys by other code than what sealed it.
     """
-    wire = capture.start(lab.world, INTERNET, lab.directory / f"{role}.pcap")
+    name = f"{role}-{lab.version}"
+    wire = capture.start(lab.world, INTERNET, lab.directory / f"{name}.pcap")
     inside = capture.start(
-        lab.world, SITE_A.gateway, lab.directory / f"{role}-lan.pcap", interface="lan", both=True
+        lab.world, SITE_A.gateway, lab.directory / f"{name}-lan.pcap", interface="lan", both=True
     )
     try:
         if role == "up":
             lab.near.request("up", tunnel="site-b")
         elif role == "responder":
-            for kind in KINDS:
+            for kind in lab.kinds:
                 lab.far.initiate(kind.name, ike="site-a")
         with answering(lab.world, SITE_B.host, SITE_B.host4):
             traffic_of_every_kind(lab)
@@ -280,7 +299,7 @@ def test_three_rules_three_suites_one_phase_1(lab: Lab, role: str) -> None:
         "web": ("AES_GCM_16", 128, ""),
         # It is never the first Child SA, which has the key exchange of the IKE SA.
         "database": ("AES_GCM_16", 256, "ECP_384"),
-        "rest": ("CHACHA20_POLY1305", 0, ""),
+        "rest": ("AES_CBC", 256, "") if lab.version == 1 else ("CHACHA20_POLY1305", 0, ""),
     }
     each_kind_has_its_spi(lab, spis, seen)
     hosts = SITE_A.host4, ELSEWHERE
@@ -295,7 +314,7 @@ def test_three_rules_three_suites_one_phase_1(lab: Lab, role: str) -> None:
 def each_kind_has_its_spi(lab: Lab, spis: dict[str, tuple[int, int]], seen: list[Packet]) -> None:
     """Every ESP packet opens, and what is inside belongs to the rule of its SPI."""
     keys = espview.read_keys([lab.near.keys])
-    for kind in KINDS:
+    for kind in lab.kinds:
         for spi in spis[kind.name]:
             assert (keys[spi].encr, len(keys[spi].encr_key)) == (kind.encr, kind.key_octets)
     rule_of = {spi: name for name, pair in spis.items() for spi in pair}
