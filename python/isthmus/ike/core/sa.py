@@ -94,6 +94,8 @@ class IkeSa(ABC):
     """What it goes back to, if a renewal made it."""
     first_hash: bytes = b""
     """Responder of IKEv2: what the message that began it is known by."""
+    replaces: "IkeSa | None" = None
+    """Initiator of IKEv1: the phase 1 that this one is to stand in the place of."""
     rekeying: bool = False
     """We have asked for a successor."""
 
@@ -116,6 +118,11 @@ class IkeSa(ABC):
     @abstractmethod
     def is_replaced(self) -> bool:
         """A successor stands in its place."""
+
+    @property
+    @abstractmethod
+    def peer_deletes_its_own(self) -> bool:
+        """Of two IKE SAs that crossed, the peer is sure to delete the one that it began."""
 
     @property
     @abstractmethod

@@ -35,9 +35,14 @@ def supersede(ctx: Context, mine: Iterable[IkeSa], sa: IkeSa) -> None:
         # while both succeed at once.
         begun, since = sa.beginning, other.beginning
         assert since.established_at is not None, "it is open"
-        crossed = since.initiator != begun.initiator and (
-            abs(begun.at - since.at) < CROSSING_S or ctx.now - since.established_at < CROSSING_S
-        )
+        if sa.peer_deletes_its_own:
+            near = (
+                abs(begun.at - since.at) < CROSSING_S or ctx.now - since.established_at < CROSSING_S
+            )
+        else:
+            # Renewals look like beginnings: only what was under way at once can have crossed.
+            near = begun.at < since.established_at and sa.replaces is not other
+        crossed = since.initiator != begun.initiator and near
         if crossed:
             # What both ends know alike, and nobody can choose for long: the initiator's SPI. Not
             # that of a renewal, which may have come to one end and not yet to the other.
@@ -47,7 +52,7 @@ def supersede(ctx: Context, mine: Iterable[IkeSa], sa: IkeSa) -> None:
             # been lost and repeated, so that the two ends saw two successes in different orders.
             # What began here `CROSSING_S` before the other cannot have begun there that much after.
             loser = min(other, sa, key=lambda s: s.beginning.at)
-        if loser.beginning.initiator or not crossed:
+        if loser.beginning.initiator or not crossed or not sa.peer_deletes_its_own:
             ctx.agenda.arm(loser.owner, TimerKind.RETIRE, ctx.later(SUPERSEDED_S))
         loser.superseded = True
         for child in loser.children.values():

@@ -10,7 +10,7 @@ from isthmus.ike.core.dropped import Dropped, tell_dropped
 from isthmus.ike.core.fragments import NotKept
 from isthmus.ike.core.retransmit import CLOCK_GRAIN_S, patience_left
 from isthmus.ike.core.states import Established, Judging, Refused
-from isthmus.ike.v1 import children, closing, fragments, rivals, transport
+from isthmus.ike.v1 import access, children, closing, fragments, rivals, transport
 from isthmus.ike.v1.exchanges import (
     aggressive_mode,
     informational,
@@ -237,6 +237,9 @@ def rekey_child(ctx: Context, sa: SaV1, child: ChildSa) -> None:
 def replace(ctx: Context, sa: SaV1) -> None:
     """A fresh phase 1 beside this one, which inherits the pairs: there is no other way."""
     if not sa.is_open or sa.superseded or sa.rekeying:
+        return
+    if access.peer_renews(sa):
+        access.tell_peer_renews(ctx, sa)
         return
     sa.rekeying = True
     begin(ctx, sa.connection, sa.remote, sa)

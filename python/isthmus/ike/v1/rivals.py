@@ -10,8 +10,9 @@ from isthmus.values.time import Seconds
 
 OLD_PAIR_S: Seconds = 5.0
 """How long a renewed pair goes on listening before the one who renewed it deletes it."""
-CROSSING_S: Seconds = 10.0
-"""Two pairs of one rule, one begun by each end within this much, crossed: one of them goes."""
+PEERS_OLD_PAIR_S: Seconds = 20.0
+"""And how long before the other end does, where the one who renewed it leaves it: strongSwan keeps
+old pairs to the end of their lifetime."""
 
 
 def are_alike(one: ChildSa, other: ChildSa) -> bool:
@@ -25,9 +26,9 @@ def sends(child: ChildSa) -> bool:
 
 
 def crossed(one: ChildSa, other: ChildSa) -> bool:
-    """Neither end knew of the other's wish when it began."""
-    near = abs(one.created_at - other.created_at) < CROSSING_S
-    return one.initiated != other.initiated and near
+    """Each end began one before it had made the other: both were under way at once."""
+    at_once = one.asked_at <= other.created_at and other.asked_at <= one.created_at
+    return one.initiated != other.initiated and at_once
 
 
 def goes(child: ChildSa, rival: ChildSa) -> bool:
@@ -39,19 +40,18 @@ def step_back(ctx: Context, old: ChildSa, *, ours: bool) -> None:
     """Another pair carries the traffic; this one listens for what is on the road.
 
     Whoever made the successor deletes what it stands for, and of two that crossed each end its own.
-    A peer may not: then the pair ends with its lifetime.
+    A peer may not: then it is deleted here a little later.
     """
     pairs.stop_sending(ctx, old)
     old.move(ChildState.REPLACED)
     ctx.agenda.disarm(old.owner, TimerKind.CHILD_REKEY)
-    if ours:
-        delete_soon(ctx, old)
+    delete_soon(ctx, old, OLD_PAIR_S if ours else PEERS_OLD_PAIR_S)
 
 
-def delete_soon(ctx: Context, old: ChildSa) -> None:
-    """It has been replaced, and it is ours to say so."""
+def delete_soon(ctx: Context, old: ChildSa, pause_s: Seconds = OLD_PAIR_S) -> None:
+    """It has been replaced, and will be deleted unless the peer does so first."""
     due = ctx.agenda.when(old.owner, TimerKind.CHILD_EXPIRE)
-    at = ctx.later(OLD_PAIR_S)
+    at = ctx.later(pause_s)
     if due is None or due > at:
         ctx.agenda.arm(old.owner, TimerKind.CHILD_EXPIRE, at)
 

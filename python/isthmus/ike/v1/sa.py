@@ -72,8 +72,6 @@ class SaV1(IkeSa):
     claim: Claim | None = None
     """Responder of Aggressive Mode: what the first message says of its sender."""
     peer_can: PeerCan = SAID_NOTHING
-    replaces: "SaV1 | None" = None
-    """Initiator: the phase 1 that this one is to stand in the place of."""
     probe_from: int = 0
     """Sequence number of the first R-U-THERE of the present question (RFC 3706 §6.2)."""
     probe_next: int = 0
@@ -119,6 +117,11 @@ class SaV1(IkeSa):
     @property
     def is_replaced(self) -> bool:
         """Children of IKEv1 move to the successor at once, and nothing waits for it."""
+        return False
+
+    @property
+    def peer_deletes_its_own(self) -> bool:
+        """No RFC says which one goes."""
         return False
 
     @property

@@ -90,3 +90,8 @@ class SaV2(IkeSa):
     def spoken(self) -> str:
         """IKEv2, which has one way only."""
         return "IKEv2"
+
+    @property
+    def peer_deletes_its_own(self) -> bool:
+        """RFC 7296 §2.8."""
+        return True

@@ -106,6 +106,7 @@ def _make_key(ctx: Context, sa: SaV1) -> None:
                 nonce = ctx.entropy.octets(modes.NONCE_SIZE)
                 sa.state = AwaitAnswer(offer, group, private, public, nonce)
                 payloads: list[Payload] = [offer, KeyExchange(public), Nonce(nonce), identity]
+                payloads += modes.requests(ctx, sa, (connection,))
                 payloads += vendors.offered(connection)
                 send_clear(ctx, sa, sa.phase1, tuple(payloads), repeat=True)
             case _:
