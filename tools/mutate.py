@@ -24,6 +24,7 @@ def main() -> int:
     parser.add_argument("--warm-up", type=int, default=30_000, help="mutants before measuring")
     parser.add_argument("--rate", type=float, default=1500.0, help="mutants a second at most")
     parser.add_argument("--growth-max", type=int, default=5 * 1024, help="KiB of resident set")
+    parser.add_argument("--version", type=int, default=2, choices=(1, 2), help="of IKE")
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="isth-") as directory:
         report = campaign.run(
@@ -32,6 +33,7 @@ def main() -> int:
             warm_up=asked.warm_up,
             steps=8,
             rate=asked.rate,
+            version=asked.version,
             say=lambda line: print(line, flush=True),
         )
     return status(holds(report, asked.growth_max))

@@ -8,26 +8,35 @@ import os
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from subprocess import PIPE
 from typing import Any
 
+from isthmus.credentials.xauth import hashed
+from isthmus.crypto.entropy import SeededEntropy
 from isthmus.lab import capture, gateways, measure, topology
 from isthmus.lab.daemon import Isthmus, Rule, Tunnel
 from isthmus.lab.measure import PingResult
 from isthmus.lab.namespaces import World, end
 from isthmus.lab.packets import Esp, Ike
 from isthmus.lab.topology import INTERNET, SITE_A, SITE_B
+from isthmus.values.secret import Secret
 
-from .hostile_peer import LOCAL_TS, REMOTE_TS
+from . import hostile_peer_v1
+from .hostile_peer import IDENTITY, LOCAL_TS, REMOTE_TS
 
 ROOT = Path(__file__).parents[2]
 OWN = str(SITE_A.outside4[254])
 PING_EVERY_S = 0.05
-CENSUS_S = 60.0
+CENSUS_S = 90.0
+"""Longer than a peer of either version may take to authenticate."""
 UDP_HEADER_SIZE = 8
 ESP = 50
+CAPTURES = ROOT / "tests/vectors/captures/ikev1_strongswan.json"
+LENT = "10.66.1.0/24"
+"""For users that log in at the victim: nobody does."""
+ATTACKERS = {1: "tests.robustness.hostile_peer_v1", 2: "tests.robustness.hostile_peer"}
 NON_ESP_MARKER = bytes(4)
 Counters = dict[str, int]
 CENSUS = ("ike_sas", "child_sas", "half_open", "first_requests", "waiting_computes")
@@ -50,7 +59,7 @@ class Report:
     live_before: Counters
     live_after: Counters
     census_after_s: float | None
-    """Seconds until the census was what it was before; None: not within a minute."""
+    """Seconds until the census was what it was before; None: not within `CENSUS_S`."""
     rss_kib: list[tuple[int, dict[str, int]]] = field(default_factory=list)
     """After so many mutants: resident set of each process of the victim."""
     restarted: list[str] = field(default_factory=list)
@@ -118,10 +127,12 @@ def run(
     steps: int = 2,
     rate: float = 1200.0,
     say: Callable[[str], None] = lambda line: None,
+    version: int = 2,
 ) -> Report:
-    """`warm_up` mutants, then `count` of them in `steps` parts, with measurements between."""
+    """`warm_up` mutants, then `count` of them in `steps` parts, with measurements between; all
+    tunnels of the victim speak this version of IKE."""
     with topology.two_sites(directory) as world:
-        return _campaign(world, directory, count, warm_up, steps, rate, say)
+        return _campaign(world, directory, count, warm_up, steps, rate, say, version)
 
 
 def _campaign(
@@ -132,29 +143,23 @@ def _campaign(
     steps: int,
     rate: float,
     say: Callable[[str], None],
+    version: int,
 ) -> Report:
     psk, hostile_psk = gateways.fresh_psk(), gateways.fresh_psk()
     victim = Isthmus(world, SITE_A.gateway, directory / "gw-a")
     far = Isthmus(world, SITE_B.gateway, directory / "gw-b")
-    hostile = Tunnel(
-        name="hostile",
-        peer=OWN,
-        psk=hostile_psk,
-        local_id=f"fqdn:{SITE_A.gateway}",
-        remote_id="fqdn:hostile",
-        rules=(Rule("lan", (REMOTE_TS,), (LOCAL_TS,), ("aes256gcm16-x25519",)),),
-        proposals=("aes256gcm16-prfsha384-x25519",),
-        start="listen",
-    )
-    victim.write(gateways.tunnel(SITE_A, psk, "policy"), hostile)
-    far.write(gateways.tunnel(SITE_B, psk, "policy"))
+    hostile = _hostile(hostile_psk) if version == 2 else _hostile_v1(directory, hostile_psk)
+    victim.write(gateways.tunnel(SITE_A, psk, "policy", version=version), *hostile)
+    far.write(gateways.tunnel(SITE_B, psk, "policy", version=version))
     victim.start()
     far.start()
     corpus = _corpus(world, directory, victim)
     say(f"{len(corpus)} genuine datagrams captured between the two gateways")
+    if version == 1:
+        corpus += _captured()
     settled = _settled(victim)
     pids = processes(victim)
-    attack = _Attack(world, hostile_psk, corpus, rate)
+    attack = _Attack(world, hostile_psk, corpus, rate, ATTACKERS[version])
     pinging = measure.start_ping(
         world, SITE_A.host, SITE_B.host4, interval_s=PING_EVERY_S, wait_s=3.0
     )
@@ -171,7 +176,7 @@ def _campaign(
     finally:
         pinging.abandon()
     after = victim.request("counters")[-1]["counters"]
-    waited, live = _until_census(victim, settled)
+    waited, live = _until_census(world, victim, settled)
     rss.append((attack.total, _resident(pids)))
     now = processes(victim)
     return Report(
@@ -196,11 +201,61 @@ def _campaign(
     )
 
 
+def _hostile(psk: str) -> tuple[Tunnel, ...]:
+    """The tunnel whose peer is the attacker."""
+    tunnel = Tunnel(
+        name="hostile",
+        peer=OWN,
+        psk=psk,
+        local_id=f"fqdn:{SITE_A.gateway}",
+        remote_id=IDENTITY,
+        rules=(Rule("lan", (REMOTE_TS,), (LOCAL_TS,), ("aes256gcm16-x25519",)),),
+        proposals=("aes256gcm16-prfsha384-x25519",),
+        start="listen",
+    )
+    return (tunnel,)
+
+
+def _hostile_v1(directory: Path, psk: str) -> tuple[Tunnel, ...]:
+    """Two such tunnels of IKEv1: into one of them the peer has to log in."""
+    (plain,) = _hostile(psk)
+    rule = Rule("lan", (REMOTE_TS,), (LOCAL_TS,), hostile_peer_v1.PHASE2)
+    plain = replace(
+        plain, rules=(rule,), proposals=hostile_peer_v1.PHASE1_V1, settings={"ike": "1"}
+    )
+    users = directory / "hostile.users"
+    password = hashed(Secret(b"a password that is not guessed"), SeededEntropy(1))
+    users.write_text(f"{hostile_peer_v1.USER}:{password.text}\n")
+    users.chmod(0o600)
+    settings = {
+        "ike": "1",
+        "xauth": f'{{ users = {{ file = "{users}" }} }}',
+        "mode_config": f'{{ pool = ["{LENT}"] }}',
+    }
+    logs_in = replace(
+        plain,
+        name="hostile-user",
+        remote_id=hostile_peer_v1.LOGIN_IDENTITY,
+        rules=(replace(rule, remote=(LENT,)),),
+        settings=settings,
+    )
+    return plain, logs_in
+
+
+def _captured() -> list[tuple[int, str]]:
+    """What strongSwans have said to each other in IKEv1, as in the vectors."""
+    captures = json.loads(CAPTURES.read_text(encoding="utf-8"))
+    return [(500, sent["octets"]) for each in captures for sent in each["datagrams"]]
+
+
 class _Attack:
     """The attacker's program, run once for each part; its figures add up."""
 
-    def __init__(self, world: World, psk: str, corpus: list[tuple[int, str]], rate: float) -> None:
+    def __init__(
+        self, world: World, psk: str, corpus: list[tuple[int, str]], rate: float, program: str
+    ) -> None:
         self._world, self._psk, self._corpus, self._rate = world, psk, corpus, rate
+        self._program = program
         self.sent: dict[str, int] = {}
         self.tally: dict[str, int] = {}
         self.total = self.answers = self._runs = 0
@@ -221,7 +276,7 @@ class _Attack:
         }
         process = self._world.start(
             INTERNET,
-            [sys.executable, "-m", "tests.robustness.hostile_peer"],
+            [sys.executable, "-m", self._program],
             stdin=PIPE,
             stderr=None,
             environment={"PYTHONPATH": os.pathsep.join((str(ROOT), str(ROOT / "python")))},
@@ -326,12 +381,14 @@ def _settled(daemon: Isthmus) -> Counters:
     return live
 
 
-def _until_census(daemon: Isthmus, wanted: Counters) -> tuple[float | None, Counters]:
+def _until_census(world: World, daemon: Isthmus, wanted: Counters) -> tuple[float | None, Counters]:
+    """Under a ping now and then: the tunnel's phase 2 shall not be idle meanwhile."""
     started = time.monotonic()
     while (waited := time.monotonic() - started) < CENSUS_S:
         live = _live(daemon)
         if all(live[name] == wanted[name] for name in CENSUS):
             return waited, live
+        measure.ping(world, SITE_A.host, SITE_B.host4, count=1)
         time.sleep(0.5)
     return None, live
 
