@@ -205,10 +205,9 @@ class Door:
                 reply=reply,
                 sa_body=chain.bodies[0],
                 connection=connection,
-                candidates=tuple(c for c in candidates if _takes(ctx, c, chosen)),
-                method=chosen.method,
+                candidates=candidates,
+                offered=chosen,
                 suite=suite,
-                lifetime_s=chosen.lifetime_s,
                 peer_can=said,
             ),
         )
@@ -229,7 +228,7 @@ class Door:
             raise Dropped("exchange_out_of_order")
         if embryo.remote.address != event.remote.address:
             raise Dropped("other_address")
-        fitting = _still_fitting(embryo, candidates)
+        fitting = _still_fitting(ctx, embryo, candidates)
         if fitting is None:
             self._forget(embryo)
             raise Dropped("tunnel_is_gone")
@@ -283,11 +282,14 @@ class Door:
             ctx.emit(SendDatagram(event.local, event.remote, octets))
 
 
-def _still_fitting(embryo: Embryo, candidates: tuple[Connection, ...]) -> Embryo | None:
-    """The same with the tunnels of now, whose very values SAs are told apart by; None if the one
-    that took the offer is gone or says something else."""
+def _still_fitting(
+    ctx: Context, embryo: Embryo, candidates: tuple[Connection, ...]
+) -> Embryo | None:
+    """The same with the tunnels of now that take the offer, whose very values SAs are told apart
+    by; None if the one that took it is gone or says something else."""
     now = {each.name: each for each in candidates}
-    kept = tuple(now[c.name] for c in embryo.candidates if now.get(c.name) == c)
+    same = (now[c.name] for c in embryo.candidates if now.get(c.name) == c)
+    kept = tuple(c for c in same if _takes(ctx, c, embryo.offered))
     if now.get(embryo.connection.name) != embryo.connection:
         return None
     return replace(embryo, connection=now[embryo.connection.name], candidates=kept)

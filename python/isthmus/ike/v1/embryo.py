@@ -2,12 +2,13 @@
 
 from dataclasses import dataclass
 
+from isthmus.ike.v1.offers import OfferedPhase1
 from isthmus.ike.v1.vendors import PeerCan
 from isthmus.policy.connection import Connection
 from isthmus.values.address import Endpoint
 from isthmus.values.proposal import Suite
 from isthmus.values.spi import IkeSpi
-from isthmus.values.time import Instant, Seconds
+from isthmus.values.time import Instant
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,8 +26,9 @@ class Embryo:
     """The offer as it stood on the wire: the proofs cover it."""
     connection: Connection
     candidates: tuple[Connection, ...]
-    """Tunnels that the peer may turn out to be the other end of."""
-    method: int
+    """Tunnels that fit the addresses; which of them take the offer too is looked at when the peer
+    has shown that it hears us, for there may be thousands."""
+    offered: OfferedPhase1
+    """What was taken of the offer."""
     suite: Suite
-    lifetime_s: Seconds | None
     peer_can: PeerCan

@@ -253,7 +253,7 @@ def admit(ctx: Context, embryo: Embryo, local: Endpoint, remote: Endpoint) -> Sa
         suite=embryo.suite,
         candidates=embryo.candidates,
         peer_can=embryo.peer_can,
-        lifetime_max_s=embryo.lifetime_s,
+        lifetime_max_s=embryo.offered.lifetime_s,
         state=AwaitOpening(embryo),
     )
     sa.phase1.kind = ExchangeType.MAIN_MODE
@@ -274,7 +274,7 @@ def _opening_received(
     nonce = ctx.entropy.octets(modes.NONCE_SIZE)
     shown = Proving(
         embryo.sa_body,
-        embryo.method,
+        embryo.offered.method,
         public_i=theirs,
         nonce_i=must(chain.payloads, Nonce).data,
         nonce_r=nonce,
