@@ -7,9 +7,11 @@ import pytest
 
 from isthmus.credentials.xauth import Login, Users, hashed
 from isthmus.crypto.entropy import SeededEntropy
-from isthmus.ike.core.commands import Initiate, Terminate
+from isthmus.ike.core.commands import Configure, Initiate, Terminate
 from isthmus.ike.core.context import Context
 from isthmus.ike.core.effects import AssignAddress, CheckLogin, Compute, SendDatagram
+from isthmus.ike.core.events import DatagramReceived, DeadlineReached
+from isthmus.ike.engine import IkeEngine
 from isthmus.ike.v1 import phase1
 from isthmus.ike.v1.exchanges import transaction
 from isthmus.ike.v1.sa import SaV1
@@ -18,6 +20,7 @@ from isthmus.policy.assigned import Assigned
 from isthmus.policy.connection import (
     AccessRole,
     ChildPolicy,
+    Configuration,
     Connection,
     IkeVersion,
     ModeConfig,
@@ -25,6 +28,7 @@ from isthmus.policy.connection import (
     V1Terms,
     Xauth,
 )
+from isthmus.values.identity import Identity
 from isthmus.values.registry.ikev1 import ExchangeType
 from isthmus.values.secret import Secret
 from isthmus.wire.header import HEADER_SIZE, Header
@@ -386,3 +390,115 @@ def test_start_always_comes_up_by_itself_with_its_address() -> None:
     both.left.command(Terminate("site-b"))
     both.settle()
     assert both.left.addresses == {}
+
+
+class Office:
+    """A gateway that several clients dial into by one tunnel, with one secret and one identity."""
+
+    def __init__(self, *users: str, right: Connection | None = None) -> None:
+        self.now = 1000.0
+        people = {u: hashed(Secret(u.encode()), SeededEntropy(9)) for u in set(users)}
+        gate = replace(right or server(), peer=None, remote_id=Identity.parse("fqdn:clients"))
+        gate = replace(gate, local_id=Identity.parse("fqdn:office"))
+        self.gate = self._side("gate", RIGHT, gate, Login(users=Users(people)), "site-a")
+        self.clients = [
+            self._side(
+                user,
+                f"192.0.2.{number}",
+                replace(
+                    client(user=user),
+                    local_id=Identity.parse("fqdn:clients"),
+                    remote_id=Identity.parse("fqdn:office"),
+                ),
+                Login(password=Secret(user.encode())),
+                "site-b",
+            )
+            for number, user in enumerate(users, start=10)
+        ]
+
+    def _side(
+        self, name: str, address: str, tunnel: Connection, login: Login, login_name: str
+    ) -> Side:
+        seed = 100 + sum(address.encode())
+        keys = Keys(logins={login_name: login})
+        side = Side(name, address, IkeEngine(SeededEntropy(seed), keys), lambda: self.now)
+        side._entropy = SeededEntropy(seed + 500)
+        side.command(Configure(Configuration((tunnel,))))
+        return side
+
+    def settle(self) -> None:
+        """Deliver until nothing is on its way."""
+        by_address = {side.address: side for side in (self.gate, *self.clients)}
+        for _ in range(500):
+            sender = next((s for s in by_address.values() if s.out), None)
+            if sender is None:
+                return
+            datagram = sender.out.pop(0)
+            source = replace(datagram.local, address=sender.address)
+            received = DatagramReceived(datagram.remote, source, datagram.octets)
+            by_address[datagram.remote.address].feed(received)
+        raise AssertionError("they never stop talking")
+
+    def advance(self, seconds: float) -> None:
+        """Let time pass, firing timers on the way."""
+        until = self.now + seconds
+        while True:
+            sides = [s for s in (self.gate, *self.clients) if s.engine.deadline is not None]
+            side = min(sides, key=lambda s: s.engine.deadline or 0.0, default=None)
+            if side is None or side.engine.deadline is None or side.engine.deadline > until:
+                self.now = until
+                return
+            self.now = max(self.now, float(side.engine.deadline))
+            side.feed(DeadlineReached())
+            self.settle()
+
+    def dial_in(self, number: int) -> Side:
+        """One client begins."""
+        side = self.clients[number]
+        side.command(Initiate("site-b"))
+        self.settle()
+        self.advance(2)
+        assert side.view().state == "up", side.happenings[-3:]
+        return side
+
+    def agree(self, side: Side) -> bool:
+        """What a client sends on, the gateway hears on."""
+        sends = [spi for spi, inbound in side.sas if not inbound]
+        return bool(sends) and all((spi, True) in self.gate.sas for spi in sends)
+
+
+def test_users_behind_one_identity_each_have_an_address_and_a_pair() -> None:
+    office = Office("ann", "bob", "eve")
+    for number in range(3):
+        office.dial_in(number)
+    office.advance(30)
+    given = [side.addresses["site-b"] for side in office.clients]
+    assert given == [IPv4Address(f"10.99.0.{n}") for n in (1, 2, 3)]
+    assert all(office.agree(side) for side in office.clients)
+    assert len({remote for _, remote in selectors(office.gate)}) == 3
+    office.clients[1].command(Terminate("site-b"))
+    office.settle()
+    office.advance(60)
+    assert office.agree(office.clients[0]) and office.agree(office.clients[2])
+    assert len(selectors(office.gate)) == 2
+    again = office.dial_in(1)
+    assert again.addresses["site-b"] == IPv4Address("10.99.0.2"), "the lowest that is free"
+
+
+def test_a_user_who_dials_in_twice_has_one_address() -> None:
+    office = Office("ann", "ann")
+    first, second = office.dial_in(0), office.dial_in(1)
+    assert first.addresses == second.addresses
+    office.advance(30)
+    assert office.agree(second)
+
+
+def test_the_pool_has_so_many_addresses_and_no_more() -> None:
+    small = server(config=replace(POOL, pool=("10.99.0.0/30",)))
+    office = Office("ann", "bob", "eve", right=small)
+    office.dial_in(0)
+    office.dial_in(1)
+    office.clients[2].command(Initiate("site-b"))
+    office.settle()
+    assert failure(office.clients[2]) == "E172" and office.clients[2].sas == {}
+    assert office.agree(office.clients[0]) and office.agree(office.clients[1])
