@@ -31,11 +31,11 @@ PLAIN_WORDS = (
 )
 PFS_WORDS = (
     ("aes128gcm16-ecp256-noesn",),
-    ("aes128gcm16-ecp384-noesn", "aes128gcm16-ecp256-noesn"),
+    ("aes128gcm16-ecp256-noesn", "aes128gcm16-ecp384-noesn"),
     ("aes256-sha256-ecp256-noesn", "aes128gcm16-ecp256-noesn"),
 )
-"""Of both ends of a tunnel, any two have a suite in common, and with PFS the group too that either
-end starts with."""
+"""Of both ends of a tunnel, any two have a suite in common, and with PFS the group as well that the
+first suite is of: a Quick Mode has no other to offer (RFC 2409 §5.5)."""
 
 V1, V2, AUTO = IkeVersion.V1, IkeVersion.V2, IkeVersion.AUTO
 

@@ -7,6 +7,7 @@ from isthmus.ike.auth import ours, theirs
 from isthmus.ike.core import standing
 from isthmus.ike.core.agenda import TimerKind
 from isthmus.ike.core.context import Context, Failed
+from isthmus.ike.core.dropped import Dropped
 from isthmus.ike.core.payloads import every, first, must
 from isthmus.ike.core.states import Established, Judging, Signing
 from isthmus.ike.v1 import authoctets, closing, methods, signing
@@ -223,6 +224,18 @@ def read_claim(chain: Chain, local: Endpoint, remote: Endpoint) -> Claim:
     identity = identity_of(must(chain.payloads, Identification))
     at = next(n for n, p in enumerate(chain.payloads) if isinstance(p, Identification))
     return Claim(identity, chain.bodies[at], chain, local, remote)
+
+
+def check_hash(sa: SaV1, claim: Claim) -> None:
+    """A pre-shared key is proved by a HASH, and nobody gets it wrong who could encrypt at all: one
+    that does not hold was damaged on the road, or is not of the peer. The next repeat of its message
+    may be better. Raises Dropped."""
+    shown = sa.proving
+    assert shown is not None
+    if not methods.signs(shown.method, initiator=not sa.initiator) and not _is_right_hash(
+        sa, claim
+    ):
+        raise Dropped("integrity")
 
 
 def _is_right_hash(sa: SaV1, claim: Claim) -> bool:

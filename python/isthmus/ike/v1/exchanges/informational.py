@@ -193,6 +193,8 @@ def _heard_early(ctx: Context, sa: SaV1, header: Header, octets: bytes) -> None:
     cannot be read is told as well: with another pre-shared key it has other keys."""
     if not sa.initiator or not isinstance(sa.state, AwaitProof):
         raise Dropped("not_authenticated")
+    if header.message_id in sa.used_ids:
+        raise Dropped("message_id")
     iv = phase2_iv(prf_of(sa), sa.phase1.iv, header.message_id)
     try:
         chain, _ = transport.open_sealed(sa, header, octets, iv)
@@ -202,6 +204,7 @@ def _heard_early(ctx: Context, sa: SaV1, header: Header, octets: bytes) -> None:
         if methods.is_psk(sa.proving.method):
             _doubt(ctx, sa, _other_secret())
         raise
+    transport.note_used(sa, header.message_id)
     transport.tell_received(ctx, sa, header, chain, len(octets), is_response=False)
     error = next((n for n in every(chain.payloads, Notify) if n.kind < FIRST_STATUS_TYPE), None)
     if error is not None:

@@ -199,6 +199,7 @@ def _proof_received(
     """6: who the peer is, and its proof."""
     chain, next_iv = open_sealed(sa, header, octets, sa.phase1.iv)
     claim = _claim(sa, header, chain, local, remote, "main 6")
+    phase1.check_hash(sa, claim)
     modes.taken(ctx, sa, octets)
     tell_received(ctx, sa, header, chain, len(octets), is_response=True)
 
@@ -322,6 +323,7 @@ def request_received(
     try:
         chain, next_iv = open_sealed(sa, header, octets, sa.phase1.iv)
         claim = _claim(sa, header, chain, local, remote, "main 5")
+        phase1.check_hash(sa, claim)
     except Dropped:
         phase1.note_unreadable(ctx, sa)
         raise
