@@ -382,9 +382,8 @@ def informational(sa_cookies: tuple[bytes, bytes], n: int, chance: SeededEntropy
             return replace(head, message_id=n + 1).encode(28 + 64) + octets
     flags = Flag.ENCRYPTION if n % 3 == 0 else 0
     head = Header(cookie_i, cookie_r, 0, VERSION_1, ExchangeType.INFORMATIONAL, 0, n * 7919)
-    octets = bytearray(encode_message(head, payloads))
-    octets[19] = flags
-    return bytes(octets)
+    octets = encode_message(head, payloads)
+    return octets[:19] + bytes((flags,)) + octets[20:]
 
 
 @pytest.mark.parametrize("steps", range(10))
