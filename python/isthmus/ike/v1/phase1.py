@@ -228,8 +228,8 @@ def read_claim(chain: Chain, local: Endpoint, remote: Endpoint) -> Claim:
 
 def check_hash(sa: SaV1, claim: Claim) -> None:
     """A pre-shared key is proved by a HASH, and nobody gets it wrong who could encrypt at all: one
-    that does not hold was damaged on the road, or is not of the peer. The next repeat of its message
-    may be better. Raises Dropped."""
+    that does not hold was damaged on the road, or is not of the peer, whose next repeat may be
+    better. Raises Dropped."""
     shown = sa.proving
     assert shown is not None
     if not methods.signs(shown.method, initiator=not sa.initiator) and not _is_right_hash(
