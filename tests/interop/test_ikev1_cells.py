@@ -52,6 +52,7 @@ _AGGRESSIVE = (
         ike="3des-md5-modp1024",
         esp="3des-sha1",
     ),
+    Cell("aggressive-rsa", aggressive=True, weak=True, key="rsa2048"),
 )
 _ACCESS = (
     Cell("login-psk", user="near", given="near"),
