@@ -29,6 +29,22 @@ pair: for the third message to be there, and worked through."""
 COMMIT_S: Seconds = 1.0
 """How long a responder that set the commit bit is waited for."""
 
+CHILDREN_SPARE = 64
+"""Pairs that a peer may have over one phase 1 beside two for each rule. More than in IKEv2: it asks
+for parts of a rule one by one, and need not delete what it has renewed."""
+
+
+def make_room(ctx: Context, sa: SaV1) -> bool:
+    """Before the peer gets another pair: where it has all that it may have, the oldest one that
+    another has replaced is closed. False: there is none."""
+    if len(sa.children) < CHILDREN_SPARE + 2 * len(sa.connection.rules):
+        return True
+    old = next((c for c in sa.children.values() if c.state is ChildState.REPLACED), None)
+    if old is None:
+        return False
+    close(ctx, sa, old)
+    return True
+
 
 def listen(
     ctx: Context,
@@ -96,10 +112,12 @@ def go_live(ctx: Context, sa: SaV1, child: ChildSa) -> None:
     keys = home.unsent.pop(child.spi_in, None) if home is not None else None
     if home is None or keys is None or child.state is ChildState.GONE:
         return
-    alike = [c for c in home.children.values() if c is not child and rivals.are_alike(c, child)]
+    alike = _alike(home, child)
     before = [c for c in alike if rivals.sends(c)]
     rival = next((c for c in before if rivals.crossed(c, child)), None)
     if rival is not None and rivals.goes(child, rival):
+        child.standby = True
+        pairs.begin_sending(ctx, home, child, keys)
         rivals.step_back(ctx, child, ours=child.initiated)
         if child.initiated and rival.state is ChildState.REKEYING:
             # What we began in its place has come to nothing.
@@ -110,7 +128,7 @@ def go_live(ctx: Context, sa: SaV1, child: ChildSa) -> None:
         for old in before:
             crossed = rivals.crossed(old, child)
             rivals.step_back(ctx, old, ours=old.initiated if crossed else child.initiated)
-        child.predecessor = before[-1] if before else None
+        child.predecessor = before[0] if before else None
         ctx.lifecycle.phase2_up(ctx, home, child)
         child.predecessor = None
     for old in alike if child.initiated else ():
@@ -139,8 +157,29 @@ def close(ctx: Context, sa: SaV1, child: ChildSa) -> None:
         return
     if child.is_usable:
         ctx.lifecycle.phase2_closing(ctx, sa, child)
+        for old in _alike(sa, child):
+            if old.state is ChildState.REPLACED:
+                close(ctx, sa, old)
     closing.say_child_is_gone(ctx, sa, child)
     ended(ctx, sa, child, "closed by us")
+
+
+def deleted_by_peer(ctx: Context, sa: SaV1, child: ChildSa) -> None:
+    """The peer listens no more. Where it has chosen another pair of the same kind, that one goes on
+    sending."""
+    if rivals.sends(child):
+        instead = rivals.take_back(ctx, _alike(sa, child), child)
+        if instead is not None:
+            instead.predecessor = child
+            ctx.lifecycle.phase2_up(ctx, sa, instead)
+            instead.predecessor = None
+    ended(ctx, sa, child, "closed by the peer")
+
+
+def _alike(sa: SaV1, child: ChildSa) -> list[ChildSa]:
+    """Other pairs for the same, the newest first."""
+    others = [c for c in sa.children.values() if c is not child and rivals.are_alike(c, child)]
+    return sorted(others, key=lambda c: c.created_at, reverse=True)
 
 
 def ended(ctx: Context, sa: SaV1, child: ChildSa, reason: str) -> None:

@@ -426,6 +426,12 @@ def _answer(ctx: Context, sa: SaV1, exchange: Exchange, chain: Chain) -> None:
         nonce_r=ctx.entropy.octets(NONCE_SIZE),
         said=said,
     )
+    if not children.make_room(ctx, sa):
+        raise NoAgreement(
+            f"the peer has {len(sa.children)} pairs over one phase 1 already",
+            notify=NotifyTypeV2.NO_PROPOSAL_CHOSEN,
+            code="E209",
+        )
     ids = every(chain.payloads, Identification)
     answer = answer_phase2(offer, chosen, quick.spi_in)
     notifies = _shorter_lifetime(rule, chosen, quick)
