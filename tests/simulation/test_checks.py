@@ -123,6 +123,30 @@ def answer_to_no_question(world: World) -> None:
     exchanged(world, "exchange.received", "response", 4)
 
 
+def main_mode_began(world: World) -> None:
+    """What follows under these cookies is IKEv1."""
+    detail = (("exchange", "MAIN_MODE"), ("message_id", 0), ("direction", "request"))
+    spis = (("spi_i", "aa"), ("spi_r", "bb"))
+    world.checks.happened(world.hosts["left"], Happening("exchange.sent", detail=detail + spis))
+
+
+def message_of_ikev1_taken_twice(world: World) -> None:
+    main_mode_began(world)
+    exchanged(world, "exchange.received", "request", 90)
+    exchanged(world, "exchange.received", "request", 7)
+    exchanged(world, "exchange.received", "request", 90)
+
+
+def two_messages_of_ikev1_under_one_id(world: World) -> None:
+    host = world.hosts["left"]
+    sent = bytearray(100)
+    sent[17], sent[18], sent[19] = 0x10, 5, 1
+    local = outbound(world).local
+    for last in (1, 1, 2):
+        sent[-1] = last
+        world.checks.transmitted(host, Outer(local, local, Ike(bytes(sent))))
+
+
 def closed_for_silence_under_traffic(world: World) -> None:
     host = world.hosts["left"]
     host.idle_rules = {("to-right", "lan"): 60.0}
@@ -184,7 +208,9 @@ def leftover_pair(world: World) -> None:
         (packet_that_came_before, "delivered_twice"),
         (packet_at_the_wrong_host, "wrong_host"),
         (two_messages_under_one_iv, "iv_twice"),
+        (two_messages_of_ikev1_under_one_id, "iv_twice"),
         (request_executed_twice, "executed_twice"),
+        (message_of_ikev1_taken_twice, "executed_twice"),
         (request_ahead_of_its_turn, "window"),
         (request_before_the_last_is_answered, "window"),
         (answer_to_no_question, "window"),
