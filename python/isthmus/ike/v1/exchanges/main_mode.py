@@ -209,13 +209,18 @@ def _proof_received(
         phase1.note_lifetime(sa, chain)
         transaction.finish(ctx, sa, peer_is_new=phase1.says_first_contact(chain))
 
+    def refused(failure: NotAuthenticated) -> None:
+        # For the peer, which has proved itself, phase 1 has its last block.
+        sa.last_block = next_iv
+        phase1.refuse(ctx, sa, failure)
+
     phase1.judge(
         ctx,
         sa,
         claim,
         (sa.connection,),
         accepted,
-        lambda failure: phase1.refuse(ctx, sa, failure),
+        refused,
         lambda why: closing.give_up(ctx, sa, Failed("E139", why, lasting=False)),
     )
 
