@@ -15,6 +15,7 @@ from isthmus.values.time import Seconds
 
 SUPERSEDED_S: Seconds = 10.0
 """How long the other IKE SA lives on beside the one that stays."""
+LATER_S: Seconds = 2.0
 CROSSING_S: Seconds = 10.0
 """Two attempts that began, or succeeded, within this much of each other crossed."""
 
@@ -41,7 +42,7 @@ def supersede(ctx: Context, mine: Iterable[IkeSa], sa: IkeSa) -> None:
             )
         else:
             # Renewals look like beginnings: only what was under way at once can have crossed.
-            near = begun.at < since.established_at and sa.replaces is not other
+            near = begun.at <= since.established_at and sa.replaces is not other
         crossed = since.initiator != begun.initiator and near
         if crossed:
             # What both ends know alike, and nobody can choose for long: the initiator's SPI. Not
@@ -53,7 +54,10 @@ def supersede(ctx: Context, mine: Iterable[IkeSa], sa: IkeSa) -> None:
             # What began here `CROSSING_S` before the other cannot have begun there that much after.
             loser = min(other, sa, key=lambda s: s.beginning.at)
         if loser.beginning.initiator or not crossed or not sa.peer_deletes_its_own:
-            ctx.agenda.arm(loser.owner, TimerKind.RETIRE, ctx.later(SUPERSEDED_S))
+            # Where the ends disagree, one of them takes the two for crossed: it goes first, and the
+            # other learns what it has chosen.
+            later_s = 0.0 if crossed or sa.peer_deletes_its_own else LATER_S
+            ctx.agenda.arm(loser.owner, TimerKind.RETIRE, ctx.later(SUPERSEDED_S + later_s))
         loser.superseded = True
         for child in loser.children.values():
             stand_back(ctx, child)

@@ -87,8 +87,8 @@ def lost(
     peer has no pairs of before."""
     if isinstance(sa.state, Closed):
         return
-    heir = heir_of(ctx, sa)
-    if heir is not None and failed is None and not peer_forgot:
+    heir = None if failed is not None or peer_forgot else _any_heir_of(ctx, sa)
+    if heir is not None:
         inherit(ctx, sa, heir)
     ending.lost(ctx, sa, reason, failed, lambda: forget(ctx, sa))
 
@@ -99,7 +99,7 @@ def delete(ctx: Context, sa: SaV1, reason: str) -> None:
     if sa.established_at is None:
         forget(ctx, sa)
         return
-    heir = heir_of(ctx, sa)
+    heir = _any_heir_of(ctx, sa)
     if heir is not None:
         inherit(ctx, sa, heir)
     for child in tuple(sa.children.values()):
@@ -118,13 +118,31 @@ def say_child_is_gone(ctx: Context, sa: SaV1, child: ChildSa) -> None:
 
 def heir_of(ctx: Context, sa: SaV1) -> SaV1 | None:
     """Another phase 1 with the same peer that stays."""
-    others = [
+    others = [other for other in _others(ctx, sa) if not other.superseded]
+    return max(others, key=lambda other: other.created_at, default=None)
+
+
+def _any_heir_of(ctx: Context, sa: SaV1) -> SaV1 | None:
+    """One that stays, or stays now: of two that crossed the peer may have chosen the other one,
+    where a message was late."""
+    heir = heir_of(ctx, sa)
+    if heir is None and not sa.superseded:
+        heir = max(_others(ctx, sa), key=lambda other: other.created_at, default=None)
+        if heir is not None:
+            heir.superseded = False
+            ctx.agenda.disarm(heir.owner, TimerKind.RETIRE)
+    return heir
+
+
+def _others(ctx: Context, sa: SaV1) -> list[SaV1]:
+    return [
         other
         for other in ctx.lifecycle.siblings(sa)
-        if isinstance(other, SaV1) and other.is_open and not other.superseded
+        if isinstance(other, SaV1)
+        and other.is_open
+        and other.is_same_peer(sa)
+        and other.connection is sa.connection
     ]
-    others = [o for o in others if o.is_same_peer(sa) and o.connection is sa.connection]
-    return max(others, key=lambda other: other.created_at, default=None)
 
 
 def home_of(ctx: Context, sa: SaV1, child: ChildSa) -> SaV1 | None:
@@ -142,7 +160,11 @@ def inherit(ctx: Context, old: SaV1, new: SaV1) -> None:
         if child.is_usable and not child.outbound_gone:
             ctx.emit(
                 UpdateSa(
-                    child.spi_out, inbound=False, standby=False, local=new.local, remote=new.remote
+                    child.spi_out,
+                    inbound=False,
+                    standby=child.standby,
+                    local=new.local,
+                    remote=new.remote,
                 )
             )
     new.unsent.update(old.unsent)

@@ -163,7 +163,7 @@ def _deleted(ctx: Context, sa: SaV1, delete: Delete) -> bool:
         for octets in delete.spis:
             child = sa.child_by_peer_spi(spi_from(octets))
             if child is not None:
-                children.ended(ctx, sa, child, "closed by the peer")
+                children.deleted_by_peer(ctx, sa, child)
     return True
 
 
