@@ -140,7 +140,7 @@ def test_the_screen_of_the_demonstration_is_what_it_says() -> None:
 def test_the_suites_of_the_live_tests_are_those_that_are_listed() -> None:
     tree = ast.parse((ROOT / "tests" / "interop" / "support.py").read_text())
     tested = [
-        [ast.literal_eval(argument) for argument in node.args]
+        [ast.literal_eval(argument) for argument in node.args[:3]]
         for node in ast.walk(tree)
         if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "Suite"
     ]
