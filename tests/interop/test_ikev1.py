@@ -9,11 +9,10 @@ pytestmark = [pytest.mark.root, pytest.mark.interop]
 
 
 @pytest.mark.parametrize(
-    ("suite", "family"),
-    [(SUITES_V1[0], 4), (SUITES_V1[1], 6)],
-    ids=[suite.name for suite in SUITES_V1],
+    ("role", "suite", "family"),
+    [("initiator", SUITES_V1[0], 4), ("responder", SUITES_V1[1], 6)],
+    ids=["initiator-pfs-v4", "responder-no-pfs-v6"],
 )
-@pytest.mark.parametrize("role", ["initiator", "responder"])
 def test_whole_life(pair: Pair, role: Role, suite: Suite, family: int) -> None:
     """Up, pings, transfer, ESP on the wire, both phases renewed by each side, deletes by each
     side. There is neither loss nor clear text."""

@@ -110,8 +110,8 @@ def ground(scene: Scene, directory: Path, *, keepalive: str = "20s") -> Iterator
         psk = gateways.fresh_psk()
         b_address = boxes[1].gateway_address if scene.b_is_forwarded else SITE_B.outer4
         b = started(world, SITE_B, scene.b, directory, psk, b_address, version=scene.version)
-        # Two tests wait for a liveness check of ours: the usual time for one is enough.
-        asks_every_s = 2 if scene.b_is_forwarded else 10
+        # Some tests wait for a liveness check of ours: the usual time for one is enough.
+        asks_every_s = 2 if scene.b_is_forwarded or scene.version == 1 else 10
         a = started(
             world,
             SITE_A,

@@ -99,7 +99,7 @@ def pairs(daemon: Isthmus, name: str) -> set[tuple[str, str]]:
 
 
 @pytest.mark.parametrize("version", [2, 1], ids=["ikev2", "ikev1"])
-def test_ten_flows_of_every_kind_use_one_pair_of_sas(
+def test_flows_of_every_kind_use_one_pair_of_sas(
     ground: World, ends: tuple[Isthmus, Isthmus], short_directory: Path, version: int
 ) -> None:
     """Five pairs of networks, both families, ICMP and TCP; then the same after a rekey. A pair of
@@ -127,9 +127,9 @@ def test_ten_flows_of_every_kind_use_one_pair_of_sas(
 
 
 def ten_flows(ground: World, ends: tuple[Isthmus, Isthmus], version: int) -> set[tuple[str, str]]:
-    """Nine over IPv4 and, with IKEv2, one over IPv6; returns the one pair of SAs that carried
-    them."""
-    for n in range(PAIRS):
+    """Nine over IPv4 and one over IPv6, three over IPv4 with IKEv1; returns the one pair of SAs
+    that carried them."""
+    for n in range(PAIRS if version == 2 else 2):
         pings = measure.ping(ground, SITE_A.host, host(SITE_B, n), count=5, interval_s=0.01)
         assert pings.received == 5
         if n:
