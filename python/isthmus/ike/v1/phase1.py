@@ -380,10 +380,15 @@ def stand(ctx: Context, sa: SaV1) -> None:
 def _settle(ctx: Context, sa: SaV1) -> None:
     """Pairs of a phase 1 that goes belong to the one that stays from now on."""
     for other in (sa, *ctx.lifecycle.siblings(sa)):
-        if isinstance(other, SaV1) and other.superseded and other.children:
-            heir = closing.heir_of(ctx, other)
-            if heir is not None:
-                closing.inherit(ctx, other, heir)
+        if not isinstance(other, SaV1) or not other.superseded:
+            continue
+        heir = closing.heir_of(ctx, other)
+        if heir is not None:
+            idle_until = ctx.agenda.when(other.owner, TimerKind.PHASE1_IDLE)
+            if idle_until is not None and not heir.children:
+                # Silence goes on whichever phase 1 it is that nobody uses.
+                ctx.agenda.arm(heir.owner, TimerKind.PHASE1_IDLE, idle_until)
+            closing.inherit(ctx, other, heir)
     old = sa.replaces
     sa.replaces = None
     if old is not None:
