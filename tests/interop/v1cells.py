@@ -5,7 +5,7 @@ A cell leads to one address behind strongSwan. Where one side is given an addres
 gives out just that one.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address
 from pathlib import Path
@@ -208,8 +208,15 @@ def _word(value: bool) -> str:
     return "yes" if value else "no"
 
 
-def load(charon: Charon, cell: Cell, site: Site = SITE_B, version: int = 1) -> None:
-    """Tell strongSwan of a cell, and of whatever belongs to it."""
+def load(
+    charon: Charon,
+    cell: Cell,
+    site: Site = SITE_B,
+    version: int = 1,
+    otherwise: Callable[[Connection], Connection] = lambda told: told,
+) -> None:
+    """Tell strongSwan of a cell, and of whatever belongs to it; `otherwise` changes what it is
+    told of the connection."""
     side, other = ("far", "near") if site is SITE_B else ("near", "far")
     if cell.key != "psk" and not (cell.hybrid and side == "near"):
         charon.load_key(cell.certificate(site).key_pem.decode())
@@ -220,7 +227,7 @@ def load(charon: Charon, cell: Cell, site: Site = SITE_B, version: int = 1) -> N
     if cell.given == other:
         address = cell.lent if cell.given == "near" else cell.host
         charon.load_pool(cell.name, f"{address}/32", dns=("10.2.0.53",))
-    charon.load(connection(cell, site, version))
+    charon.load(otherwise(connection(cell, site, version)))
 
 
 def addresses(world: World, cells: tuple[Cell, ...]) -> None:
