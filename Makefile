@@ -7,7 +7,7 @@ RUST := $(wildcard rust/*/Cargo.toml rust/*/src/*.rs rust/*/src/*/*.rs) Cargo.to
 export VIRTUAL_ENV := $(abspath $(VENV))
 unexport PYTHONPATH
 
-.PHONY: help demo test setup build lint format rust-test py-test sim sim-campaign bench mutate mutate-x509 mutants-x509 soak-rekey clean
+.PHONY: help demo test setup build lint format rust-test py-test sim sim-campaign bench mutate mutate-ikev1 mutate-x509 mutants-x509 soak-rekey clean
 
 help:
 	@echo "make demo    two networks joined by an encrypted tunnel, on this machine, in one story"
@@ -18,6 +18,7 @@ help:
 	@echo "make bench   throughput: no VPN, strongSwan kernel-libipsec, Isthmus, in one run"
 	@echo "make scale   what 100, 500 and 2,000 tunnels cost: start, reload, status, idle, memory"
 	@echo "make mutate  200,000 mutated datagrams against a running daemon"
+	@echo "make mutate-ikev1  the same over IKEv1, with keys and without"
 	@echo "make mutate-x509  100,000 mutated certificates, revocation lists and OCSP answers"
 	@echo "make mutants-x509  small errors in the certificate verifier, which its tests must notice"
 	@echo "make soak-rekey  1,000 renewals of phase 2 and 100 of phase 1, by both ends, under traffic"
@@ -92,6 +93,10 @@ scale: setup
 mutate: setup
 	@tools/packages test
 	$(BIN)/python tools/mutate.py
+
+mutate-ikev1: setup
+	@tools/packages test
+	$(BIN)/python tools/mutate.py --version 1
 
 mutate-x509: setup
 	$(BIN)/python tools/mutate_x509.py

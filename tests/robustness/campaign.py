@@ -7,10 +7,10 @@ import json
 import os
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from subprocess import PIPE
+from subprocess import PIPE, Popen
 from typing import Any
 
 from isthmus.credentials.xauth import hashed
@@ -148,7 +148,7 @@ def _campaign(
     psk, hostile_psk = gateways.fresh_psk(), gateways.fresh_psk()
     victim = Isthmus(world, SITE_A.gateway, directory / "gw-a")
     far = Isthmus(world, SITE_B.gateway, directory / "gw-b")
-    hostile = _hostile(hostile_psk) if version == 2 else _hostile_v1(directory, hostile_psk)
+    hostile = _hostile(hostile_psk) if version == 2 else hostile_v1(directory, hostile_psk)
     victim.write(gateways.tunnel(SITE_A, psk, "policy", version=version), *hostile)
     far.write(gateways.tunnel(SITE_B, psk, "policy", version=version))
     victim.start()
@@ -216,7 +216,7 @@ def _hostile(psk: str) -> tuple[Tunnel, ...]:
     return (tunnel,)
 
 
-def _hostile_v1(directory: Path, psk: str) -> tuple[Tunnel, ...]:
+def hostile_v1(directory: Path, psk: str) -> tuple[Tunnel, ...]:
     """Two such tunnels of IKEv1: into one of them the peer has to log in."""
     (plain,) = _hostile(psk)
     rule = Rule("lan", (REMOTE_TS,), (LOCAL_TS,), hostile_peer_v1.PHASE2)
@@ -248,6 +248,44 @@ def _captured() -> list[tuple[int, str]]:
     return [(500, sent["octets"]) for each in captures for sent in each["datagrams"]]
 
 
+@dataclass(slots=True)
+class Program:
+    """A module of these tests that runs in the namespace between the gateways."""
+
+    process: Popen[str]
+    name: str
+
+    @property
+    def is_running(self) -> bool:
+        """It has not ended yet."""
+        return self.process.poll() is None
+
+    def result(self, patience_s: float) -> dict[str, Any]:
+        """Wait for what it prints last."""
+        try:
+            output, _ = self.process.communicate(timeout=patience_s)
+        finally:
+            end(self.process)
+        assert self.process.returncode == 0, (self.name, output)
+        found: dict[str, Any] = json.loads(output.splitlines()[-1])
+        return found
+
+
+def start_program(world: World, module: str, orders: Mapping[str, object]) -> Program:
+    """Start it with these orders on its standard input."""
+    process = world.start(
+        INTERNET,
+        [sys.executable, "-m", module],
+        stdin=PIPE,
+        stderr=None,
+        environment={"PYTHONPATH": os.pathsep.join((str(ROOT), str(ROOT / "python")))},
+    )
+    assert process.stdin is not None
+    process.stdin.write(json.dumps(orders) + "\n")
+    process.stdin.flush()
+    return Program(process, module)
+
+
 class _Attack:
     """The attacker's program, run once for each part; its figures add up."""
 
@@ -274,19 +312,7 @@ class _Attack:
             "count": count,
             "rate": self._rate,
         }
-        process = self._world.start(
-            INTERNET,
-            [sys.executable, "-m", self._program],
-            stdin=PIPE,
-            stderr=None,
-            environment={"PYTHONPATH": os.pathsep.join((str(ROOT), str(ROOT / "python")))},
-        )
-        try:
-            output, _ = process.communicate(json.dumps(orders) + "\n", timeout=120 + count / 50)
-        finally:
-            end(process)
-        assert process.returncode == 0, output
-        found = json.loads(output.splitlines()[-1])
+        found = start_program(self._world, self._program, orders).result(120 + count / 50)
         self.total += found["total"]
         self.seconds += found["seconds"]
         self.answers += found["answers"]
@@ -364,7 +390,7 @@ def _resident(pids: dict[str, int]) -> dict[str, int]:
     return found
 
 
-def _live(daemon: Isthmus) -> Counters:
+def census(daemon: Isthmus) -> Counters:
     counters: Counters = daemon.request("counters")[-1]["counters"]
     prefix = "ike_live_"
     return {k.removeprefix(prefix): v for k, v in counters.items() if k.startswith(prefix)}
@@ -373,11 +399,11 @@ def _live(daemon: Isthmus) -> Counters:
 def _settled(daemon: Isthmus) -> Counters:
     """The census once the SAs of before a renewal have gone: twice the same, and small."""
     deadline = time.monotonic() + 20.0
-    live = _live(daemon)
+    live = census(daemon)
     while live["ike_sas"] != 1 or live["child_sas"] != 1:
         assert time.monotonic() < deadline, live
         time.sleep(0.2)
-        live = _live(daemon)
+        live = census(daemon)
     return live
 
 
@@ -385,7 +411,7 @@ def _until_census(world: World, daemon: Isthmus, wanted: Counters) -> tuple[floa
     """Under a ping now and then: the tunnel's phase 2 shall not be idle meanwhile."""
     started = time.monotonic()
     while (waited := time.monotonic() - started) < CENSUS_S:
-        live = _live(daemon)
+        live = census(daemon)
         if all(live[name] == wanted[name] for name in CENSUS):
             return waited, live
         measure.ping(world, SITE_A.host, SITE_B.host4, count=1)

@@ -15,6 +15,7 @@ import sys
 import time
 from collections import Counter
 from dataclasses import replace
+from functools import cached_property
 from random import Random
 
 from tests.exchanges.pair import PHASE1, PHASE2, Keys, Side, connection, rule
@@ -59,25 +60,13 @@ def genuine_chains() -> dict[str, tuple[int, Opened]]:
     return found
 
 
-class Wire:
-    """Sockets of the attacker: honest UDP at 500 and 4500, and raw ones for lies."""
+class Forger:
+    """A raw socket for lies."""
 
-    def __init__(self, own: str, victim: str) -> None:
+    def __init__(self, victim: str) -> None:
         self.victim = victim
-        self.own = own
-        self.udp = {}
-        for port in (500, 4500):
-            self.udp[port] = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-            self.udp[port].bind((own, port))
-            self.udp[port].setblocking(False)
         self.raw = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_RAW)
         self.sent: Counter[str] = Counter()
-        self.received = 0
-
-    def send(self, kind: str, port: int, octets: bytes) -> None:
-        """From the attacker's own address; IKE on 4500 has its marker before it."""
-        self.sent[kind] += 1
-        self.udp[port].sendto(octets, (self.victim, port))
 
     def lie(self, kind: str, source: str, protocol: int, payload: bytes) -> None:
         """An IP packet under another's address."""
@@ -93,6 +82,25 @@ class Wire:
         """A UDP datagram under another's address, without a checksum."""
         start = UDP_HEADER.pack(port, port, UDP_HEADER.size + len(octets), 0)
         self.lie(kind, source, UDP, start + octets)
+
+
+class Wire(Forger):
+    """Sockets of the attacker: honest UDP at 500 and 4500, and the raw one."""
+
+    def __init__(self, own: str, victim: str) -> None:
+        super().__init__(victim)
+        self.own = own
+        self.udp = {}
+        for port in (500, 4500):
+            self.udp[port] = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+            self.udp[port].bind((own, port))
+            self.udp[port].setblocking(False)
+        self.received = 0
+
+    def send(self, kind: str, port: int, octets: bytes) -> None:
+        """From the attacker's own address; IKE on 4500 has its marker before it."""
+        self.sent[kind] += 1
+        self.udp[port].sendto(octets, (self.victim, port))
 
     def receive(self, seconds: float) -> tuple[int, bytes] | None:
         """The next IKE message from the victim and the port it came to."""
@@ -122,9 +130,13 @@ class Attacker:
         self.count = int(str(orders["count"]))
         self.rate = float(str(orders["rate"]))
         self.seed = int(str(orders["seed"]))
-        self.chains = genuine_chains()
         self.tally: Counter[str] = Counter()
         self.started = time.monotonic()
+
+    @cached_property
+    def chains(self) -> dict[str, tuple[int, Opened]]:
+        """What a genuine peer would ask."""
+        return genuine_chains()
 
     @property
     def total(self) -> int:

@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 from tests.exchanges.pair import Keys, Side, connection, rule
 from tests.exchanges.v1 import PFS_V1, PHASE1_V1
@@ -59,6 +60,8 @@ MUTANTS_OF_PROOF = 5
 NOISE = (2, 2, 3, 3)
 SILENCES_MAX = 25
 """IKEv1 answers no Informational, nor what it does not believe."""
+SESSION_MAX = 900
+"""Mutants of one phase 1, what goes beside it included: there are many beginnings to be tried."""
 PIECE_SIZES = (200, 400, 576)
 NETWORKS = ((b"\x0a\1\0\0", b"\x0a\x42\0\0"), (b"\x0a\2\0\0", b"\x0a\1\0\0"))
 """Those of the scenes, and ours and the victim's in their place: `LOCAL_TS` and `REMOTE_TS`."""
@@ -92,7 +95,11 @@ class AttackerV1(Attacker):
     def __init__(self, orders: dict[str, object]) -> None:
         super().__init__(orders)
         self.mutator = Mutator(self.chance, OF_V1)
-        self.requests = genuine_requests()
+
+    @cached_property
+    def requests(self) -> dict[str, Said]:
+        """What a genuine peer would begin."""
+        return genuine_requests()
 
     # --- sessions --------------------------------------------------------------------------
 
@@ -129,7 +136,7 @@ class AttackerV1(Attacker):
                 datagram = side.out.pop(0)
                 if Header.decode(datagram.octets).flags & Flag.ENCRYPTION:
                     return datagram
-                if self.chance.random() < 0.05:
+                if self.chance.random() < 0.5:
                     self.damaged_clear(datagram)
                 self.genuine(datagram)
             self.hear(side, 0.1)
@@ -203,7 +210,8 @@ class AttackerV1(Attacker):
         silences = 0
         if not logs_in:
             self.flush(side)
-        while silences < SILENCES_MAX and self.total < self.count:
+        until = min(self.count, self.total + SESSION_MAX)
+        while silences < SILENCES_MAX and self.total < until:
             name, said = self.chance.choice(list(self.requests.items()))
             if logs_in and self.chance.random() < 0.6:
                 name, said = "login-answer", self.requests["login-answer"]
