@@ -13,6 +13,7 @@ from functools import partial
 from math import sqrt
 from typing import TypeVar
 
+from isthmus.policy.connection import IkeVersion
 from isthmus.simulator import figures
 from isthmus.simulator.explore import MESSAGES_MAX, NONCE_ORDERS, Case
 from isthmus.simulator.interleavings import (
@@ -22,7 +23,7 @@ from isthmus.simulator.interleavings import (
     one_loss_each,
     pairs_of_acts,
 )
-from isthmus.simulator.run import run_seed
+from isthmus.simulator.run import command_of, run_seed
 from isthmus.values.time import Seconds
 
 Item = TypeVar("Item")
@@ -183,13 +184,23 @@ def crashes(count: int, processes: int) -> Iterator[Verdict]:
 
 def worlds(count: int, processes: int) -> Iterator[Verdict]:
     """R-14."""
-    ended = list(over(run_seed, range(count), processes, 4))
+    yield _worlds("R-14 worlds", IkeVersion.V2, count, processes)
+
+
+def worlds_of_ikev1(count: int, processes: int) -> Iterator[Verdict]:
+    """R-14 over IKEv1, and with one end of each tunnel that speaks either version."""
+    yield _worlds("R-14 worlds of IKEv1", IkeVersion.V1, count, processes)
+    yield _worlds("R-14 worlds of either", IkeVersion.AUTO, count, processes)
+
+
+def _worlds(name: str, ike: IkeVersion, count: int, processes: int) -> Verdict:
+    ended = list(over(partial(run_seed, ike=ike), range(count), processes, 4))
     bad = [one for one in ended if not one.is_good]
     idle = sum(one.figures.get("phase2.idle", 0) for one in ended)
     seen = f"{count - len(bad)} of {count} worlds of an hour; {idle} closed for silence"
     for one in bad[:5]:
-        seen += f"\n    make sim SEED={one.seed}: {one.violation}"
-    yield Verdict("R-14 worlds", seen, not bad)
+        seen += f"\n    {command_of(one.seed, ike)}: {one.violation}"
+    return Verdict(name, seen, not bad)
 
 
 CAMPAIGNS: dict[str, tuple[Callable[[int, int], Iterator[Verdict]], int]] = {
@@ -200,6 +211,7 @@ CAMPAIGNS: dict[str, tuple[Callable[[int, int], Iterator[Verdict]], int]] = {
     "interleavings": (interleavings, MESSAGES_MAX // 2),
     "crashes": (crashes, 1_000),
     "worlds": (worlds, 500),
+    "worlds-ikev1": (worlds_of_ikev1, 300),
 }
 """By name: what it runs, and how many of it."""
 

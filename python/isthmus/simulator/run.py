@@ -60,7 +60,7 @@ def show_one(
         print(f"these incidents are enough: {_numbers(numbers)}", file=out)
         for number in sorted(numbers):
             print(f"  {scenario.incidents[number]}", file=out)
-        print(f"see it: {_again(seed, ike)} KEEP={_numbers(numbers)} TRACE=1", file=out)
+        print(f"see it: {command_of(seed, ike)} KEEP={_numbers(numbers)} TRACE=1", file=out)
     return outcome.is_good
 
 
@@ -68,7 +68,7 @@ def _numbers(numbers: frozenset[int]) -> str:
     return ",".join(map(str, sorted(numbers))) or "none"
 
 
-def _again(seed: int, ike: IkeVersion) -> str:
+def command_of(seed: int, ike: IkeVersion) -> str:
     """The command that runs that world."""
     return f"make sim SEED={seed}" + ("" if ike is IkeVersion.V2 else f" IKE={ike}")
 
@@ -113,7 +113,7 @@ def main(arguments: list[str] | None = None) -> int:
             figures[name] = figures.get(name, 0) + count
         if not outcome.is_good:
             bad += 1
-            again = _again(outcome.seed, asked.ike)
+            again = command_of(outcome.seed, asked.ike)
             print(f"{_verdict(outcome)}\n    {again} TRACE=1", flush=True)
     took = time.monotonic() - began
     told = ("packets", "delivered", "datagrams", "phase1.up", "phase1.rekeyed", "phase2.rekeyed")
