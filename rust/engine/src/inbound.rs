@@ -315,7 +315,7 @@ fn clamp(shared: &Shared, table: &Table, entry: &Entry, packet: &Packet, inner: 
     if entry.policy.clamp_mss && packet.protocol == protocol::TCP {
         // Looked up only for TCP segments that can carry the option.
         if let Some(sa) = is_syn(packet, inner)
-            .then(|| table.sad.outbound(entry.policy.id))
+            .then(|| table.sad.outbound(entry.policy.id, &packet.source))
             .flatten()
         {
             if pmtu::clamp_mss(inner, packet, table.inner_mtu(sa.parameters())) {

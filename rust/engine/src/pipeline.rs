@@ -265,7 +265,7 @@ impl Pipeline {
         now_ms: u64,
     ) {
         let id = entry.policy.id;
-        if let Some(sa) = table.sad.outbound(id) {
+        if let Some(sa) = table.sad.outbound(id, &packet.destination) {
             let none_held = shared.held_total.load(Ordering::Acquire) == 0
                 || table
                     .holds
@@ -283,7 +283,7 @@ impl Pipeline {
         };
         let mut state = queue.lock();
         let fresh = shared.table.load_full();
-        if let Some(sa) = fresh.sad.outbound(id) {
+        if let Some(sa) = fresh.sad.outbound(id, &packet.destination) {
             // `release` fills the slot with other packets.
             let saved = self.arena[inner].to_vec();
             self.release(shared, &fresh, queue, &mut state, interface, entry, now_ms);
@@ -318,9 +318,6 @@ impl Pipeline {
     ) {
         self.flush(shared, now_ms);
         while let Some(octets) = hold::take_out(shared, queue, state) {
-            let Some(sa) = table.sad.outbound(entry.policy.id) else {
-                return;
-            };
             let slot = self.slot(shared, now_ms);
             let length = octets.len().min(slot.len());
             slot[..length].copy_from_slice(&octets[..length]);
@@ -328,6 +325,10 @@ impl Pipeline {
             let inner = start..start + length;
             match Packet::parse(&self.arena[inner.clone()]) {
                 Ok(packet) => {
+                    let id = entry.policy.id;
+                    let Some(sa) = table.sad.outbound(id, &packet.destination) else {
+                        return;
+                    };
                     shared.counters.event(Event::HeldReleased);
                     self.seal(shared, table, interface, entry, sa, inner, &packet, now_ms);
                 }

@@ -99,7 +99,8 @@ fn measure(suite: Suite, length: usize) -> (f64, f64) {
         let Verdict::Protect(entry) = spd.decide(1, &packet) else {
             unreachable!("one policy")
         };
-        let sa = sad.outbound(entry.policy.id).expect("one SA");
+        let sa = sad.outbound(entry.policy.id, &packet.destination);
+        let sa = sa.expect("one SA");
         let sealed = sa
             .seal(&mut buffer, range.clone(), &packet, 0, &mut entropy)
             .expect("a good packet");

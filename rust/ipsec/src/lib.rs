@@ -53,7 +53,8 @@
 //!
 //! let packet = Packet::parse(&buffer[inner.clone()]).unwrap();
 //! let Verdict::Protect(policy) = spd.decide(3, &packet) else { panic!() };
-//! let sa = sad.outbound(policy.policy.id).expect("else: hold the packet and ask for an SA");
+//! let sa = sad.outbound(policy.policy.id, &packet.destination);
+//! let sa = sa.expect("else: hold the packet and ask for an SA");
 //! let sealed = sa.seal(&mut buffer, inner, &packet, now_ms, &mut entropy).unwrap();
 //! let datagram = &mut buffer[sealed.esp.clone()]; // UDP payload when encap, else IP protocol 50
 //!

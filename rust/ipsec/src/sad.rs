@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::fmt;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use crate::sa::{InboundSa, OutboundSa, SaUpdate};
@@ -66,11 +67,22 @@ impl Sad {
         self.inbound.get(&spi)
     }
 
-    /// The outbound SA for a policy: the newest that is not standby, else the newest.
-    pub fn outbound(&self, policy: u32) -> Option<&Arc<OutboundSa>> {
+    /// The outbound SA of a policy towards an address behind the peer: the newest that is not
+    /// standby, else the newest. Peers that share a policy have addresses of their own in it, so
+    /// those SAs count first that hold the address; without any it is for the SA to refuse.
+    pub fn outbound(&self, policy: u32, remote: &IpAddr) -> Option<&Arc<OutboundSa>> {
         let list = self.outbound.get(&policy)?;
-        list.iter()
+        if let [only] = list.as_slice() {
+            return Some(only);
+        }
+        let holding = || {
+            list.iter()
+                .filter(|sa| sa.parameters().selectors.reaches(remote))
+        };
+        holding()
             .find(|sa| !sa.parameters().standby)
+            .or_else(|| holding().next())
+            .or_else(|| list.iter().find(|sa| !sa.parameters().standby))
             .or(list.first())
     }
 

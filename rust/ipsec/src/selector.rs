@@ -170,6 +170,13 @@ impl Selectors {
             )
     }
 
+    /// Is an address on the far side inside, whatever the protocol and port?
+    pub fn reaches(&self, remote: &IpAddr) -> bool {
+        self.remote
+            .iter()
+            .any(|range| (range.start..=range.end).contains(remote))
+    }
+
     /// Could the datagram that an outbound fragment belongs to be inside?
     pub fn could_match_outbound(&self, packet: &Packet) -> bool {
         could_hold(&self.local, &packet.source, packet)

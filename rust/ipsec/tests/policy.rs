@@ -11,6 +11,7 @@ use ipsec::selector::{SelectorError, Selectors, TrafficSelector};
 use ipsec::spd::{Action, OnNoSa, Policy, Spd, SpdError, Verdict};
 use ipsec::stats::{Counters, Reason};
 use proptest::prelude::*;
+use std::net::IpAddr;
 
 fn v4(protocol: u8, fragment: u16, upper: &[u8]) -> Vec<u8> {
     let mut packet = inner(false, 28);
@@ -447,7 +448,8 @@ fn outbound(spi: u32, policy: u32, standby: bool) -> OutboundSa {
 #[test]
 fn the_newest_sa_that_is_not_standby_is_chosen() {
     let mut sad = Sad::default();
-    let chosen = |sad: &Sad| sad.outbound(1).map(|sa| sa.parameters().spi);
+    let anywhere = "203.0.113.9".parse().unwrap();
+    let chosen = |sad: &Sad| sad.outbound(1, &anywhere).map(|sa| sa.parameters().spi);
     assert_eq!(chosen(&sad), None);
     assert_eq!(sad.install_outbound(outbound(1001, 1, true)), Ok(true));
     assert_eq!(sad.install_outbound(outbound(1002, 1, true)), Ok(false));
@@ -465,6 +467,47 @@ fn the_newest_sa_that_is_not_standby_is_chosen() {
     sad.remove_outbound(None, 1005).unwrap();
     assert_eq!(chosen(&sad), Some(1004));
     assert_eq!(sad.outbound_of(1).len(), 4);
+}
+
+#[test]
+fn of_peers_that_share_a_policy_the_one_that_has_the_address_is_chosen() {
+    let to = |spi: u32, host: u8, standby: bool| {
+        let host: IpAddr = [10, 99, 0, host].into();
+        let any = |start, end| TrafficSelector {
+            start,
+            end,
+            protocol: 0,
+            port_start: 0,
+            port_end: 65535,
+        };
+        let mut p = parameters(gcm());
+        (p.spi, p.policy, p.standby) = (spi, 1, standby);
+        let local = any([10, 0, 0, 0].into(), [10, 0, 255, 255].into());
+        p.selectors = Selectors::new(vec![local], vec![any(host, host)]).unwrap();
+        OutboundSa::new(p, 0).unwrap()
+    };
+    let chosen = |sad: &Sad, host: u8| {
+        let remote = [10, 99, 0, host].into();
+        sad.outbound(1, &remote).map(|sa| sa.parameters().spi)
+    };
+    let mut sad = Sad::default();
+    for (spi, host, standby) in [
+        (1001, 1, false),
+        (1002, 2, false),
+        (1003, 2, true),
+        (1004, 3, true),
+        (1005, 1, false),
+    ] {
+        sad.install_outbound(to(spi, host, standby)).unwrap();
+    }
+    // Its own newest that is not standby, or standby if there is nothing else.
+    assert_eq!(chosen(&sad, 1), Some(1005));
+    assert_eq!(chosen(&sad, 2), Some(1002));
+    assert_eq!(chosen(&sad, 3), Some(1004));
+    // Nobody has it: whichever is asked refuses it.
+    assert_eq!(chosen(&sad, 4), Some(1005));
+    assert!(sad.remove_outbound(None, 1002).is_ok());
+    assert_eq!(chosen(&sad, 2), Some(1003));
 }
 
 #[test]
