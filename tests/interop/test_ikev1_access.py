@@ -4,6 +4,7 @@ That they come up at all is the business of `test_ikev1_cells.py`.
 """
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +16,10 @@ from isthmus.lab.daemon import Isthmus
 from isthmus.lab.namespaces import World
 from isthmus.lab.strongswan import Charon
 
-from .certtunnels import start_or_fail
+from .certtunnels import private_file, start_or_fail, toml
 from .conftest import CHARON_SETTINGS
 from .support import SITE_A, SITE_B, eventually, require_root_and
-from .v1cells import Cell, addresses, load, tunnel
+from .v1cells import PASSWORD, PSK, Cell, addresses, connection, load, tunnel, user_line
 
 pytestmark = [pytest.mark.root, pytest.mark.interop]
 
@@ -26,7 +27,26 @@ CLIENT = Cell("client", 0, user="near", given="near")
 SERVER = Cell("server", 1, user="far", given="far")
 ROUTED = Cell("routed", 2, given="near", route=True)
 CELLS = (CLIENT, SERVER, ROUTED)
+USERS = (Cell("ann", 3, user="far", given="far"), Cell("bob", 4, user="far", given="far"))
+"""They dial into one tunnel of ours, behind one identity."""
+POOL, LENT = "10.98.0.0/24", ("10.98.0.1", "10.98.0.2")
 INTERVAL_S = 0.01
+
+
+def workers(directory: Path) -> str:
+    """The tunnel that all users dial into."""
+    lines = "".join(user_line(cell.name, PASSWORD) for cell in USERS)
+    entries = {
+        "peer": "any",
+        "start": "listen",
+        "ike": 1,
+        "local_id": "fqdn:office.example.org",
+        "remote_id": "fqdn:clients.example.org",
+        "psk": {"file": private_file(directory, "workers.psk", PSK.encode())},
+        "xauth": {"users": {"file": private_file(directory, "workers.users", lines.encode())}},
+        "mode_config": {"pool": [POOL]},
+    }
+    return toml("workers", POOL, entries, proposals=(USERS[0].ike, USERS[0].esp))
 
 
 class Both:
@@ -34,14 +54,22 @@ class Both:
 
     def __init__(self, world: World, directory: Path) -> None:
         self.world = world
-        addresses(world, CELLS)
+        addresses(world, (*CELLS, *USERS))
         self.far = Charon(world, SITE_B.gateway, directory / "far")
         self.far.directory.mkdir()
         self.far.start(settings=CHARON_SETTINGS)
         self.near = Isthmus(world, SITE_A.gateway, directory / "near")
-        self.near.write(others="\n".join(tunnel(cell, directory) for cell in CELLS))
+        tunnels = [*(tunnel(cell, directory) for cell in CELLS), workers(directory)]
+        self.near.write(others="\n".join(tunnels))
         for cell in CELLS:
             load(self.far, cell)
+        for cell, address in zip(USERS, LENT, strict=True):
+            # charon's data plane wants to find it before it is given.
+            world.run(SITE_B.gateway, ["ip", "address", "add", f"{address}/32", "dev", "lo"])
+            self.far.load_password(cell.name, PASSWORD)
+            told = connection(cell)
+            told = replace(told, local_id="clients.example.org", remote_id="office.example.org")
+            self.far.load(told)
         start_or_fail(self.near)
 
     def up(self, cell: Cell) -> None:
@@ -171,3 +199,24 @@ def test_what_kill_9_leaves_is_gone_with_the_next_start(both: Both, cell: Cell) 
     both.near.stop()
     assert cell.lent not in both.ours()
     start_or_fail(both.near)
+
+
+def test_users_who_share_a_tunnel_are_told_apart_packet_by_packet(both: Both) -> None:
+    """What is for one of them goes to that one, whoever has come last."""
+    for cell in USERS:
+        both.far.initiate(cell.name, ike=cell.name)
+    running = measure.start_ping(both.world, SITE_A.host, *LENT, interval_s=INTERVAL_S)
+    try:
+        eventually("both are there", lambda: len(both.far.list_sas()) == len(USERS))
+        given = {sa.name: sa.local_vips for sa in both.far.list_sas()}
+        assert given == {"ann": (LENT[0],), "bob": (LENT[1],)}
+        pings = running.finish()
+    finally:
+        running.abandon()
+    assert pings.lost == () and pings.errors == 0 and pings.sent > 0
+    found = measure.ping(both.world, SITE_A.host, LENT[0], count=20, interval_s=0.02)
+    assert found.received == 20, found
+    both.far.terminate(ike=USERS[1].name)
+    found = measure.ping(both.world, SITE_A.host, LENT[0], count=20, interval_s=0.02)
+    assert found.received == 20, "the other one is not touched"
+    both.far.terminate(ike=USERS[0].name)
