@@ -30,8 +30,11 @@ def give_up(ctx: Context, sa: SaV1, failed: Failed) -> None:
 def refuse(ctx: Context, sa: SaV1, kind: NotifyType, failed: Failed) -> None:
     """The peer's proof does not hold: say so, under the keys that we share with it."""
     if sa.keys is not None:
-        notify = Notify(kind, protocol=ProtocolId.ISAKMP, spi=bytes(sa.spi_i + sa.spi_r))
-        transport.send_once(ctx, sa, (notify,))
+        cookies = bytes(sa.spi_i + sa.spi_r)
+        notify = Notify(kind, protocol=ProtocolId.ISAKMP, spi=cookies)
+        # A responder that an initiator refuses believes in phase 1 already.
+        delete = (Delete(ProtocolId.ISAKMP, (cookies,)),) if sa.initiator else ()
+        transport.send_once(ctx, sa, (notify, *delete))
     if sa.initiator:
         give_up(ctx, sa, failed)
         return
