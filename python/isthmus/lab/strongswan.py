@@ -272,9 +272,17 @@ class Charon(Server):
             vici.request("rekey", {"child": child})
 
     def rekey_ike(self, ike: str) -> None:
-        """Ask for a new IKE SA; returns at once."""
+        """Ask for a new IKE SA in the place of the youngest; returns at once.
+
+        By its name alone, charon would renew an IKEv1 one that has been replaced too.
+        """
+        stand = ("ESTABLISHED", "REKEYING")
+        found = (sa for sa in self.list_sas() if sa.name == ike and sa.state in stand)
+        youngest = max(found, key=lambda sa: sa.unique_id, default=None)
+        if youngest is None:
+            raise ViciError(f"rekey: no IKE SA {ike} is established")
         with self.vici() as vici:
-            vici.request("rekey", {"ike": ike})
+            vici.request("rekey", {"ike-id": str(youngest.unique_id)})
 
     def terminate(
         self, *, ike: str | None = None, child: str | None = None, force: bool = False
