@@ -4,10 +4,12 @@ import random
 
 import pytest
 
-from .pair import LEFT, RIGHT, Pair
+from isthmus.ike.core.events import RuleIdle
+
+from .pair import LEFT, RIGHT, Pair, Side
 from .scenes import ike_sas, left_rule, mirrored, right_rule
 from .test_crossing_walks import NEVER, walk
-from .test_walks import FIRST_SEED, WALKS_OF_A_TEST, Walk, nothing_hangs, traffic_heals
+from .test_walks import FIRST_SEED, RULES, WALKS_OF_A_TEST, Walk, nothing_hangs, traffic_heals
 from .v1 import PFS_V1, PHASE2_V1, site, standing, two_sites
 
 WALKS = 160
@@ -39,11 +41,29 @@ class WalkV1(Walk):
         )
 
 
+class BadRoad(WalkV1):
+    """Much is lost, some comes twice, and rules fall silent."""
+
+    def __init__(self, seed: int) -> None:
+        super().__init__(seed)
+        self.moves += ((0.09, self.lose), (0.05, self.double), (0.03, self.idle))
+
+    def double(self, side: Side) -> None:
+        """A datagram arrives, and will once more."""
+        if side.out:
+            self.pair.deliver(side, self.chance.choice(side.out))
+
+    def idle(self, side: Side) -> None:
+        """No traffic for long."""
+        side.feed(RuleIdle(side.view().name, self.chance.choice(RULES)))
+
+
+@pytest.mark.parametrize("kind", [WalkV1, BadRoad])
 @pytest.mark.parametrize("first", range(0, WALKS, WALKS_OF_A_TEST))
-def test_walks_end_in_order(first: int) -> None:
+def test_walks_end_in_order(first: int, kind: type[WalkV1]) -> None:
     for seed in range(first, first + WALKS_OF_A_TEST):
         try:
-            pair = WalkV1(seed).run().pair
+            pair = kind(seed).run().pair
             nothing_hangs(pair)
             traffic_heals(pair)
         except AssertionError as wrong:
