@@ -21,7 +21,7 @@ from isthmus.config.proofs import Wanted, compile_proofs
 from isthmus.config.rules import Limits, RuleDefaults, compile_rule
 from isthmus.config.section import Section
 from isthmus.config.syntax import Node, Position
-from isthmus.config.v1_terms import Setting, check_pool, compile_terms
+from isthmus.config.v1_terms import Setting, check_pool, check_start, compile_terms
 from isthmus.policy.connection import (
     KEEPALIVE_S,
     ChildPolicy,
@@ -104,6 +104,8 @@ def compile_tunnel(name: str, node: Node, report: Report) -> CompiledTunnel:
     )
     terms = compile_terms(name, section, setting, report)
     check_pool(section, terms.v1, rules, report)
+    if mode is Mode.POLICY:
+        check_start(section, terms.v1, rules, report)
     if _is_aws(section):
         _warn_aws(section, rules, report)
     local_address = _local_address(section, remote.address, report)

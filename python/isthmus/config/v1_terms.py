@@ -13,6 +13,7 @@ from isthmus.policy.connection import (
     ChildPolicy,
     IkeVersion,
     ModeConfig,
+    Start,
     V1Terms,
     Xauth,
 )
@@ -71,6 +72,24 @@ def check_pool(
                 f"{section.title} gives out addresses of {network}, which is in no rule's remote"
                 " networks: packets to those clients take no tunnel",
             )
+
+
+def check_start(
+    section: Section, terms: V1Terms, rules: tuple[ChildPolicy, ...], report: Report
+) -> None:
+    """Warn of rules that wait for traffic which nobody can send: in policy mode, of an address that
+    comes with phase 1 only."""
+    config = terms.mode_config
+    if config is None or config.role is not AccessRole.CLIENT:
+        return
+    waiting = [rule.name for rule in rules if rule.start is Start.TRAFFIC]
+    if waiting:
+        report.warn(
+            section.at,
+            f"{section.title} is given its address by the peer, and rule {', '.join(waiting)} waits"
+            ' for traffic: nobody has that address before phase 1 stands; write start = "always",'
+            " or bring it up with `isthmus up`",
+        )
 
 
 def _refuse_without_v1(section: Section, setting: Setting, report: Report) -> None:

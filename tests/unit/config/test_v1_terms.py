@@ -157,7 +157,7 @@ def test_a_changed_password_counts_and_changed_users_do_not(here: Path) -> None:
     ],
 )
 def test_mode_config_asks_or_gives(here: Path, keys: str, terms: ModeConfig) -> None:
-    found = loaded(here, V1 + f"mode_config = {keys}\n" + RULE)
+    found = loaded(here, V1 + f'start = "always"\nmode_config = {keys}\n' + RULE)
     assert connection(found).v1.mode_config == terms
     assert found.warnings == ()
 
@@ -225,3 +225,22 @@ def test_signatures_are_not_chosen_in_ikev1(here: Path) -> None:
     error = only_error(here, text)
     assert error.message == "signature in [tunnel.office] is not used with ike = 1"
     assert loaded(here, text.replace("ike = 1", 'ike = "auto"'))
+
+
+@pytest.mark.parametrize(
+    ("keys", "warned"),
+    [
+        ("mode_config = {}\n", True),
+        ('mode_config = {}\nstart = "always"\n', False),
+        ('mode_config = { pool = "10.2.0.0/24" }\n', False),
+        ("", False),
+    ],
+)
+def test_a_rule_that_waits_for_traffic_of_an_address_to_come_is_told(
+    here: Path, keys: str, warned: bool
+) -> None:
+    """In policy mode; a tunnel interface leads traffic to the tunnel from the beginning."""
+    found = loaded(here, V1 + keys + RULE)
+    told = [each for each in found.configuration.warnings if "waits for traffic" in each]
+    assert bool(told) is warned
+    assert not told or 'start = "always"' in told[0]
