@@ -9,7 +9,7 @@ from isthmus.crypto.entropy import SeededEntropy
 from isthmus.ike.core.commands import Configure, Initiate, Shutdown
 from isthmus.ike.core.effects import Compute, SendDatagram
 from isthmus.ike.core.events import ComputeFinished, DatagramReceived, DeadlineReached
-from isthmus.ike.v1 import door
+from isthmus.ike.v1 import door, vendors
 from isthmus.ike.v1.lifetimes import Lifetime, Phase, life_attributes
 from isthmus.policy.connection import Configuration, IkeVersion, V1Terms
 from isthmus.values.address import Endpoint
@@ -34,6 +34,7 @@ from isthmus.wire.v1 import (
     ProposalV1,
     SecurityAssociation,
     TransformV1,
+    VendorId,
     decode_message,
     encode_message,
 )
@@ -189,6 +190,18 @@ def test_answers_are_never_longer_than_what_was_asked(octets_less: int) -> None:
     pair.advance(60, deliver=False)
     assert received + sum(len(d.octets) for d in pair.right.out) <= sent
     assert octets_less or received
+
+
+def test_a_short_word_for_pieces_does_not_make_the_answer_too_long() -> None:
+    """Some peers send the hash alone, and nothing else beside one transform."""
+    pair = two_sites()
+    octets = first_message((AuthenticationMethod.PSK,))
+    header, chain = decode_message(octets)
+    said = VendorId(vendors.FRAGMENTATION)
+    octets = encode_message(header, (*chain.payloads, said))
+    from_stranger(pair.right, octets, Endpoint(LEFT, 500))
+    (answer,) = pair.right.out
+    assert len(answer.octets) <= len(octets)
 
 
 def test_first_messages_are_bounded_and_age(monkeypatch: pytest.MonkeyPatch) -> None:

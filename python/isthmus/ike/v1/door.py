@@ -45,7 +45,6 @@ from isthmus.wire.header import Header
 from isthmus.wire.v1 import (
     VERSION_1,
     Notify,
-    Payload,
     SecurityAssociation,
     decode_message,
     encode_message,
@@ -190,8 +189,11 @@ class Door:
             exchange=header.exchange,
         )
         taken = answer_phase1(offer, chosen)
-        payloads: tuple[Payload, ...] = (taken, *vendors.answered(connection, said))
-        reply = encode_message(head, payloads)
+        reply = encode_message(head, (taken, *vendors.answered(connection, said)))
+        if len(reply) > len(event.octets):
+            # Our word for pieces has flags behind it, which not every peer's has.
+            said = replace(said, fragments=False)
+            reply = encode_message(head, (taken, *vendors.answered(connection, said)))
         if len(reply) > len(event.octets):
             raise Dropped("too_short_to_answer")
         self._remember(
