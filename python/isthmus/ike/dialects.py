@@ -1,7 +1,5 @@
 """Both versions of IKE behind the one interface that lifecycles know."""
 
-from collections.abc import Mapping
-
 from isthmus.ike.core.agenda import TimerKind
 from isthmus.ike.core.child import ChildSa
 from isthmus.ike.core.context import Context
@@ -57,10 +55,6 @@ class Dialects:
         """An established IKE SA has ended by what the peer did."""
         self._of(sa).lost(ctx, sa, reason)
 
-    def moved(self, ctx: Context, sa: IkeSa, remote: Endpoint) -> None:
-        """Authentic traffic of the peer comes from a new endpoint."""
-        self._of(sa).moved(ctx, sa, remote)
-
     def used(self, ctx: Context, sa: IkeSa, child: ChildSa) -> None:
         """The first packet of the peer has come by a Child SA."""
         self._of(sa).used(ctx, sa, child)
@@ -68,14 +62,6 @@ class Dialects:
     def resume(self, ctx: Context, sa: IkeSa) -> None:
         """Carry out what waits."""
         self._of(sa).resume(ctx, sa)
-
-    def reconfigure(self, ctx: Context, sa: IkeSa, connection: Connection) -> None:
-        """Go on under a new configuration that leaves phase 1 as it is."""
-        self._of(sa).reconfigure(ctx, sa, connection)
-
-    def reconsider(self, sa: IkeSa, connections: Mapping[str, Connection]) -> None:
-        """A peer that is still to authenticate will do so against these tunnels."""
-        self._of(sa).reconsider(sa, connections)
 
     def timer(self, ctx: Context, sa: IkeSa, kind: TimerKind) -> None:
         """A timer of the IKE SA fired."""

@@ -9,6 +9,7 @@ from typing import assert_never
 
 from isthmus.credentials.store import kept
 from isthmus.crypto.entropy import Entropy
+from isthmus.ike.core import standing
 from isthmus.ike.core.admission import Admission, ReplyBudget
 from isthmus.ike.core.agenda import Agenda, Owner, TimerKind
 from isthmus.ike.core.child import ChildSa, ChildState
@@ -516,7 +517,7 @@ class IkeEngine:
             return
         sa = found[0]
         if sa.follows_peer and event.endpoint != sa.remote:
-            self._dialect.moved(ctx, sa, event.endpoint)
+            standing.follow(ctx, sa, sa.local, event.endpoint)
 
     def _first_packet(self, ctx: Context, event: FirstPacket) -> None:
         found = self._children.get(event.spi)

@@ -4,7 +4,6 @@ Lifecycles decide when and why; a dialect knows how. `replace_ike` is CREATE_CHI
 a fresh phase 1 in IKEv1, and the lifecycle does not know which.
 """
 
-from collections.abc import Mapping
 from typing import Protocol
 
 from isthmus.ike.core.agenda import TimerKind
@@ -42,20 +41,11 @@ class Dialect(Protocol):
     def lost(self, ctx: Context, sa: IkeSa, reason: str) -> None:
         """An established IKE SA has ended by what the peer did."""
 
-    def moved(self, ctx: Context, sa: IkeSa, remote: Endpoint) -> None:
-        """Authentic traffic of the peer comes from a new endpoint."""
-
     def used(self, ctx: Context, sa: IkeSa, child: ChildSa) -> None:
         """The first packet of the peer has come by a Child SA: the peer uses it."""
 
     def resume(self, ctx: Context, sa: IkeSa) -> None:
         """Carry out what waits, if its turn has come."""
-
-    def reconfigure(self, ctx: Context, sa: IkeSa, connection: Connection) -> None:
-        """Go on under a new configuration of the same tunnel that leaves phase 1 as it is."""
-
-    def reconsider(self, sa: IkeSa, connections: Mapping[str, Connection]) -> None:
-        """A peer that is still to authenticate will do so against these tunnels, by name."""
 
     def timer(self, ctx: Context, sa: IkeSa, kind: TimerKind) -> None:
         """A timer of the IKE SA fired."""

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 from isthmus.ike.core.child import ChildSa
 from isthmus.ike.core.proofs import Judged
+from isthmus.ike.core.states import Closed, Established, Preparing
 from isthmus.policy.assigned import Assigned
 from isthmus.policy.connection import Connection
 from isthmus.values.address import Endpoint
@@ -67,6 +68,8 @@ class IkeSa(ABC):
     remote: Endpoint
     created_at: Instant
     heard_at: Instant
+    state: object = field(default_factory=Preparing)
+    """One of its version's states."""
     suite: Suite | None = None
     local_id: Identity | None = None
     remote_id: Identity | None = None
@@ -98,21 +101,24 @@ class IkeSa(ABC):
     """Initiator of IKEv1: the phase 1 that this one is to stand in the place of."""
     rekeying: bool = False
     """We have asked for a successor."""
+    other_ways: tuple[tuple[str, str], ...] = ()
+    """Initiator: addresses, ours and the peer's, that are tried when the present ones stay without
+    an answer: a name may have several."""
 
     @property
-    @abstractmethod
     def is_open(self) -> bool:
-        """Authenticated, and nothing stands in its place. Each version knows its own states."""
+        """Authenticated, and nothing stands in its place."""
+        return isinstance(self.state, Established)
 
     @property
-    @abstractmethod
     def is_authenticated(self) -> bool:
-        """The peer has proved who it is, and the SA is not closed."""
+        """The peer has proved who it is at some time, and the SA is not closed."""
+        return self.established_at is not None and not isinstance(self.state, Closed)
 
     @property
     @abstractmethod
     def is_making(self) -> bool:
-        """It may still become authenticated."""
+        """It may still become authenticated. Each version has states of its own on the way."""
 
     @property
     @abstractmethod

@@ -1,4 +1,4 @@
-"""What the trace is told of messages, whichever version of IKE they are of."""
+"""What is told of messages, whichever version of IKE they are of."""
 
 from isthmus.ike.core.context import Context, Fact
 from isthmus.ike.core.sa import IkeSa
@@ -32,6 +32,16 @@ def tell_message(
         ("spi_r", sa.spi_r.hex()),
     )
     ctx.record(event, f"{exchange} {direction}: {inside}", connection=sa.connection, facts=facts)
+
+
+def tell_abandoned(ctx: Context, sa: IkeSa) -> None:
+    """A peer began phase 1, and its time to authenticate is over."""
+    ctx.record(
+        "phase1.abandoned",
+        f"{sa.remote} began phase 1 and never authenticated",
+        connection=sa.connection,
+        facts=(("remote", str(sa.remote)),),
+    )
 
 
 def tell_repeated(

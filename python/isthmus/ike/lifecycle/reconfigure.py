@@ -14,6 +14,7 @@ from isthmus.ike.core.context import Context
 from isthmus.ike.core.dialect import Dialect
 from isthmus.ike.core.effects import RemoveSa
 from isthmus.ike.core.sa import IkeSa
+from isthmus.ike.lifecycle import retime
 from isthmus.ike.lifecycle.tunnel import RuleRun, TunnelRun, new_run
 from isthmus.ike.lifecycle.tunnels import Tunnels, tunnel_owner
 from isthmus.policy.changes import Fate, TunnelChange, tunnel_change
@@ -56,7 +57,7 @@ def configure(
     by_name = {name: run.connection for name, run in tunnels.runs.items()}
     for sa in tunnels.sas:
         if not sa.is_authenticated:
-            dialect.reconsider(sa, by_name)
+            retime.reconsider(sa, by_name)
     for run in tunnels.runs.values():
         for rule in run.rules.values():
             tunnels.arm(ctx, run, rule)
@@ -167,7 +168,7 @@ def _carry_on(
         run.rules[policy.name] = kept
     for sa in sas:
         if sa.connection is outdated:
-            dialect.reconfigure(ctx, sa, connection)
+            retime.reconfigure(ctx, sa, connection)
     for gone in before.values():
         _refuse_tickets(ctx, run, gone, "the rule is no longer configured")
         _close_rule(tunnels, dialect, ctx, run, gone)

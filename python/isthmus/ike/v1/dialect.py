@@ -10,6 +10,7 @@ from isthmus.ike.core.dropped import Dropped, tell_dropped
 from isthmus.ike.core.fragments import NotKept
 from isthmus.ike.core.retransmit import CLOCK_GRAIN_S, patience_left
 from isthmus.ike.core.states import Established, Judging, Refused
+from isthmus.ike.core.telling import tell_abandoned
 from isthmus.ike.v1 import access, children, closing, fragments, rivals, transport
 from isthmus.ike.v1.exchanges import (
     aggressive_mode,
@@ -252,12 +253,7 @@ def _never_authenticated(ctx: Context, sa: SaV1) -> None:
         transaction.too_late(ctx, sa)
         return
     if not isinstance(sa.state, Refused):
-        ctx.record(
-            "phase1.abandoned",
-            f"{sa.remote} began phase 1 and never authenticated",
-            connection=sa.connection,
-            facts=(("remote", str(sa.remote)),),
-        )
+        tell_abandoned(ctx, sa)
     closing.forget(ctx, sa)
 
 

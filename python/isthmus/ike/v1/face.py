@@ -1,13 +1,9 @@
 """IKEv1 as lifecycles see it: the `Dialect` interface over the functions of `dialect.py`."""
 
-from collections.abc import Mapping
-
-from isthmus.ike.core import standing
 from isthmus.ike.core.agenda import TimerKind
 from isthmus.ike.core.child import ChildSa
 from isthmus.ike.core.context import Context
 from isthmus.ike.core.sa import IkeSa
-from isthmus.ike.lifecycle import retime
 from isthmus.ike.v1 import children, closing, dialect
 from isthmus.ike.v1.exchanges import quick_mode
 from isthmus.ike.v1.sa import SaV1
@@ -52,10 +48,6 @@ class IkeV1:
         """The peer has started anew: it knows neither this phase 1 nor its pairs."""
         closing.lost(ctx, _mine(sa), reason, peer_forgot=True)
 
-    def moved(self, ctx: Context, sa: IkeSa, remote: Endpoint) -> None:
-        """Authentic ESP comes from elsewhere (RFC 3947 §7)."""
-        standing.follow(ctx, sa, sa.local, remote)
-
     def used(self, ctx: Context, sa: IkeSa, child: ChildSa) -> None:
         """The peer has the keys of a pair, and listens."""
         children.go_live(ctx, _mine(sa), child)
@@ -63,14 +55,6 @@ class IkeV1:
     def resume(self, ctx: Context, sa: IkeSa) -> None:
         """Exchanges of IKEv1 go side by side; a message of the peer may wait."""
         dialect.resume(ctx, _mine(sa))
-
-    def reconfigure(self, ctx: Context, sa: IkeSa, connection: Connection) -> None:
-        """Go on under a connection that leaves phase 1 as it is."""
-        retime.reconfigure(ctx, sa, connection)
-
-    def reconsider(self, sa: IkeSa, connections: Mapping[str, Connection]) -> None:
-        """Choose among these tunnels when the peer authenticates."""
-        retime.reconsider(sa, connections)
 
     def timer(self, ctx: Context, sa: IkeSa, kind: TimerKind) -> None:
         """A timer of the phase 1 fired."""

@@ -7,7 +7,7 @@ from isthmus.ike.core.context import Failed
 from isthmus.ike.core.pairs import PairKeys
 from isthmus.ike.core.retransmit import Backoff
 from isthmus.ike.core.sa import IkeSa
-from isthmus.ike.core.states import Closed, Established, Preparing
+from isthmus.ike.core.states import Preparing
 from isthmus.ike.v1.access import Access
 from isthmus.ike.v1.fragments import Assembly
 from isthmus.ike.v1.keys import Phase1Keys
@@ -92,22 +92,9 @@ class SaV1(IkeSa):
     fragment_id: int = 0
     unsent: dict[Spi, PairKeys] = field(default_factory=dict)
     """Keys of pairs that listen already and do not send yet, by inbound SPI."""
-    other_ways: tuple[tuple[str, str], ...] = ()
-    """Initiator: addresses, ours and the peer's, that are tried when the present ones stay without
-    an answer."""
 
     def __post_init__(self) -> None:
         self.assembly = Assembly(self.owner)
-
-    @property
-    def is_open(self) -> bool:
-        """Authenticated, and not closed."""
-        return isinstance(self.state, Established)
-
-    @property
-    def is_authenticated(self) -> bool:
-        """The peer has proved who it is at some time."""
-        return self.established_at is not None and not isinstance(self.state, Closed)
 
     @property
     def is_making(self) -> bool:

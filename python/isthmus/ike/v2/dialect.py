@@ -9,6 +9,7 @@ from isthmus.ike.core.context import Context, Failed
 from isthmus.ike.core.dropped import Dropped
 from isthmus.ike.core.fragments import NotKept
 from isthmus.ike.core.states import Closed, Established, Refused
+from isthmus.ike.core.telling import tell_abandoned
 from isthmus.ike.v2 import closing, fragments, look
 from isthmus.ike.v2.exchanges import (
     create_child_sa,
@@ -456,12 +457,7 @@ def _never_authenticated(ctx: Context, sa: SaV2) -> None:
     if isinstance(sa.state, Refused):
         closing.forget(ctx, sa)
         return
-    ctx.record(
-        "phase1.abandoned",
-        f"{sa.remote} began phase 1 and never authenticated",
-        connection=sa.connection,
-        facts=(("remote", str(sa.remote)),),
-    )
+    tell_abandoned(ctx, sa)
     closing.forget(ctx, sa)
 
 

@@ -1,13 +1,10 @@
 """IKEv2 as lifecycles see it: the `Dialect` interface over the functions of `dialect.py`."""
 
-from collections.abc import Mapping
-
-from isthmus.ike.core import pairs, standing
+from isthmus.ike.core import pairs
 from isthmus.ike.core.agenda import TimerKind
 from isthmus.ike.core.child import ChildSa
 from isthmus.ike.core.context import Context
 from isthmus.ike.core.sa import IkeSa
-from isthmus.ike.lifecycle import retime
 from isthmus.ike.v2 import closing, dialect
 from isthmus.ike.v2.exchanges import ike_sa_init
 from isthmus.ike.v2.sa import SaV2
@@ -57,10 +54,6 @@ class IkeV2:
         """An established IKE SA has ended by what the peer did."""
         closing.lost(ctx, _mine(sa), reason)
 
-    def moved(self, ctx: Context, sa: IkeSa, remote: Endpoint) -> None:
-        """Authentic ESP comes from elsewhere (RFC 7296 §2.23)."""
-        standing.follow(ctx, sa, sa.local, remote)
-
     def used(self, ctx: Context, sa: IkeSa, child: ChildSa) -> None:
         """The peer sends on a new pair: so may we."""
         pairs.promote(ctx, child)
@@ -68,14 +61,6 @@ class IkeV2:
     def resume(self, ctx: Context, sa: IkeSa) -> None:
         """Send the next request if none is under way."""
         dialect.pump(ctx, _mine(sa))
-
-    def reconfigure(self, ctx: Context, sa: IkeSa, connection: Connection) -> None:
-        """Go on under a connection that leaves phase 1 as it is."""
-        retime.reconfigure(ctx, sa, connection)
-
-    def reconsider(self, sa: IkeSa, connections: Mapping[str, Connection]) -> None:
-        """Choose among these tunnels when the peer authenticates."""
-        retime.reconsider(sa, connections)
 
     def timer(self, ctx: Context, sa: IkeSa, kind: TimerKind) -> None:
         """A timer of the IKE SA fired."""

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from isthmus.ike.auth.signature import SAID_NOTHING, PeerTakes
 from isthmus.ike.core.sa import IkeSa
-from isthmus.ike.core.states import Closed, Established, Preparing
+from isthmus.ike.core.states import Preparing
 from isthmus.ike.v2.fragments import Assembly
 from isthmus.ike.v2.keys import IkeKeys
 from isthmus.ike.v2.protect import Protector
@@ -50,9 +50,6 @@ class SaV2(IkeSa):
     """The peer's half of a simultaneous IKE SA rekey: its new SA and the lowest nonce."""
     deleted_unheard: set[Spi] = field(default_factory=set)
     """Outbound SPIs that the peer deleted while our request may have been making them."""
-    other_ways: tuple[tuple[str, str], ...] = ()
-    """Initiator: addresses, ours and the peer's, that are tried when the present ones stay without
-    an answer: a name may have several."""
     has_moved_on: bool = False
     """It was begun with another address of the peer, whose late answer must not be taken."""
     fragments_agreed: bool = False
@@ -65,16 +62,6 @@ class SaV2(IkeSa):
     def __post_init__(self) -> None:
         self.assembly = Assembly(self.owner)
         self.fragment_size = self.fragment_size or self.connection.fragmentation.size
-
-    @property
-    def is_open(self) -> bool:
-        """Authenticated, and nothing stands in its place."""
-        return isinstance(self.state, Established)
-
-    @property
-    def is_authenticated(self) -> bool:
-        """The peer has proved who it is at some time."""
-        return self.established_at is not None and not isinstance(self.state, Closed)
 
     @property
     def is_making(self) -> bool:

@@ -7,10 +7,11 @@ HDR, [COOKIE], SAi1, KEi, Ni, NAT-D   -->
 """
 
 from isthmus.ike.auth.signature import PeerTakes
+from isthmus.ike.core import addresses
 from isthmus.ike.core.agenda import TimerKind
 from isthmus.ike.core.context import Context, Failed
 from isthmus.ike.core.digest import digest
-from isthmus.ike.core.effects import Agree, MakeKey, MakeKeyAndAgree, Resolve
+from isthmus.ike.core.effects import Agree, MakeKey, MakeKeyAndAgree
 from isthmus.ike.core.events import ComputeFinished
 from isthmus.ike.core.states import Preparing
 from isthmus.ike.v2 import closing, look, nat
@@ -24,7 +25,7 @@ from isthmus.ike.v2.states import AgreeingInit, AwaitAuthRequest, AwaitInitReply
 from isthmus.ike.v2.transport import record_received, send_reply, send_request
 from isthmus.policy.connection import Connection
 from isthmus.policy.negotiate import accepts, choose, difference
-from isthmus.values.address import IKE_PORT, NAT_T_PORT, Endpoint
+from isthmus.values.address import Endpoint
 from isthmus.values.errors import Malformed
 from isthmus.values.proposal import ChosenProposal, Proposal, suite_from
 from isthmus.values.registry.ikev2 import (
@@ -54,8 +55,6 @@ GRACE_S = 1.0
 """How long an unprotected refusal waits for a better answer (RFC 7296 §2.21.1)."""
 VENDOR_ID = b"Isthmus"
 HALF_OPEN_S = 30.0
-TRIES_OF_ADDRESS = 4
-"""Messages to one of several addresses of a name before the next one is tried, about 4 s."""
 
 
 # --- initiator ------------------------------------------------------------------------------
@@ -65,69 +64,39 @@ def start(ctx: Context, connection: Connection, remote: Endpoint | None = None) 
     """Begin a new IKE SA. `remote` overrides the configured peer (adopting after a restart)."""
     target = remote or connection.remote_endpoint
     assert target is not None, "only a tunnel with a known peer is initiated"
-    placeholder = Endpoint("0.0.0.0", IKE_PORT)
     sa = SaV2(
         connection=connection,
         initiator=True,
         spi_i=IkeSpi(ctx.registry.fresh_ike_spi()),
         spi_r=NO_IKE_SPI,
-        local=placeholder,
+        local=addresses.UNKNOWN,
         remote=target,
         created_at=ctx.now,
         heard_at=ctx.now,
     )
-    ctx.registry.add(sa)
-    ctx.record(
-        "phase1.negotiating",
-        f"phase 1 starts with {target}",
-        connection=connection,
-        facts=(("remote", str(target)),),
-    )
-    ctx.compute(
-        Resolve(target.address, connection.local_address),
-        lambda done: _resolved(ctx, sa, target.port, done),
-        sa,
+    addresses.look_up(
+        ctx, sa, lambda: _first_key(ctx, sa), lambda failed: closing.give_up(ctx, sa, failed)
     )
     return sa
-
-
-def _resolved(ctx: Context, sa: SaV2, port: int, done: ComputeFinished) -> None:
-    if not isinstance(sa.state, Preparing):
-        return
-    if done.result is None:
-        closing.give_up(ctx, sa, Failed("E101", done.failure, "check the peer's name and routes"))
-        return
-    texts = [part.decode() for part in done.result if isinstance(part, bytes)]
-    sa.other_ways = tuple(zip(texts[::2], texts[1::2], strict=True))
-    _go_next_way(ctx, sa, port)
 
 
 def next_address(ctx: Context, sa: SaV2) -> bool:
     """The first message stays without an answer: begin anew with the next address of the peer's
     name. False: there is none, or it is too early."""
     out = sa.window.outstanding
-    if not isinstance(sa.state, AwaitInitReply) or not sa.other_ways or out is None:
+    if not isinstance(sa.state, AwaitInitReply) or out is None:
         return False
-    if out.tries < TRIES_OF_ADDRESS:
+    if not addresses.is_time_for_next(sa, out.tries):
         return False
-    before = sa.remote
     _resend(ctx, sa)
     sa.has_moved_on = True
-    _go_next_way(ctx, sa, before.port)
-    ctx.record(
-        "phase1.next_address",
-        f"{before} does not answer: {sa.remote} is tried, another address of {sa.connection.peer}",
-        connection=sa.connection,
-        facts=(("from", str(before)), ("to", str(sa.remote))),
-    )
+    addresses.go_to_next(ctx, sa)
+    _first_key(ctx, sa)
     return True
 
 
-def _go_next_way(ctx: Context, sa: SaV2, port: int) -> None:
-    (local, remote), *others = sa.other_ways
-    sa.other_ways = tuple(others)
-    sa.local = Endpoint(local, IKE_PORT if port == IKE_PORT else NAT_T_PORT)
-    sa.remote = Endpoint(remote, port)
+def _first_key(ctx: Context, sa: SaV2) -> None:
+    """Of the method that is liked best."""
     methods = sa.connection.phase1_proposals[0].of_kind(TransformType.KE)
     _make_key(ctx, sa, KeMethod(methods[0].number), cookie=b"", rounds=0, nonce=b"")
 
