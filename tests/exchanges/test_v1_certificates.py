@@ -10,17 +10,22 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from isthmus.credentials.store import Own
 from isthmus.ike.core.commands import Configure, Initiate
 from isthmus.ike.core.effects import InstallSa
+from isthmus.ike.core.events import DatagramReceived
 from isthmus.observe.codes import CATALOGUE
 from isthmus.policy.authentication import AuthKind, LocalAuth, RemoteAuth
 from isthmus.policy.connection import Configuration, Connection
+from isthmus.values.address import Endpoint
 from isthmus.values.identity import IdentityPattern
+from isthmus.values.registry.ikev1 import ExchangeType, NotifyType
 from isthmus.values.signature import AnyScheme, DigestScheme
+from isthmus.wire.v1 import Notify
 
 from .pair import LEFT, RIGHT, Keys, Pair, Side, rule
 from .pki import Node, Private, issue, private, trust
 from .test_certificate_refusals import CASES, ROOT, SHA256_INFO, Case, forged
 from .test_certificates import LEFT_ID, RIGHT_ID
-from .v1 import PHASE2_V1, nothing_left, site, standing
+from .v1 import PHASE2_V1, nothing_left, site, standing, v1_sa
+from .v1 import forged as sealed
 
 BETWEEN_HERE = issue("Issuing here", ROOT, private("p256", 950), ca=True)
 CERT = (LocalAuth(AuthKind.CERT, "own"), RemoteAuth(AuthKind.CERT, "trust"))
@@ -225,6 +230,23 @@ def test_a_digest_with_its_name_around_is_no_signature_of_version_1() -> None:
     pair.left.command(Initiate("site-b"))
     pair.settle()
     assert [f.code for f in pair.right.events("phase1.failed")] == ["E134"]
+
+
+def test_a_responder_whose_proof_is_refused_later_does_not_stand_on() -> None:
+    """Some initiators say so in a notify and send no Delete."""
+    pair = ends(store(leaf("left", "p256").own()), store(leaf("right", "p256").own()))
+    pair.left.command(Initiate("site-b"))
+    for _ in range(6):
+        pair.step()
+    pair.lose()
+    left, right = v1_sa(pair.left), v1_sa(pair.right)
+    assert right.is_open and not right.children
+    refusal = Notify(NotifyType.AUTHENTICATION_FAILED, b"", 1, bytes(left.spi_i + left.spi_r))
+    octets = sealed(left, ExchangeType.INFORMATIONAL, 5, (refusal,))
+    pair.right.feed(DatagramReceived(Endpoint(RIGHT, 500), Endpoint(LEFT, 500), octets))
+    assert not right.is_open and pair.right.engine.census()["ike_sas"] == 0
+    (down,) = pair.right.events("phase1.down")
+    assert down.code == "E129"
 
 
 @pytest.mark.parametrize("faulty", ["left", "right"])

@@ -122,6 +122,8 @@ def _notified(ctx: Context, sa: SaV1, notify: Notify) -> None:
             children.connected(ctx, sa)
         case NotifyType.AUTHENTICATION_FAILED if isinstance(sa.state, AwaitLogin):
             transaction.closed_by_peer(ctx, sa)
+        case NotifyType.AUTHENTICATION_FAILED if not sa.initiator and not sa.children:
+            _proof_refused(ctx, sa)
         case NotifyType.INVALID_SPI:
             _unknown_to_peer(ctx, sa, notify)
         case kind if kind < FIRST_STATUS_TYPE:
@@ -135,6 +137,13 @@ def _notified(ctx: Context, sa: SaV1, notify: Notify) -> None:
         case _:
             # Status of which nothing follows, or that belongs into other messages.
             return
+
+
+def _proof_refused(ctx: Context, sa: SaV1) -> None:
+    """A responder takes phase 1 for made when it has sent its proof, which the peer then judges."""
+    reason = f"the peer refused our proof with AUTHENTICATION-FAILED (we are {sa.local_id})"
+    fix = "look at the peer's log: it says what it misses in our certificate or identity"
+    closing.lost(ctx, sa, reason, Failed("E129", reason, fix))
 
 
 def _unknown_to_peer(ctx: Context, sa: SaV1, notify: Notify) -> None:
