@@ -125,6 +125,9 @@ class UserspacePlane:
         except PlaneRefused as error:
             plane.close()
             raise PlaneLost(f"the data plane refused to talk: {error}") from None
+        except PlaneLost:
+            plane.close()  # One that did not answer in time is connected still.
+            raise
         if welcome.version != PROTOCOL_VERSION:
             plane.close()
             raise PlaneLost(

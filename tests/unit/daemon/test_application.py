@@ -334,6 +334,32 @@ def test_a_broken_connection_to_the_same_plane_loses_nothing(directory: Path) ->
     play(directory, scene, ScriptedEngine(answer))  # type: ignore[arg-type]
 
 
+def test_a_try_that_a_dying_plane_still_takes_does_not_break_the_next(directory: Path) -> None:
+    """It listens a moment longer than it serves. Its successor was then given up for lost as soon
+    as it was set up, and so was each connection after that, without end."""
+
+    async def scene(at: Run) -> None:
+        await at.ready()
+        loop = asyncio.get_running_loop()
+        await at.plane.die()
+        with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as dying:
+            dying.setblocking(False)
+            dying.bind(str(at.plane_path))
+            dying.listen()
+            async with asyncio.timeout(PATIENCE_S):
+                tried, _ = await loop.sock_accept(dying)
+        tried.close()
+        at.plane_path.unlink()
+        at.plane = PlayedPlane(at.plane_path, pid=2)
+        await at.until(lambda: any(isinstance(c, AttachInterface) for c in at.plane.heard))
+        await asyncio.sleep(0.1)
+        assert len([c for c in at.plane.heard if isinstance(c, Hello)]) == 1
+        at.plane.tell(DatagramIn(HERE, THERE, b"heard"))
+        await at.until(lambda: any(isinstance(e, DatagramReceived) for e in at.engine.events))
+
+    play(directory, scene)
+
+
 def test_a_fault_in_the_engine_ends_nothing(
     directory: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
