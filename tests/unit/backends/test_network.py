@@ -91,6 +91,9 @@ def network() -> Iterator[ModuleType]:
         for words in (
             "link set lo up",
             "link add lan type veth peer name far",
+            # Link-local addresses bring routes a second or two later, whenever the kernel likes.
+            "link set lan addrgenmode none",
+            "link set far addrgenmode none",
             "addr add 10.1.0.1/24 dev lan",
             "-6 addr add fd01::1/64 dev lan nodad",
             "link set lan up",
