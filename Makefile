@@ -58,15 +58,15 @@ py-test: setup
 	$(BIN)/python -W error::DeprecationWarning -m pytest
 
 lint: setup
-	$(BIN)/ruff format --check python tests bench
-	$(BIN)/ruff check python tests bench
+	$(BIN)/ruff format --check python tests bench tools
+	$(BIN)/ruff check python tests bench tools
 	$(BIN)/mypy
 	cargo fmt --all --check
 	cargo clippy --quiet --release --workspace --all-targets -- -D warnings
 
 format: setup
-	$(BIN)/ruff format python tests bench
-	$(BIN)/ruff check --fix python tests bench
+	$(BIN)/ruff format python tests bench tools
+	$(BIN)/ruff check --fix python tests bench tools
 	cargo fmt --all
 
 # SEED=7 replays one world (TRACE=1 prints all of it, KEEP=0,3 only with these incidents, SHRINK=1

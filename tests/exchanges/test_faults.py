@@ -277,7 +277,10 @@ def test_wrong_identity_is_named_and_nothing_is_left(where: str) -> None:
     side = pair.right  # the one who can tell
     failure = side.view().failure
     assert failure is not None and failure.code == "E130"
+    # The left sends whom it expects as IDr; of the right's expectation it knows nothing.
+    mine, yours = ("; we are ip:", "asks for") if where == "left" else ("expected was", "says that")
     assert "fqdn:wrong.example" in failure.reason
+    assert mine in failure.reason and yours in failure.reason, failure.reason
     for each in (pair.left, pair.right):
         assert each.engine.census()["ike_sas"] == 0 and not each.sas
 

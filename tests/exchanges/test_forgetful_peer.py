@@ -10,10 +10,15 @@ ours, it agrees to renew phase 1 meanwhile instead of answering TEMPORARY_FAILUR
 import pytest
 
 from isthmus.ike.core.child import ChildState
+from isthmus.ike.core.effects import SendDatagram
+from isthmus.ike.v2.exchanges import create_child_sa
 from isthmus.ike.v2.sa import SaV2
+from isthmus.policy.connection import Liveness
+from isthmus.values.registry.ikev2 import ExchangeType, HeaderFlag
+from isthmus.wire.header import Header
 from robustness.hand import sa_with
 
-from .pair import Pair
+from .pair import LEFT, RIGHT, Pair, connection, rule
 from .scenes import ike_sas, mirrored, phase1
 
 
@@ -132,3 +137,32 @@ def test_a_pair_made_anew_is_asked_for_again_when_the_peer_puts_it_off() -> None
     settle_carrying(pair)
     pair.advance(10)
     in_order(pair)
+
+
+def test_a_slow_repeat_finds_the_pair_though_peers_are_given_up_soon(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Our answer is lost, the peer asks again only after four seconds, and until then it says that
+    it knows of no such pair, as charon does; ours counts as dead after two."""
+    monkeypatch.setattr(create_child_sa, "is_asking", lambda sa: False)
+    pair = Pair(
+        connection("b", RIGHT, (rule(),), liveness=Liveness(every_s=1.0, timeout_s=2.0)),
+        connection("a", LEFT, (rule("lan", "10.2.0.0/24", "10.1.0.0/24"),)),
+    ).establish()
+    pair.rekey(pair.right)
+    pair.step()
+    pair.left.out.clear()
+    for _ in range(40):
+        pair.advance(0.1, deliver=False)
+        pair.right.out[:] = [d for d in pair.right.out if not asks_for_child(d)]
+        pair.settle()
+    assert pair.right.events("exchange.repeated"), "so far it has been asking in vain"
+    pair.advance(20)
+    in_order(pair)
+
+
+def asks_for_child(datagram: SendDatagram) -> bool:
+    """A request of CREATE_CHILD_SA, by its header."""
+    header = Header.decode(datagram.octets)
+    is_request = HeaderFlag.RESPONSE not in HeaderFlag(header.flags)
+    return is_request and header.exchange == ExchangeType.CREATE_CHILD_SA

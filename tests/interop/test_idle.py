@@ -1,5 +1,8 @@
 """Silence closes phase 2 and nothing else, and the next packet does not notice."""
 
+import statistics
+import time
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -9,23 +12,39 @@ import pytest
 
 from isthmus.lab import capture, gateways, measure, topology
 from isthmus.lab.daemon import Isthmus
+from isthmus.lab.namespaces import World
 from isthmus.lab.packets import Ike
 from isthmus.lab.topology import INTERNET, SITE_A, SITE_B
 
+from .fleet import slowness
 from .support import eventually, require_root_and
 
 pytestmark = [pytest.mark.root, pytest.mark.interop]
 
-IDLE_S = 2
+IDLE_S = 3
 TIMES = 3
 PEERS: tuple[tuple[gateways.Peer, int], ...] = (("isthmus", 2), ("strongswan", 2))
 """And the version of IKE."""
 QUICK_MODE = 32
+ACCEPTED_IDLE_S, LATE_S = 5, 2
+ROUNDS = 5
+ANSWER_MS = 100
+
+
+def started(world: World, directory: Path, psk: str, idle_s: int, version: int = 2) -> Isthmus:
+    """Our gateway, whose rule goes idle soon; the far one knows of no such thing."""
+    gateway = Isthmus(world, SITE_A.gateway, directory / SITE_A.gateway)
+    tunnel = gateways.tunnel(SITE_A, psk, "policy", version=version)
+    (rule,) = tunnel.rules
+    soon = replace(rule, settings={"idle": f'"{idle_s}s"'})
+    gateway.write(replace(tunnel, rules=(soon,)))
+    gateway.start()
+    return gateway
 
 
 @pytest.fixture
 def near(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Isthmus]:
-    """Our gateway, whose rule goes idle soon; the far one knows of no such thing."""
+    """Our gateway, with either kind of peer."""
     peer, version = request.param
     require_root_and(*(("strongswan",) if peer == "strongswan" else ()))
     with topology.two_sites(tmp_path) as world:
@@ -34,13 +53,7 @@ def near(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Isthmus]:
             gateways.start_strongswan(world, SITE_B, home, psk, version=version)
         else:
             gateways.start_isthmus(world, SITE_B, home, psk, "policy", version=version)
-        gateway = Isthmus(world, SITE_A.gateway, tmp_path / SITE_A.gateway)
-        tunnel = gateways.tunnel(SITE_A, psk, "policy", version=version)
-        (rule,) = tunnel.rules
-        soon = replace(rule, settings={"idle": f'"{IDLE_S}s"'})
-        gateway.write(replace(tunnel, rules=(soon,)))
-        gateway.start()
-        yield gateway
+        yield started(world, tmp_path, psk, IDLE_S, version)
 
 
 def rule(gateway: Isthmus) -> dict[str, Any]:
@@ -82,3 +95,42 @@ def test_traffic_keeps_phase_2_open(near: Isthmus) -> None:
     pings = measure.ping(near.world, SITE_A.host, SITE_B.host4, count=5, interval_s=1, wait_s=5)
     assert pings.lost == ()
     assert [child["spi_in"] for child in rule(near)["children"]] == [spi]
+
+
+def test_it_is_gone_in_time_from_both_ends_and_back_by_one_exchange(tmp_path: Path) -> None:
+    """strongSwan beyond: each silence of five seconds ends phase 2 there too, soon after; what
+    passes then on the wire is one CREATE_CHILD_SA for each ping, and its answer is quick."""
+    require_root_and("strongswan")
+    with topology.two_sites(tmp_path) as world:
+        psk = gateways.fresh_psk()
+        far = gateways.start_strongswan(world, SITE_B, tmp_path / SITE_B.gateway, psk)
+        near = started(world, tmp_path, psk, ACCEPTED_IDLE_S)
+
+        def is_gone() -> bool:
+            return not rule(near)["children"] and not any(sa.children for sa in far.list_sas())
+
+        wire = capture.start(world, INTERNET, tmp_path / "wire.pcap")
+        gone_s, answers_ms, phase1 = [], [], set()
+        for _ in range(1 + ROUNDS):
+            ping = measure.ping(world, SITE_A.host, SITE_B.host4, count=1, wait_s=5)
+            silent = time.monotonic()
+            assert ping.lost == ()
+            answers_ms += ping.round_trips_ms
+            eventually("phase 2 is gone from both ends", is_gone, timeout_s=30.0)
+            gone_s.append(time.monotonic() - silent)
+            (sa,) = far.list_sas()
+            phase1.add(sa.spi_i)
+            assert near.tunnel()["phase1"]["state"] == "up" and sa.state == "ESTABLISHED"
+        slow = slowness()
+        requests = {
+            (ike.exchange_name, packet.source, ike.message_id)
+            for packet in wire.packets()
+            if isinstance(ike := packet.content, Ike) and not ike.is_response
+        }
+        begun = Counter(exchange for exchange, _, _ in requests)
+    print(f"gone after {[round(s, 2) for s in gone_s]} s, answers in {answers_ms} ms, {begun}")
+    assert len(phase1) == 1
+    assert (begun["IKE_SA_INIT"], begun["IKE_AUTH"], begun["CREATE_CHILD_SA"]) == (1, 1, ROUNDS)
+    # The ping's program ends a moment after the last packet.
+    assert all(ACCEPTED_IDLE_S - 0.5 < s < ACCEPTED_IDLE_S + LATE_S * slow for s in gone_s)
+    assert statistics.median(answers_ms[1:]) < ANSWER_MS * slow

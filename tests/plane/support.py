@@ -8,10 +8,10 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from tests.needs import no_network
 from tests.plane.client import Message, PlaneClient, endpoint, selectors, ts
@@ -21,7 +21,18 @@ AES_CBC = 12
 SHA2_256_128 = 12
 CHACHA20_POLY1305 = 28
 
+T = TypeVar("T")
+
 _numbers = itertools.count()
+
+
+def eventually(what: str, probe: Callable[[], T], *, within_s: float = 10.0) -> T:
+    """The first true answer of `probe`; fails, naming `what`, when there is none in time."""
+    deadline = time.monotonic() + within_s
+    while not (answer := probe()):
+        assert time.monotonic() < deadline, f"not within {within_s:g} s: {what}"
+        time.sleep(0.01)
+    return answer
 
 
 def sh(namespace: str, *command: str, timeout_s: float = 30.0) -> subprocess.CompletedProcess[str]:

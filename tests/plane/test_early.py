@@ -1,10 +1,8 @@
 """ESP that comes before its SA: kept for announced SPIs within bounds, opened in order."""
 
-import time
-
 import pytest
 from tests.plane.client import Message, Refused
-from tests.plane.support import Pair, mirrored, outbound_sa
+from tests.plane.support import Pair, eventually, mirrored, outbound_sa
 from tests.plane.test_hold import RECEIVE, prepare, send
 
 pytestmark = pytest.mark.root
@@ -32,18 +30,18 @@ def early_pair(pair: Pair, *, announce: bool = True) -> Message:
 
 
 def wait_count(pair: Pair, name: str, least: int) -> int:
-    """The right side's counter once it is that high; raises TimeoutError."""
-    end = time.monotonic() + 5.0
-    while (count := pair.right.client.counters()[name]) < least:
-        if time.monotonic() > end:
-            raise TimeoutError(f"{name} stays {count}")
-        time.sleep(0.01)
-    return count
+    """The right side's counter once it is that high."""
+
+    def high() -> int:
+        count = pair.right.client.counters()[name]
+        return count if count >= least else 0
+
+    return eventually(f"{name} is {least}", high)
 
 
 def test_early_packets_arrive_first_and_in_order_once_the_sa_stands(pair: Pair) -> None:
     inbound = early_pair(pair)
-    receiver = pair.right.popen("python3", "-c", RECEIVE, pair.right.inner_v4, "1.0")
+    receiver = pair.right.popen("python3", "-c", RECEIVE, pair.right.inner_v4)
     assert receiver.stdout is not None and receiver.stdout.readline() == "bound\n"
     send(pair.left, pair.right, 0, 40)
     wait_count(pair, "early_kept", 40)
@@ -63,7 +61,7 @@ def test_early_packets_arrive_first_and_in_order_once_the_sa_stands(pair: Pair) 
 
 def test_not_one_packet_is_lost_around_the_installation(pair: Pair) -> None:
     inbound = early_pair(pair)
-    receiver = pair.right.popen("python3", "-c", RECEIVE, pair.right.inner_v4, "1.0")
+    receiver = pair.right.popen("python3", "-c", RECEIVE, pair.right.inner_v4)
     assert receiver.stdout is not None and receiver.stdout.readline() == "bound\n"
     flood = pair.left.popen("python3", "-c", FLOOD, pair.right.inner_v4, "0", "500", "0.001")
     wait_count(pair, "early_kept", 10)

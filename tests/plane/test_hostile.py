@@ -6,7 +6,7 @@ import time
 from typing import Any
 
 import pytest
-from tests.plane.support import Pair, Site, mirrored, outbound_sa
+from tests.plane.support import Pair, Site, eventually, mirrored, outbound_sa
 
 pytestmark = pytest.mark.root
 
@@ -68,7 +68,7 @@ def test_captured_packets_are_refused_when_they_come_again(pair: Pair) -> None:
     assert pair.left.ping(pair.right.inner_v4, count=12)
     output, _ = replayer.communicate(timeout=20)
     assert output == "sent 10\n"
-    time.sleep(0.2)
+    eventually("ten come", lambda: pair.right.client.counters()["drop_replay_duplicate"] >= 10)
     counters = pair.right.client.counters()
     assert counters["drop_replay_duplicate"] == 10
     assert counters["esp_received"] < 12 + 10

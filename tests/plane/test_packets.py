@@ -1,7 +1,5 @@
 """Packets between two planes with SAs put in by hand."""
 
-import time
-
 import pytest
 from tests.plane.support import (
     AES_CBC,
@@ -9,6 +7,7 @@ from tests.plane.support import (
     SHA2_256_128,
     Pair,
     Site,
+    eventually,
 )
 
 pytestmark = pytest.mark.root
@@ -34,13 +33,15 @@ OUTERS = {
 def counters_of(site: Site, least: int) -> dict[str, int]:
     """Once both directions count so many. A batch is counted when the kernel has it, and a ping may
     be back before."""
-    deadline = time.monotonic() + 10.0
-    while True:
+
+    def counted() -> dict[str, int] | None:
         counters = site.client.counters()
-        if counters["esp_sent"] >= least and counters["esp_received"] >= least:
-            return counters
-        assert time.monotonic() < deadline, counters
-        time.sleep(0.02)
+        both = counters["esp_sent"], counters["esp_received"]
+        return counters if min(both) >= least else None
+
+    counters = eventually(f"both directions count {least}", counted)
+    assert counters is not None
+    return counters
 
 
 @pytest.mark.parametrize("outer", OUTERS)

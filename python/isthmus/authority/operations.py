@@ -398,9 +398,15 @@ def _check_place(address: str, networks: Sequence[str]) -> None:
         except ValueError as error:
             raise AuthorityError(
                 f"{network!r} is no network.",
-                f"{str(error).capitalize()}.",
+                _sentence(error),
                 "Write --network 10.1.0.0/24, once for each.",
             ) from None
+
+
+def _sentence(error: ValueError) -> str:
+    """Names in it stay as they are written."""
+    text = str(error)
+    return f"{text[:1].upper()}{text[1:]}."
 
 
 def _identity(text: str) -> Identity:
@@ -412,7 +418,7 @@ def _identity(text: str) -> Identity:
     except ValueError as error:
         raise AuthorityError(
             f"{text} is no name of a gateway.",
-            f"{str(error).capitalize()}.",
+            _sentence(error),
             "Write vpn.example.net, 192.0.2.1 or email:gw@example.net.",
         ) from None
     if profile.alternative(found) is None:

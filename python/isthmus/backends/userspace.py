@@ -125,6 +125,9 @@ class UserspacePlane:
         except PlaneRefused as error:
             plane.close()
             raise PlaneLost(f"the data plane refused to talk: {error}") from None
+        except PlaneLost:
+            plane.close()  # One that did not answer in time is connected still.
+            raise
         if welcome.version != PROTOCOL_VERSION:
             plane.close()
             raise PlaneLost(
@@ -225,10 +228,9 @@ class UserspacePlane:
         return self._do(lambda ticket: KeepaliveFrame(ticket, local, remote, every_ms))
 
     def send_datagram(self, local: EndpointSpec, remote: EndpointSpec, octets: bytes) -> None:
-        if not self._open:
-            self.losses["datagram_no_plane"] += 1
-        elif not self._write(DatagramOut(local, remote, octets)):
-            self.losses["datagram_queue_full"] += 1
+        if self._open and self._write(DatagramOut(local, remote, octets)):
+            return
+        self.losses["datagram_queue_full" if self._open else "datagram_no_plane"] += 1
 
     def _do(self, frame: Callable[[int], Frame]) -> "asyncio.Future[None]":
         # Begun here and not in a coroutine: the frame leaves now even if nobody awaits it yet.
@@ -260,12 +262,13 @@ class UserspacePlane:
         except PlaneRefused as error:
             self._finish(ticket, error)
             return future
-        if not written:
+        # Where writing showed that nobody is there, it has failed with all the others.
+        if not written and self._open:
             self._finish(ticket, PlaneLost("the data plane does not keep up"))
         return future
 
     def _write(self, frame: Frame) -> bool:
-        """Send or queue; False when the queue is full."""
+        """Send or queue; False when the queue is full, or the connection is found to be lost."""
         octets = encoder.encode(frame)
         if len(octets) > FRAME_MAX:
             raise PlaneRefused(f"a frame of {len(octets)} octets is larger than {FRAME_MAX}")

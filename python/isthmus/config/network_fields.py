@@ -92,7 +92,7 @@ def address(cell: Cell) -> IpAddress:
         raise cell.wrong_type("an address", '"192.0.2.1"')
     found = _parsed_address(value)
     if found is None:
-        hint = "leave the prefix length out" if "/" in value else "write it as 192.0.2.1"
+        hint = "leave the prefix length out" if "/" in value else 'write it as "192.0.2.1"'
         raise cell.refuse(
             f"is {shown(value)}, which is no address",
             "it must be one IPv4 or IPv6 address without a zone",

@@ -73,7 +73,6 @@ class PlaneLink:
         self._apply_network = apply_network
         self._record = record
         self._plane_is_silent = plane_is_silent
-        self._broken = asyncio.Event()
         self._early: deque[Notice] = deque(maxlen=EARLY_NOTICES_MAX)
         self._is_set_up = False
         self._configured = False
@@ -86,9 +85,8 @@ class PlaneLink:
         """Connect, set up, wait until it breaks, and again. Raises LocalFault when a plane or the
         supervisor refuses the set-up."""
         while True:
-            self._broken.clear()
             self._is_set_up = False
-            plane = await self._connect()
+            plane, broken = await self._connect()
             try:
                 await self._set_up(plane)
             except PlaneLost as lost:
@@ -97,32 +95,35 @@ class PlaneLink:
                 self._record(Happening("plane.lost", message=str(lost)))
                 await asyncio.sleep(RETRY_FIRST_S)
                 continue
-            await self._watch(plane)
+            await self._watch(plane, broken)
             self._performer.plane = None
             self._record(Happening("plane.lost", message="the data plane's process went away"))
 
-    async def _watch(self, plane: UserspacePlane) -> None:
+    async def _watch(self, plane: UserspacePlane, broken: asyncio.Event) -> None:
         """Until the connection breaks. A plane that hangs does not break it: it is asked something
         now and then, and when it does not answer again and again, the supervisor ends it."""
         unanswered = 0
-        while not self._broken.is_set():
+        while not broken.is_set():
             with suppress(TimeoutError):
                 async with asyncio.timeout(ASK_EVERY_S):
-                    await self._broken.wait()
+                    await broken.wait()
             try:
                 await plane.interfaces()
                 unanswered = 0
             except PlaneLost:
                 unanswered += 1
-            if unanswered == SILENCES_MAX and not self._broken.is_set():
+            if unanswered == SILENCES_MAX and not broken.is_set():
                 self._record(Happening("plane.silent", message="the data plane does not answer"))
                 self._plane_is_silent()
 
-    async def _connect(self) -> UserspacePlane:
+    async def _connect(self) -> tuple[UserspacePlane, asyncio.Event]:
+        """A plane that has greeted, and what is set when this connection breaks, not another: the
+        process that dies may still take a first try, which breaks while the next one stands."""
         pause = RETRY_FIRST_S
         while True:
+            broken = asyncio.Event()
             try:
-                return await UserspacePlane.connect(self._path, self._notice, self._broken.set)
+                return await UserspacePlane.connect(self._path, self._notice, broken.set), broken
             except PlaneLost:
                 await asyncio.sleep(pause)
                 pause = min(pause * 2, RETRY_MAX_S)

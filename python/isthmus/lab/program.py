@@ -5,12 +5,16 @@ is closed, and gives its account as a last line of JSON.
 """
 
 import json
+import select
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
 from isthmus.lab.namespaces import CommandFailed, LabError, end
+
+READY_S = 60.0
+"""A program that has not said that it serves by then does not."""
 
 
 def program(name: str) -> list[str]:
@@ -21,11 +25,14 @@ def program(name: str) -> list[str]:
 def await_ready(process: "subprocess.Popen[str]", what: str) -> None:
     """Wait until a program serves; one that does not is ended. Raises LabError, naming `what`."""
     assert process.stdout is not None
-    line = process.stdout.readline()
-    if line.strip() != "ready":
-        rest = process.stdout.read()
-        end(process)
-        raise LabError(f"{what} did not start: {line}{rest}")
+    # Nothing was read yet, so nothing can wait in Python's buffer while the pipe is empty.
+    readable, _, _ = select.select([process.stdout], [], [], READY_S)
+    line = process.stdout.readline() if readable else ""
+    if line.strip() == "ready":
+        return
+    end(process)
+    rest = process.stdout.read() if readable else f"nothing was said for {READY_S:g} s"
+    raise LabError(f"{what} did not start: {line}{rest}")
 
 
 def final_account(process: "subprocess.Popen[str]", what: str, timeout_s: float) -> dict[str, Any]:

@@ -162,8 +162,8 @@ CATALOGUE: tuple[Code, ...] = (
     Code(
         "E130",
         "identity mismatch",
-        "The identity that the peer sent is not the one that we expect of it; a peer behind NAT "
-        "sends its private address.",
+        "The identity that the peer sent is not the one that we expect of it, or it asks for "
+        "another than ours; a peer behind NAT sends its private address.",
         "Set `remote_id` to what the peer sends, or make the peer send the identity that "
         "`remote_id` names.",
     ),

@@ -302,6 +302,12 @@ def test_names_that_cannot_be_are_refused(
     assert list((tmp_path / "ca/issued").iterdir()) == []
 
 
+def test_why_a_name_cannot_be_is_one_sentence(tmp_path: Path) -> None:
+    with pytest.raises(AuthorityError) as caught:
+        issue(authority(tmp_path), "hq", "fqdn:a}b{")
+    assert caught.value.why == "It has characters that no DNS name or mailbox has."
+
+
 @pytest.mark.parametrize(
     ("more", "message"),
     [

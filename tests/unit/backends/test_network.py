@@ -3,6 +3,7 @@
 import ctypes
 import fcntl
 import os
+import select
 import socket
 import struct
 import subprocess
@@ -91,6 +92,9 @@ def network() -> Iterator[ModuleType]:
         for words in (
             "link set lo up",
             "link add lan type veth peer name far",
+            # Link-local addresses bring routes a second or two later, whenever the kernel likes.
+            "link set lan addrgenmode none",
+            "link set far addrgenmode none",
             "addr add 10.1.0.1/24 dev lan",
             "-6 addr add fd01::1/64 dev lan nodad",
             "link set lan up",
@@ -301,9 +305,21 @@ def test_doing_it_twice_changes_nothing(network: ModuleType) -> None:
     watched = subprocess.Popen(
         ["ip", "monitor", "route", "rule", "link", "address"], stdout=subprocess.PIPE, text=True
     )
+    assert watched.stdout is not None
+    # What it says of something else, before and after, shows that it listens.
+    deadline = time.monotonic() + 30.0
+    while not select.select([watched.stdout], [], [], 0.05)[0]:
+        assert time.monotonic() < deadline, "ip monitor says nothing"
+        for action in ("add", "del"):
+            ip("address", action, "192.0.2.77/32", "dev", "lo")
     ours.apply(WISH)
+    ip("address", "add", "192.0.2.78/32", "dev", "lo")
+    said = ""
+    while "192.0.2.78" not in said:
+        said += watched.stdout.readline()
+    ip("address", "del", "192.0.2.78/32", "dev", "lo")
     watched.terminate()
-    said, _ = watched.communicate(timeout=5)
+    watched.communicate(timeout=30)
     assert "4500" not in said and "isthmus0" not in said
     assert everything() == first
     ours.close()

@@ -162,6 +162,32 @@ def test_when_the_plane_goes_every_command_fails_once_and_later_ones_at_once() -
     play(scene)
 
 
+def test_a_command_to_a_plane_that_has_just_died_is_lost_like_the_others() -> None:
+    """It is gone, and what is written now is the first to meet that. It was an error of ours, and
+    ended what the engine had asked for with it."""
+
+    async def scene(played: Played) -> None:
+        earlier = played.plane.flush()
+        played.end.close()
+        first, second = played.plane.expect_sa(300), played.plane.flush()
+        assert played.lost == 1
+        for outcome in (earlier, first, second):
+            with pytest.raises(PlaneLost):
+                await outcome
+
+    play(scene)
+
+
+def test_a_datagram_to_a_plane_that_has_just_died_is_lost_for_want_of_it() -> None:
+    async def scene(played: Played) -> None:
+        played.end.close()
+        played.plane.send_datagram(HERE, THERE, b"ike")
+        assert played.plane.losses == {"datagram_no_plane": 1}
+        assert played.lost == 1
+
+    play(scene)
+
+
 def test_closing_on_purpose_is_no_loss() -> None:
     async def scene(played: Played) -> None:
         waiting = played.plane.flush()

@@ -42,7 +42,8 @@ from isthmus.backends.simulated import SimulatedPlane
 
 
 class PlayedPlane:
-    """Serves one client at a time; `heard` are the commands in their order."""
+    """Serves one client at a time, the last that came, as the real one does; `heard` are the
+    commands in their order."""
 
     def __init__(self, path: Path, pid: int = 1) -> None:
         self.inner = SimulatedPlane(self.tell)
@@ -81,15 +82,24 @@ class PlayedPlane:
 
     async def _serve(self) -> None:
         loop = asyncio.get_running_loop()
-        while True:
-            client, _ = await loop.sock_accept(self._listener)
-            self._client = client
-            while octets := await loop.sock_recv(client, FRAME_MAX):
-                command = to_plane.decode(octets)
-                self.heard.append(command)
-                reply = await self._answer(command)
-                if reply is not None and not self.is_silent:
-                    client.send(encoder.encode(reply))
+        async with asyncio.TaskGroup() as serving:
+            earlier: asyncio.Task[None] | None = None
+            while True:
+                client, _ = await loop.sock_accept(self._listener)
+                if earlier is not None:
+                    earlier.cancel()
+                self.hang_up()
+                self._client = client
+                earlier = serving.create_task(self._serve_one(client))
+
+    async def _serve_one(self, client: socket.socket) -> None:
+        loop = asyncio.get_running_loop()
+        while octets := await loop.sock_recv(client, FRAME_MAX):
+            command = to_plane.decode(octets)
+            self.heard.append(command)
+            reply = await self._answer(command)
+            if reply is not None and not self.is_silent:
+                client.send(encoder.encode(reply))
 
     async def _answer(self, command: Command) -> Frame | None:
         if isinstance(command, DatagramOut):

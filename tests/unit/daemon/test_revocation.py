@@ -73,7 +73,10 @@ class World:
         self.asked.append(url)
         page = self.pages.get(url)
         if page is None:
-            # The handshake's patience ends while this one still hangs.
+            # The handshake's patience ends while this one still hangs, but not before the others
+            # have answered.
+            while self.events().count("revocation.fetched") < len(self.pages):
+                await asyncio.sleep(0.001)
             self.now += max(PATIENCE_S.values())
             await asyncio.sleep(3600)
         if isinstance(page, Exception):

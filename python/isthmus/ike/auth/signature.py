@@ -110,7 +110,7 @@ def choose(kind: KeyKind, named: Sequence[Scheme], peer: PeerTakes) -> Choice:
     """
     wanted = tuple(s for s in named if s in schemes_of(kind)) or strong(schemes_of(kind))
     if named and not set(named) & set(schemes_of(kind)):
-        raise _no_scheme(f"our {kind} key can do none of {_row(named)}, which `schemes` names")
+        raise _no_scheme(f"our {kind} key can do none of {_row(named)}, which `signature` names")
     told = tuple(a.scheme for a in peer.announced)
     wanted = tuple(s for s in wanted if s in told) or wanted
     if peer.hashes is not None:

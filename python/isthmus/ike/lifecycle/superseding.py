@@ -7,7 +7,7 @@ the pairs of the other one at once, while that goes on listening until it is del
 from collections.abc import Iterable
 
 from isthmus.ike.core.agenda import TimerKind
-from isthmus.ike.core.child import ChildSa
+from isthmus.ike.core.child import ChildSa, ChildState
 from isthmus.ike.core.context import Context
 from isthmus.ike.core.effects import UpdateSa
 from isthmus.ike.core.sa import IkeSa
@@ -67,3 +67,8 @@ def stand_back(ctx: Context, child: ChildSa) -> None:
     """Traffic leaves by another pair of the rule if there is one."""
     if child.is_usable and not child.outbound_gone:
         ctx.emit(UpdateSa(child.spi_out, inbound=False, standby=True))
+
+
+def lies_about(sa: IkeSa, child: ChildSa) -> bool:
+    """Another pair has replaced it, and the peer may never delete it."""
+    return child.state is ChildState.REPLACED and not sa.peer_deletes_its_own

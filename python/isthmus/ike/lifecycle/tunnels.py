@@ -39,11 +39,6 @@ def tunnel_owner(tunnel: TunnelRun) -> tuple[str, str]:
     return ("tunnel", tunnel.connection.name)
 
 
-def _lies_about(sa: IkeSa, child: ChildSa) -> bool:
-    """Another pair has replaced it, and the peer may never delete it."""
-    return child.state is ChildState.REPLACED and not sa.peer_deletes_its_own
-
-
 class Tunnels:
     """All tunnels at run time; told by the dialect what happens to their SAs."""
 
@@ -475,7 +470,7 @@ class Tunnels:
         self.arm(ctx, run, rule)
         for child in tuple(rule.children):
             sa = self.sa_of(run, child)
-            if sa is not None and (child.is_usable or _lies_about(sa, child)):
+            if sa is not None and (child.is_usable or superseding.lies_about(sa, child)):
                 self._dialect.delete_child(ctx, sa, child)
         ctx.record("command.done", "", connection=run.connection, rule=rule_name, ticket=ticket)
 

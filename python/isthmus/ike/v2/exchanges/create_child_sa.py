@@ -32,6 +32,7 @@ from isthmus.values.registry.ikev2 import (
 )
 from isthmus.values.secret import Secret
 from isthmus.values.spi import ESP_SPI_SIZE, spi_from, spi_octets
+from isthmus.values.time import Seconds
 from isthmus.wire.header import Header
 from isthmus.wire.v2.key_exchange import KeyExchange
 from isthmus.wire.v2.message import Payload
@@ -44,6 +45,9 @@ RETRY_S = 4.0
 """Pause after TEMPORARY_FAILURE, before jitter (RFC 7296 §2.25)."""
 REDUNDANT_S = 4.0
 """How long the peer has to delete its half of a simultaneous renewal before we do."""
+ANSWER_LOST_S = 15.0
+"""For so long a repeat of the peer's request may still fetch an answer of ours that was lost, even
+where a peer is given up sooner: charon repeats after four and after eleven seconds."""
 
 
 # --- initiator ------------------------------------------------------------------------------
@@ -302,7 +306,11 @@ def _answered_no(ctx: Context, sa: SaV2, purpose: ForChild, error: Notify | None
 
 def may_not_be_known_yet(ctx: Context, sa: SaV2, child: ChildSa) -> bool:
     """The peer's request made it, and our answer to that may still be on its way."""
-    return child.unconfirmed and ctx.now - child.created_at <= sa.connection.liveness.timeout_s
+    return child.unconfirmed and ctx.now - child.created_at <= _answer_may_travel_s(sa)
+
+
+def _answer_may_travel_s(sa: SaV2) -> Seconds:
+    return max(sa.connection.liveness.timeout_s, ANSWER_LOST_S)
 
 
 def _lost_by_peer(ctx: Context, sa: SaV2, gone: ChildSa) -> None:
@@ -431,7 +439,7 @@ def request_received(
         child.lowest_nonce = min(nonce_i, nonce_r)
         if predecessor is not None:
             child.unconfirmed = True
-            due = ctx.later(sa.connection.liveness.timeout_s)
+            due = ctx.later(_answer_may_travel_s(sa))
             ctx.agenda.arm(child.owner, TimerKind.CHILD_CONFIRM, due)
         security, ts_i, ts_r = children.answer_payloads(choice, child.spi_in)
         reply: list[Payload] = [security, Nonce(nonce_r)]

@@ -208,7 +208,9 @@ def request_received(
     if not fitting:
         # As much work as for a known identity, so that timing does not tell which ones exist.
         psk.prove(sa.suite.prf, Secret(shown.nonce_r), octets)
-        _refuse(ctx, sa, asked, _other_identity(claimed, wanted, sa.candidates, payloads, remote))
+        other = _not_who_we_are(claimed, wanted, sa.candidates, local, remote)
+        other = other or _other_identity(claimed, wanted, sa.candidates, payloads, remote)
+        _refuse(ctx, sa, asked, other)
         return
     auth_proof.judge(
         ctx,
@@ -310,6 +312,26 @@ def _establish(ctx: Context, sa: SaV2) -> None:
     ctx.lifecycle.phase1_up(ctx, sa)
 
 
+def _not_who_we_are(
+    claimed: Identity,
+    wanted: Identity | None,
+    connections: tuple[Connection, ...],
+    local: Endpoint,
+    remote: Endpoint,
+) -> NotAuthenticated | None:
+    """The peer is who it should be, but wants somebody else; None: the identity is its own."""
+    known = [c for c in connections if expected_remote_id(c, remote).matches(claimed)]
+    if wanted is None or not known:
+        return None
+    ours = ", ".join(f"{own_id(c, local)} (tunnel {c.name})" for c in known)
+    return NotAuthenticated(
+        f"the peer {claimed} asks for {wanted}; we are {ours}",
+        notify=NotifyType.AUTHENTICATION_FAILED,
+        code="E130",
+        hint="set local_id to what the peer asks for, or remote_id there to what we are",
+    )
+
+
 def _other_identity(
     claimed: Identity,
     wanted: Identity | None,
@@ -340,8 +362,8 @@ def _fix(code: str) -> str:
         "E129": "look at the peer's log: it says what it misses in our certificate or identity",
         "E130": "set remote_id to what the peer sends, or local_id there to what is expected here",
         "E134": "have both sides use the key that belongs to the certificate that is sent",
-        "E135": "set `schemes` so that both sides have one in common",
-        "E136": "set `schemes` so that both sides have one in common",
+        "E135": "set `signature` of phase 1 so that both sides have one in common",
+        "E136": "set `signature` of phase 1 so that both sides have one in common",
         "E137": "look at what `isthmus check` says about the files of this tunnel",
         "E138": "give the peer's public key here anew, or the right key there",
     }.get(code, "")
