@@ -268,3 +268,27 @@ def test_a_lost_delete_of_a_pair_is_said_again() -> None:
     assert not pair.right.out and not pair.left.out
     exchanges = [e for s in (pair.left, pair.right) for e in v1_sa(s).exchanges.values()]
     assert not [e for e in exchanges if e.sent is not None]
+
+
+@pytest.mark.parametrize("message_id", [0, 1])
+@pytest.mark.parametrize("exchange", list(ExchangeType))
+def test_no_other_exchange_is_heard_before_authentication(
+    exchange: ExchangeType, message_id: int
+) -> None:
+    """S-13: in the place of message 5, from where the peer is, with real cookies."""
+    if (exchange, message_id) == (ExchangeType.MAIN_MODE, 0):
+        return
+    pair = two_sites()
+    pair.packet(pair.left)
+    for _ in range(4):
+        pair.step()
+    genuine = pair.left.out[0]
+    octets = bytearray(genuine.octets)
+    octets[18], octets[23] = exchange, message_id
+    for each in (bytes(octets), bytes(octets[:19]) + b"\0" + bytes(octets[20:])):
+        pair.right.feed(DatagramReceived(genuine.remote, genuine.local, each))
+        assert not pair.right.out and not pair.right.sas
+    (sa,) = pair.right.engine._sas.values()
+    assert not sa.is_authenticated and not sa.children
+    pair.settle().advance(1)
+    assert pair.left.view().rules[0].state == pair.right.view().rules[0].state == "up"
