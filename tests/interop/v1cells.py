@@ -176,13 +176,14 @@ def connection(cell: Cell, site: Site = SITE_B, version: int = 1) -> Connection:
     local = shown(cell.certificate(site)) if by_key else {}
     remote = trusted(ROOT) if by_key else {}
     settings: Section = {"aggressive": _word(cell.aggressive), "pull": _word(not cell.push)}
-    login: Section = {"auth": "xauth", "xauth_id": cell.name}
+    login: Section = {"auth": "xauth", "xauth_id": cell.name, "round": "2"}
+    asks: Section = {"auth": "xauth", "round": "2"}
     if cell.hybrid:
-        local, remote = (login, remote) if side == "near" else (local, {"auth": "xauth"})
+        local, remote = (login, remote) if side == "near" else (local, asks)
     elif cell.user == side:
-        settings["local2"] = login | {"round": "2"}
+        settings["local2"] = login
     elif cell.user == other:
-        settings["remote2"] = {"auth": "xauth", "round": "2"}
+        settings["remote2"] = asks
     if cell.given == side:
         settings["vips"] = ["0.0.0.0"]
     elif cell.given == other:
