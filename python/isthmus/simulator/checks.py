@@ -34,7 +34,8 @@ IKE_HEADER = struct.Struct(">8s8sBBBBII")
 IV_AT, IV_SIZE = 32, 8
 FRAGMENT_NUMBERS_SIZE = 4
 """An SKF payload says which piece it is before its IV (RFC 7383 §2.5)."""
-MESSAGES_OF_IKEV1 = {"MAIN_MODE": 3, "QUICK_MODE": 2, "INFORMATIONAL": 1}
+PHASE1_OF_IKEV1 = frozenset({"MAIN_MODE", "AGGRESSIVE_MODE"})
+MESSAGES_OF_IKEV1 = {"MAIN_MODE": 3, "AGGRESSIVE_MODE": 2, "QUICK_MODE": 2, "INFORMATIONAL": 1}
 """Of one end, under one message ID (RFC 2409 §5)."""
 
 
@@ -189,7 +190,7 @@ class Checks:
         sent = self._v1_sent.setdefault(key, set())
         sent.add(digest)
         name = ikev1.ExchangeType(exchange).name
-        if len(sent) > (1 if name == "MAIN_MODE" else MESSAGES_OF_IKEV1[name]):
+        if len(sent) > (1 if name in PHASE1_OF_IKEV1 else MESSAGES_OF_IKEV1[name]):
             raise Violation("iv_twice", f"{key[0]}: {name} {key[3]} of phase 1 {key[1].hex()}")
 
     def happened(self, host: Host, happening: Happening) -> None:
@@ -211,7 +212,7 @@ class Checks:
         number = facts["message_id"]
         assert isinstance(number, int)
         window = (host.name, host.incarnation, str(facts["spi_i"]), str(facts["spi_r"]))
-        if name == "MAIN_MODE":
+        if name in PHASE1_OF_IKEV1:
             self._under_v1.add(window[2])
         if window[2] in self._under_v1:
             if happening.event == "exchange.received":

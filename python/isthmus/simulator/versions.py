@@ -15,10 +15,12 @@ from isthmus.policy.connection import (
     Connection,
     IkeVersion,
     Start,
+    V1Terms,
 )
 from isthmus.simulator.plan import Incident, Ordered, Scenario
 from isthmus.values.proposal import parse_proposal
 from isthmus.values.registry.ikev2 import SecurityProtocol, TransformType
+from isthmus.values.time import Seconds
 
 PHASE1_WORDS = (
     ("aes128-sha256-ecp256",),
@@ -37,6 +39,10 @@ PFS_WORDS = (
 """Of both ends of a tunnel, any two have a suite in common, and with PFS the group as well that the
 first suite is of: a Quick Mode has no other to offer (RFC 2409 §5.5)."""
 
+HOLD_S: Seconds = 30.0
+AGGRESSIVE_SHARE = 0.2
+"""Tunnels of IKEv1 whose phase 1 is made in Aggressive Mode."""
+
 V1, V2, AUTO = IkeVersion.V1, IkeVersion.V2, IkeVersion.AUTO
 
 
@@ -52,6 +58,10 @@ def speaking(scenario: Scenario, ike: IkeVersion) -> Scenario:
         for host, tunnel, version in ((*mate[:2], left), (*mate[2:], right))
     }
     words = {end: _Words(version, chance) for end, version in ends.items()}
+    for mate in scenario.mates:
+        left, right = words[mate[:2]], words[mate[2:]]
+        if ike is V1 and chance.random() < AGGRESSIVE_SHARE:
+            left.aggressive = right.aggressive = True
 
     def told(host: str, configuration: Configuration) -> Configuration:
         connections = configuration.connections
@@ -106,6 +116,7 @@ class _Words:
 
     def __init__(self, version: IkeVersion, chance: Random) -> None:
         self._version = version
+        self.aggressive = False
         self._phase1 = chance.choice(PHASE1_WORDS)
         self._plain = chance.choice(PLAIN_WORDS)
         self._pfs = chance.choice(PFS_WORDS)
@@ -115,10 +126,13 @@ class _Words:
         if self._version is V2:
             return connection
         before = connection.phase1_proposals if self._version is AUTO else ()
-        phase1 = tuple(parse_proposal(word, SecurityProtocol.IKE) for word in self._phase1)
+        # Aggressive Mode has one group to offer, that of the first suite (RFC 2409 §5).
+        words = PHASE1_WORDS[0] if self.aggressive else self._phase1
+        phase1 = tuple(parse_proposal(word, SecurityProtocol.IKE) for word in words)
         return replace(
             connection,
             ike=self._version,
+            v1=V1Terms(aggressive=self.aggressive),
             phase1_proposals=(*before, *phase1),
             rules=tuple(self._put_into_rule(rule) for rule in connection.rules),
         )
@@ -128,4 +142,6 @@ class _Words:
         has_pfs = any(p.of_kind(TransformType.KE) for p in rule.proposals)
         words = self._pfs if has_pfs else self._plain
         phase2 = tuple(parse_proposal(word, SecurityProtocol.ESP) for word in words)
-        return replace(rule, proposals=(*before, *phase2))
+        # Nine messages, and in pieces, instead of four: a first packet waits for longer.
+        hold = replace(rule.hold, age_max_s=HOLD_S)
+        return replace(rule, proposals=(*before, *phase2), hold=hold)

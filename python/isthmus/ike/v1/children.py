@@ -26,6 +26,8 @@ SETTLE_MIN_S: Seconds = 0.02
 SETTLE_MAX_S: Seconds = 0.25
 """Between these, an initiator waits as long as the peer took to answer before it sends by a new
 pair: for the third message to be there, and worked through."""
+UNCONFIRMED_S: Seconds = 20.0
+"""How much longer than a phase 1 waits for an answer a pair listens that nobody confirms."""
 COMMIT_S: Seconds = 1.0
 """How long a responder that set the commit bit is waited for."""
 
@@ -89,6 +91,9 @@ def listen(
     )
     child.lifetime_max_s, child.octets_max = quick.said.seconds, quick.said.octets
     home.unsent[child.spi_in] = keys
+    if not quick.initiated:
+        # The phase 1 that waits for the third message may end before; then nothing else ends it.
+        rivals.delete_soon(ctx, child, sa.connection.liveness.timeout_s + UNCONFIRMED_S)
     quick.child = child
     return child
 
@@ -112,6 +117,7 @@ def go_live(ctx: Context, sa: SaV1, child: ChildSa) -> None:
     keys = home.unsent.pop(child.spi_in, None) if home is not None else None
     if home is None or keys is None or child.state is ChildState.GONE:
         return
+    ctx.agenda.arm(child.owner, TimerKind.CHILD_EXPIRE, max(child.expires_at, ctx.now))
     alike = _alike(home, child)
     before = [c for c in alike if rivals.sends(c)]
     rival = next((c for c in before if rivals.crossed(c, child)), None)
@@ -155,12 +161,13 @@ def close(ctx: Context, sa: SaV1, child: ChildSa) -> None:
     """Delete a pair, and tell the peer so. Packets wait for another one."""
     if child.state is ChildState.GONE:
         return
-    if child.is_usable:
+    carries = rivals.sends(child)
+    if carries:
         ctx.lifecycle.phase2_closing(ctx, sa, child)
         for old in _alike(sa, child):
             if old.state is ChildState.REPLACED:
                 close(ctx, sa, old)
-    closing.say_child_is_gone(ctx, sa, child)
+    closing.say_child_is_gone(ctx, sa, child, carried=carries)
     ended(ctx, sa, child, "closed by us")
 
 

@@ -108,15 +108,17 @@ def delete(ctx: Context, sa: SaV1, reason: str) -> None:
     for child in tuple(sa.children.values()):
         if child.is_usable:
             ctx.lifecycle.phase2_closing(ctx, sa, child)
-            say_child_is_gone(ctx, sa, child)
+            say_child_is_gone(ctx, sa, child, carried=True)
     transport.send_once(ctx, sa, (Delete(ProtocolId.ISAKMP, (bytes(sa.spi_i + sa.spi_r),)),))
     lost(ctx, sa, reason)
 
 
-def say_child_is_gone(ctx: Context, sa: SaV1, child: ChildSa) -> None:
+def say_child_is_gone(ctx: Context, sa: SaV1, child: ChildSa, *, carried: bool) -> None:
     """A Delete names the SPI that its sender has stopped to listen on (RFC 2408 §3.15). A peer that
-    does not hear of it sends into the void until its own pair ends."""
-    transport.send_insistently(ctx, sa, (Delete(ProtocolId.ESP, (spi_octets(child.spi_in),)),))
+    does not hear of it sends into the void until its own pair ends: where the pair carried traffic
+    (`carried`), the Delete outlasts a road that is cut for as long as DPD bears with it."""
+    delete = Delete(ProtocolId.ESP, (spi_octets(child.spi_in),))
+    transport.send_insistently(ctx, sa, (delete,), for_long=carried)
 
 
 def heir_of(ctx: Context, sa: SaV1) -> SaV1 | None:

@@ -27,6 +27,8 @@ A_FEW_TIMES = Backoff(tries_max=5)
 """For a message that nobody answers as such: its loss shows by silence alone."""
 A_COUPLE_OF_TIMES = Backoff(factor=3.0, tries_max=3)
 """For a message that nothing answers at all."""
+FOR_A_MINUTE = Backoff(factor=3.0, pause_max_s=40.0, tries_max=6)
+"""For one of those after whose loss packets would be lost."""
 EXCHANGES_MAX = 64
 """Exchanges of one phase 1 that are under way or remembered; the oldest that waits for nothing is
 forgotten for a new one. A peer has no more than that under way; our own are as many as rules."""
@@ -216,13 +218,15 @@ def send_once(ctx: Context, sa: SaV1, payloads: tuple[Payload, ...]) -> tuple[by
     return exchange.reply
 
 
-def send_insistently(ctx: Context, sa: SaV1, payloads: tuple[Payload, ...]) -> None:
+def send_insistently(
+    ctx: Context, sa: SaV1, payloads: tuple[Payload, ...], *, for_long: bool
+) -> None:
     """An Informational whose loss would do harm: a few times, since nothing tells of its coming.
     The peer takes the first that comes, and knows the others as its repeats."""
     exchange = begin(ctx, sa, ExchangeType.INFORMATIONAL)
     send_hashed(ctx, sa, exchange, payloads, hash_over(exchange.message_id), repeat=True)
     assert exchange.sent is not None, "it is to be repeated"
-    exchange.sent.schedule = A_COUPLE_OF_TIMES
+    exchange.sent.schedule = FOR_A_MINUTE if for_long else A_COUPLE_OF_TIMES
 
 
 def hash_over(message_id: int) -> Hashing:
