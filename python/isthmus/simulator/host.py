@@ -54,9 +54,12 @@ from isthmus.simulator.packets import Keepalive as KeepalivePacket
 from isthmus.simulator.plan import HostPlan
 from isthmus.simulator.plane import Name, Plane, Refused, Sa
 from isthmus.values.address import Endpoint
+from isthmus.values.registry.ikev1 import Flag
 from isthmus.values.secret import Secret
 from isthmus.values.spi import Spi
 from isthmus.values.time import Seconds
+from isthmus.wire.header import Header
+from isthmus.wire.v1 import VERSION_1
 
 NOTICE_S = 0.0003
 """A notice on its way from the plane's process to IKE's."""
@@ -242,6 +245,9 @@ class Host:
             return
         match outer.content:
             case Ike(octets):
+                if damaged is not None and _is_in_clear(octets):
+                    self.counters["lost_to_checksum"] += 1
+                    return
                 if damaged is not None:
                     octets = flipped(octets, damaged)
                 self._hear(DatagramReceived(outer.target, outer.source, octets))
@@ -409,6 +415,13 @@ def _idle_rules(configuration: Configuration) -> dict[Name, Seconds]:
         for rule in connection.rules
         if rule.idle_s is not None
     }
+
+
+def _is_in_clear(octets: bytes) -> bool:
+    """A message of IKEv1 without encryption, or a piece of one. No HASH covers its vendor IDs and
+    NAT-D payloads (RFC 2409 §5), so that it is left to UDP's checksum to find what was damaged."""
+    header = Header.decode(octets)
+    return header.version == VERSION_1 and not header.flags & Flag.ENCRYPTION
 
 
 def flipped(octets: bytes, bit: int) -> bytes:
