@@ -4,13 +4,14 @@ from dataclasses import replace
 
 import pytest
 
-from isthmus.ike.core.commands import Initiate
+from isthmus.ike.core.commands import Initiate, Terminate
+from isthmus.ike.v1.children import UNCONFIRMED_S
 from isthmus.ike.v1.fragments import cut
 from isthmus.policy.connection import Fragmentation
 from isthmus.wire.header import HEADER_SIZE, Header
 
 from .pair import Side
-from .v1 import two_sites
+from .v1 import standing, two_sites, v1_sa
 
 SMALL: dict[str, object] = {"fragmentation": Fragmentation(True, 160)}
 """Every message is in pieces from the third one of Main Mode on."""
@@ -73,4 +74,36 @@ def test_a_damaged_proof_is_no_refusal(number: int, place: int) -> None:
     pair.advance(5.0)
     assert pair.left.view().state == pair.right.view().state == "up"
     assert len(pair.left.events("phase1.negotiating")) == 1, "by repeats of the same attempt"
+    pair.agree()
+
+
+def test_a_delete_outlasts_a_road_that_is_cut_for_a_while() -> None:
+    """A rule was closed while nothing passed: the peer, whose phase 1 lived on, sent its packets
+    into the void until its pair's lifetime."""
+    pair = standing(two_sites())
+    pair.left.command(Terminate("site-b", "lan"))
+    for _ in range(15):
+        pair.advance(1.0, deliver=False)
+        pair.lose()
+    assert pair.right.children() and not pair.left.children()
+    pair.advance(60.0)
+    assert not pair.right.children()
+    assert pair.right.engine.census()["ike_sas"] == 1
+
+
+def test_a_pair_that_nobody_confirms_ends_when_its_phase_1_has_gone_before() -> None:
+    """Phase 1 was renewed while the third message of a Quick Mode was due: its exchange went with
+    the old one, and the pair listened for an hour."""
+    pair = standing(two_sites())
+    before = pair.right.engine.census()["child_sas"]
+    pair.rekey(pair.left)
+    pair.deliver(pair.left, pair.left.out.pop(0))
+    assert pair.right.engine.census()["child_sas"] == before + 1
+    sa = v1_sa(pair.right)
+    sa.exchanges.clear()
+    v1_sa(pair.left).exchanges.clear()
+    pair.lose()
+    patience_s = sa.connection.liveness.timeout_s + UNCONFIRMED_S
+    pair.advance(patience_s + 10.0)
+    assert pair.right.engine.census()["child_sas"] == before
     pair.agree()
