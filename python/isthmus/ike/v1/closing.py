@@ -31,10 +31,11 @@ def refuse(ctx: Context, sa: SaV1, kind: NotifyType, failed: Failed) -> None:
     """The peer's proof does not hold: say so, under the keys that we share with it."""
     if sa.keys is not None:
         cookies = bytes(sa.spi_i + sa.spi_r)
-        notify = Notify(kind, protocol=ProtocolId.ISAKMP, spi=cookies)
-        # A responder that an initiator refuses believes in phase 1 already.
-        delete = (Delete(ProtocolId.ISAKMP, (cookies,)),) if sa.initiator else ()
-        transport.send_once(ctx, sa, (notify, *delete))
+        transport.send_once(ctx, sa, (Notify(kind, protocol=ProtocolId.ISAKMP, spi=cookies),))
+        if sa.initiator:
+            # The responder believes in phase 1 already. strongSwan passes over a Delete that stands
+            # in one message with the notify.
+            transport.send_once(ctx, sa, (Delete(ProtocolId.ISAKMP, (cookies,)),))
     if sa.initiator:
         give_up(ctx, sa, failed)
         return
