@@ -97,5 +97,6 @@ def test_a_quick_mode_behind_a_proof_that_is_being_judged_is_not_lost() -> None:
     pair.right.held_computes = None
     pair.right.compute(job)
     pair.settle()
-    assert pair.right.view().state == "up"
+    pair.advance(0.4)
+    assert len(pair.right.children()) == len(pair.left.children()) == 1
     assert pair.left.events("exchange.repeated") == []

@@ -39,12 +39,17 @@ def refuse(ctx: Context, sa: SaV1, kind: NotifyType, failed: Failed) -> None:
     if sa.initiator:
         give_up(ctx, sa, failed)
         return
+    hear_no_more(ctx, sa)
+    ctx.agenda.arm(sa.owner, TimerKind.HALF_OPEN, ctx.later(REFUSED_S))
+    ctx.lifecycle.phase1_failed(ctx, sa, failed)
+
+
+def hear_no_more(ctx: Context, sa: SaV1) -> None:
+    """Responder: this attempt has failed; it is counted as half-open until its time is up."""
     sa.state = Refused()
     sa.proving = None
     sa.phase1.sent = None
     transport.rearm(ctx, sa)
-    ctx.agenda.arm(sa.owner, TimerKind.HALF_OPEN, ctx.later(REFUSED_S))
-    ctx.lifecycle.phase1_failed(ctx, sa, failed)
 
 
 def forget(ctx: Context, sa: SaV1) -> None:

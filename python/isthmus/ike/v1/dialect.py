@@ -84,6 +84,9 @@ def receive(
         return
     if whole is not octets:
         header, octets = Header.decode(whole), whole
+    if _is_early(sa, header, octets):
+        sa.early = (octets, local, remote)
+        return
     match header.exchange:
         case ExchangeType.MAIN_MODE | ExchangeType.AGGRESSIVE_MODE if (
             header.message_id == PHASE1_ID

@@ -40,6 +40,8 @@ from isthmus.wire.v2 import certificate as wire_v2
 
 AUTHORITIES_MAX = 16
 """CAs that certificate requests name, and that are remembered of a peer's."""
+MISREAD_MAX = 8
+"""Proofs that could not be read before no other one is looked at."""
 HALF_OPEN_S = 30.0
 """How long a peer has to authenticate."""
 
@@ -93,7 +95,11 @@ def still_configured(ctx: Context, sa: SaV1) -> tuple[Connection, ...]:
 
 def note_unreadable(ctx: Context, sa: SaV1) -> None:
     """Responder: nothing can be made of what the peer encrypts. The usual reason is told once; the
-    attempt goes on, since anybody on the road could have sent it."""
+    attempt goes on, since anybody on the road could have sent it, but not for ever: each one could
+    be another guess at the pre-shared key."""
+    sa.misread += 1
+    if sa.misread >= MISREAD_MAX:
+        closing.hear_no_more(ctx, sa)
     if sa.doubted is None and sa.proving is not None and methods.is_psk(sa.proving.method):
         sa.doubted = Failed(
             "E120",

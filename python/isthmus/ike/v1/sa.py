@@ -22,7 +22,9 @@ from isthmus.values.time import Instant
 
 PHASE1_ID = 0
 """The message ID of Main Mode and Aggressive Mode (RFC 2408 §3.1)."""
-USED_IDS_MAX = 4096
+USED_IDS_RENEW = 6144
+"""So many message IDs of the peer, and phase 1 is renewed: what is forgotten could come again."""
+USED_IDS_MAX = 8192
 """Message IDs of the peer that are remembered, so that an old message is not begun with again."""
 
 
@@ -62,6 +64,11 @@ class SaV1(IkeSa):
     phase1: Exchange = field(default_factory=lambda: Exchange(PHASE1_ID, 0))
     exchanges: dict[int, Exchange] = field(default_factory=dict)
     """All but phase 1, by message ID."""
+    own_ids: set[int] = field(default_factory=set)
+    """Message IDs of exchanges that we began. In IKEv1 a first message looks alike in both
+    directions, so that ours, sent back to us, would pass for the peer's."""
+    misread: int = 0
+    """Responder: proofs that could not be read, or whose HASH was wrong."""
     used_ids: OrderedDict[int, None] = field(default_factory=OrderedDict)
     """Message IDs of exchanges that the peer began."""
     keys: Phase1Keys | None = None

@@ -13,7 +13,7 @@ from isthmus.ike.core.telling import tell_message, tell_repeated
 from isthmus.ike.v1 import fragments
 from isthmus.ike.v1.authoctets import informational_hash
 from isthmus.ike.v1.keys import phase2_iv
-from isthmus.ike.v1.sa import USED_IDS_MAX, Exchange, SaV1, Sent
+from isthmus.ike.v1.sa import USED_IDS_MAX, USED_IDS_RENEW, Exchange, SaV1, Sent
 from isthmus.values.address import Endpoint
 from isthmus.values.errors import IntegrityFailed, Malformed
 from isthmus.values.registry.ikev1 import ExchangeType, Flag
@@ -181,6 +181,8 @@ def begin(ctx: Context, sa: SaV1, kind: ExchangeType, message_id: int | None = N
     """An exchange under a message ID of its own: a fresh one of ours, or the peer's."""
     assert sa.suite is not None and sa.suite.prf is not None
     number = _fresh_id(ctx, sa) if message_id is None else message_id
+    if message_id is None:
+        sa.own_ids.add(number)
     # A proof that does not hold is refused before phase 1 has its last block.
     base = sa.last_block or sa.phase1.iv
     exchange = Exchange(number, kind, phase2_iv(sa.suite.prf, base, number))
@@ -199,7 +201,7 @@ def _fresh_id(ctx: Context, sa: SaV1) -> int:
     """Random, and of no other exchange of this phase 1 (RFC 2408 §3.1)."""
     while True:
         number = int.from_bytes(ctx.entropy.octets(4), "big")
-        if number and number not in sa.exchanges and number not in sa.used_ids:
+        if number and number not in sa.own_ids and number not in sa.used_ids:
             return number
 
 
@@ -273,9 +275,20 @@ def heard(ctx: Context, sa: SaV1, local: Endpoint, remote: Endpoint) -> None:
         answered(ctx, sa, sa.phase1)
 
 
-def note_used(sa: SaV1, message_id: int) -> None:
+def must_be_new(sa: SaV1, message_id: int) -> None:
+    """For the first message of an exchange of the peer. Raises Dropped for an ID that had one
+    already: an old message of the peer, or one of ours that somebody sends back."""
+    if message_id in sa.used_ids:
+        raise Dropped("message_id")
+    if message_id in sa.own_ids:
+        raise Dropped("reflected")
+
+
+def note_used(ctx: Context, sa: SaV1, message_id: int) -> None:
     """The peer has begun an exchange under this ID: another one may not have it."""
     sa.used_ids[message_id] = None
+    if len(sa.used_ids) == USED_IDS_RENEW and sa.is_open:
+        ctx.agenda.arm(sa.owner, TimerKind.IKE_REKEY, ctx.now)
     while len(sa.used_ids) > USED_IDS_MAX:
         sa.used_ids.popitem(last=False)
 

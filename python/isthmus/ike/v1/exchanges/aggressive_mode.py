@@ -132,6 +132,8 @@ def reply_received(
     assert sa.proving is not None
     if chosen.method != sa.proving.method:
         raise Dropped("not_offered")
+    if header.spi_r == sa.spi_i or must(chain.payloads, KeyExchange).data == state.public:
+        raise Dropped("reflected")
     modes.taken(ctx, sa, octets)
     sa.spi_r = IkeSpi(header.spi_r)
     sa.suite = suite_from(chosen.proposal)
@@ -284,19 +286,20 @@ def request_received(
     """3: the peer's proof. Some send it in clear. Raises Dropped for what it is not."""
     if not isinstance(sa.state, AwaitProof) or sa.claim is None:
         raise Dropped("not_asked")
-    if header.flags & Flag.ENCRYPTION:
-        try:
+    try:
+        if header.flags & Flag.ENCRYPTION:
             chain, next_iv = open_sealed(sa, header, octets, sa.phase1.iv)
             check(header.exchange, "aggressive 3", chain.payloads)
-        except Dropped:
-            phase1.note_unreadable(ctx, sa)
-            raise
-        except Malformed as malformed:
-            phase1.note_unreadable(ctx, sa)
-            raise Dropped("unreadable") from malformed
-    else:
-        chain, next_iv = modes.clear(header, octets, "aggressive 3"), sa.phase1.iv
-    claim = replace(sa.claim, chain=chain, local=local, remote=remote)
+        else:
+            chain, next_iv = modes.clear(header, octets, "aggressive 3"), sa.phase1.iv
+        claim = replace(sa.claim, chain=chain, local=local, remote=remote)
+        phase1.check_hash(sa, claim)
+    except Dropped:
+        phase1.note_unreadable(ctx, sa)
+        raise
+    except Malformed as malformed:
+        phase1.note_unreadable(ctx, sa)
+        raise Dropped("unreadable") from malformed
     heard = digest(octets, remote)
     tell_received(ctx, sa, header, chain, len(octets), is_response=False)
 

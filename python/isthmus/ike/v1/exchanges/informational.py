@@ -87,12 +87,11 @@ def received(
     if sa.established_at is None and not isinstance(sa.state, AwaitLogin):
         _heard_early(ctx, sa, header, octets)
         return
-    if header.message_id in sa.used_ids:
-        raise Dropped("message_id")
+    transport.must_be_new(sa, header.message_id)
     iv = phase2_iv(prf_of(sa), sa.last_block, header.message_id)
     chain, _ = transport.open_sealed(sa, header, octets, iv)
     transport.verify(sa, chain, transport.hash_over(header.message_id))
-    transport.note_used(sa, header.message_id)
+    transport.note_used(ctx, sa, header.message_id)
     transport.heard(ctx, sa, local, remote)
     transport.tell_received(ctx, sa, header, chain, len(octets), is_response=False)
     try:
@@ -202,8 +201,7 @@ def _heard_early(ctx: Context, sa: SaV1, header: Header, octets: bytes) -> None:
     cannot be read is told as well: with another pre-shared key it has other keys."""
     if not sa.initiator or not isinstance(sa.state, AwaitProof):
         raise Dropped("not_authenticated")
-    if header.message_id in sa.used_ids:
-        raise Dropped("message_id")
+    transport.must_be_new(sa, header.message_id)
     iv = phase2_iv(prf_of(sa), sa.phase1.iv, header.message_id)
     try:
         chain, _ = transport.open_sealed(sa, header, octets, iv)
@@ -213,7 +211,7 @@ def _heard_early(ctx: Context, sa: SaV1, header: Header, octets: bytes) -> None:
         if methods.is_psk(sa.proving.method):
             _doubt(ctx, sa, _other_secret())
         raise
-    transport.note_used(sa, header.message_id)
+    transport.note_used(ctx, sa, header.message_id)
     transport.tell_received(ctx, sa, header, chain, len(octets), is_response=False)
     error = next((n for n in every(chain.payloads, Notify) if n.kind < FIRST_STATUS_TYPE), None)
     if error is not None:

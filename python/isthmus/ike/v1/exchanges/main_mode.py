@@ -113,6 +113,8 @@ def _choice_received(
     """2: what the peer takes of it."""
     if header.spi_r == NO_IKE_SPI:
         raise Dropped("malformed")
+    if header.spi_r == sa.spi_i:
+        raise Dropped("reflected")
     try:
         chosen = chosen_phase1(state.offer, must(chain.payloads, SecurityAssociation))
     except PeerMisbehaved as wrong:
@@ -148,6 +150,8 @@ def _key_received(
     """4: the peer's public value; with it there are keys."""
     assert sa.suite is not None and sa.proving is not None
     theirs = must(chain.payloads, KeyExchange).data
+    if theirs == state.public:
+        raise Dropped("reflected")
     modes.taken(ctx, sa, octets)
     sa.peer_can = vendors.heard(chain.payloads, sa.peer_can)
     sa.nat = modes.nat_seen(sa, chain)

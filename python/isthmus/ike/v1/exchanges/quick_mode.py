@@ -370,14 +370,13 @@ def _failed(ctx: Context, sa: SaV1, exchange: Exchange, failed: Failed) -> None:
 
 def _request_received(ctx: Context, sa: SaV1, came: Came) -> None:
     """1. Raises Dropped for what the peer has not made, or has made before."""
-    if came.header.message_id in sa.used_ids:
-        raise Dropped("message_id")
+    transport.must_be_new(sa, came.header.message_id)
     iv = phase2_iv(prf_of(sa), sa.last_block, came.header.message_id)
     chain, next_iv = transport.open_sealed(sa, came.header, came.octets, iv)
     transport.verify(sa, chain, transport.hash_over(came.header.message_id))
     # Not before: a place for it may cost the memory of another exchange.
     exchange = transport.begin(ctx, sa, ExchangeType.QUICK_MODE, came.header.message_id)
-    transport.note_used(sa, came.header.message_id)
+    transport.note_used(ctx, sa, came.header.message_id)
     exchange.heard = digest(came.octets, came.remote)
     exchange.iv = next_iv
     transport.heard(ctx, sa, came.local, came.remote)

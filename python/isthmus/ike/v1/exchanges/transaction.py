@@ -77,8 +77,8 @@ def received(
         raise Dropped("repeat")
     if not isinstance(sa.state, AwaitLogin | Established):
         raise Dropped("not_asked")
-    if known is None and header.message_id in sa.used_ids:
-        raise Dropped("old_message")
+    if known is None:
+        transport.must_be_new(sa, header.message_id)
     iv = known.iv if known is not None else _first_iv(sa, header.message_id)
     chain, next_iv = transport.open_sealed(sa, header, octets, iv)
     try:
@@ -93,7 +93,7 @@ def received(
         return
     _check_begun(sa, payload)
     exchange = transport.begin(ctx, sa, ExchangeType.TRANSACTION, header.message_id)
-    transport.note_used(sa, header.message_id)
+    transport.note_used(ctx, sa, header.message_id)
     exchange.iv, exchange.heard = next_iv, heard
     transport.tell_received(ctx, sa, header, chain, len(octets), is_response=False)
     _begun_by_peer(ctx, sa, exchange, payload)
