@@ -1,14 +1,18 @@
 """Aggressive Mode between two engines: only where both ends ask for it by name."""
 
+from dataclasses import replace
+
 import pytest
 
-from isthmus.ike.core.commands import Initiate
-from isthmus.ike.core.effects import JudgePeer
-from isthmus.policy.connection import V1Terms
+from isthmus.ike.core.commands import Configure, Initiate
+from isthmus.ike.core.effects import Compute, JudgePeer
+from isthmus.policy.connection import Configuration, V1Terms
+from isthmus.values.address import Endpoint
 from isthmus.values.secret import Secret
 
-from .pair import Keys, Pair
+from .pair import LEFT, Keys, Pair
 from .pki import trust
+from .scenes import from_stranger
 from .test_certificates import CERT, LEFT_ID, RIGHT_ID, ROOT, keys, leaf
 from .v1 import two_sites
 
@@ -100,3 +104,40 @@ def test_a_quick_mode_behind_a_proof_that_is_being_judged_is_not_lost() -> None:
     pair.advance(0.4)
     assert len(pair.right.children()) == len(pair.left.children()) == 1
     assert pair.left.events("exchange.repeated") == []
+
+
+def test_the_first_message_again_gets_the_same_answer_and_makes_nothing_new() -> None:
+    pair = two_sites(left=AGGRESSIVE, right=AGGRESSIVE)
+    pair.left.command(Initiate("site-b"))
+    first = pair.left.out[0]
+    for _ in range(20):
+        pair.deliver(pair.left, first)
+    assert len([e for e in pair.right.effects if isinstance(e, Compute)]) == 1
+    assert pair.right.engine.census()["half_open"] == 1
+    assert len({d.octets for d in pair.right.out}) == 1
+    assert 1 < len(pair.right.out) <= 6, "its address is not proved: a few answers a second"
+    pair.settle().advance(2.0)
+    assert pair.left.view().state == pair.right.view().state == "up"
+    pair.right.out.clear()
+    pair.deliver(pair.left, first)
+    assert not pair.right.out and pair.right.engine.census()["ike_sas"] == 1
+
+
+def test_one_source_that_floods_shuts_no_other_out() -> None:
+    pair = two_sites(left=AGGRESSIVE, right={**AGGRESSIVE, "remote_id": f"ip:{LEFT}"})
+    pair.right.command(
+        Configure(
+            Configuration(
+                (replace(pair.right.engine._ctx.configuration.connections[0], peer=None),)
+            )
+        )
+    )
+    pair.left.command(Initiate("site-b"))
+    first = pair.left.out[0]
+    for n in range(20):
+        octets = (n + 1).to_bytes(8, "big") + first.octets[8:]
+        from_stranger(pair.right, octets, Endpoint("203.0.113.9", 500))
+    assert pair.right.engine.census()["half_open"] == 4
+    pair.right.out.clear()
+    pair.settle().advance(1.0)
+    assert pair.left.view().state == pair.right.view().state == "up"

@@ -40,7 +40,7 @@ from isthmus.wire.v1 import (
 )
 
 from .pair import LEFT, RIGHT, Pair, Side, connection, rule
-from .scenes import STRANGER, from_stranger
+from .scenes import STRANGER, from_stranger, steps_of
 from .v1 import PHASE2_V1, site, standing, two_sites
 
 COOKIE = b"initiatr"
@@ -56,16 +56,18 @@ def anybody() -> Pair:
 
 
 def first_message(
-    methods: tuple[int, ...], exchange: ExchangeType = ExchangeType.MAIN_MODE
+    methods: tuple[int, ...],
+    exchange: ExchangeType = ExchangeType.MAIN_MODE,
+    cipher_bits: int = 128,
 ) -> bytes:
-    """An offer of AES-128, SHA2-256 and MODP-2048 by each of these methods."""
+    """An offer of AES, SHA2-256 and MODP-2048 by each of these methods."""
     transforms = tuple(
         TransformV1(
             n,
             1,
             (
                 Attribute(Phase1Attribute.ENCRYPTION_ALGORITHM, Cipher.AES_CBC),
-                Attribute(Phase1Attribute.KEY_LENGTH, 128),
+                Attribute(Phase1Attribute.KEY_LENGTH, cipher_bits),
                 Attribute(Phase1Attribute.HASH_ALGORITHM, Hash.SHA2_256),
                 Attribute(Phase1Attribute.AUTHENTICATION_METHOD, method),
                 Attribute(Phase1Attribute.GROUP_DESCRIPTION, 14),
@@ -363,6 +365,31 @@ def test_a_daemon_that_stops_begins_nothing() -> None:
     pair.deliver(pair.left, third)
     assert not pair.right.out and pair.right.engine.census()["ike_sas"] == 0
     assert pair.right.events("daemon.quiet")
+
+
+# --- cost -----------------------------------------------------------------------------------
+
+
+def work_for_an_offer(tunnels: int, transforms: int, method: int) -> int:
+    """What a large first message of a stranger costs beside so many tunnels of any address."""
+    many = tuple(
+        site(f"t{n}", None, (FAR,), remote_id=f"fqdn:t{n}.example") for n in range(tunnels)
+    )
+    pair = two_sites()
+    pair.right.command(Configure(Configuration(many)))
+    octets = first_message((method,) * transforms, cipher_bits=256)
+    from_stranger(pair.right, octets, STRANGER)
+    return steps_of(lambda: from_stranger(pair.right, octets[:7] + b"!" + octets[8:], STRANGER))
+
+
+@pytest.mark.parametrize("method", [AuthenticationMethod.PSK, AuthenticationMethod.RSA_ENC])
+def test_a_large_offer_costs_the_same_beside_a_thousand_tunnels(method: int) -> None:
+    """Nothing in common: each of ours is looked for, and why not is told. What is left of the
+    thousand is to walk along them."""
+    few = work_for_an_offer(1, 255, method)
+    many = work_for_an_offer(1000, 255, method)
+    assert few > 255
+    assert many < few + 1000 * 30
 
 
 # --- S-19 -----------------------------------------------------------------------------------

@@ -48,13 +48,18 @@ class Admission:
 
     def wants_cookie(self, remote: Endpoint, now: Instant) -> bool:
         """A first message must prove that its sender hears us before it costs anything."""
-        crowded = (
-            self.total >= HALF_OPEN_BEFORE_COOKIES
-            or self.half_open[prefix(remote)] >= HALF_OPEN_OF_PREFIX_BEFORE_COOKIES
-        )
+        crowded = self.is_crowded(remote)
         if crowded:
             self.cookies_until = Instant(now + CALM_DOWN_S)
         return crowded or now < self.cookies_until
+
+    def is_crowded(self, remote: Endpoint) -> bool:
+        """So many are half-open, of this source or of all, that a proof of address is wanted. To
+        ask changes nothing: what one source does here shuts no other out."""
+        return (
+            self.total >= HALF_OPEN_BEFORE_COOKIES
+            or self.half_open[prefix(remote)] >= HALF_OPEN_OF_PREFIX_BEFORE_COOKIES
+        )
 
     def is_full(self, remote: Endpoint) -> bool:
         """Even a sender that hears us gets no further half-open SA."""

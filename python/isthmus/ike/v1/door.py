@@ -4,8 +4,8 @@ A host whose tunnels all speak IKEv2 does not open this door: no IKEv1 datagram 
 """
 
 from collections import OrderedDict
-from collections.abc import Callable
-from dataclasses import replace
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 
 from isthmus.ike.core.admission import Admission, ReplyBudget
 from isthmus.ike.core.context import Context
@@ -14,22 +14,24 @@ from isthmus.ike.core.dropped import Dropped
 from isthmus.ike.core.effects import SendDatagram
 from isthmus.ike.core.events import DatagramReceived
 from isthmus.ike.core.payloads import must
-from isthmus.ike.v1 import dialect, methods, phase1, vendors
+from isthmus.ike.v1 import dialect, methods, phase1, transport, vendors
 from isthmus.ike.v1.embryo import Embryo
 from isthmus.ike.v1.exchanges import aggressive_mode, main_mode
 from isthmus.ike.v1.offers import (
     OfferedPhase1,
     answer_phase1,
-    choose_offered,
+    choose_indexed,
     expressible_phase1,
+    indexed,
     read_phase1,
 )
 from isthmus.ike.v1.sa import PHASE1_ID, SaV1
+from isthmus.policy.authentication import AuthKind
 from isthmus.policy.connection import Connection
 from isthmus.policy.negotiate import difference
 from isthmus.policy.select import by_identity
 from isthmus.values.errors import Malformed, NotAuthenticated
-from isthmus.values.proposal import Suite
+from isthmus.values.proposal import Proposal, Suite
 from isthmus.values.registry.ikev1 import (
     AuthenticationMethod,
     ExchangeType,
@@ -54,8 +56,46 @@ from isthmus.wire.v1.rules import check
 EMBRYOS_MAX = 4096
 """First messages that are remembered; beyond that the oldest makes way."""
 EMBRYO_S: Seconds = 30.0
+TOLD_MAX = 8
+"""Proposals of a refused offer that the sentence about it looks at."""
 Find = Callable[[IkeSpi], SaV1 | None]
 Fitting = Callable[[], tuple[Connection, ...]]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Kind:
+    """What tunnels that an offer is held against alike have in common."""
+
+    ours: tuple[Proposal, ...]
+    """What IKEv1 can say of their proposals."""
+
+
+class Kinds:
+    """Tells alike tunnels apart from others once, not at each stranger's message."""
+
+    def __init__(self) -> None:
+        self._configuration: object = None
+        self._of: dict[int, tuple[Connection, Kind]] = {}
+        """By the tunnel's object, which is held so that no other one takes its number."""
+        self._alike: dict[object, Kind] = {}
+
+    def of(self, ctx: Context, connection: Connection) -> Kind:
+        """The one value for all tunnels that authenticate alike and have the same proposals."""
+        if self._configuration is not ctx.configuration:
+            self._configuration = ctx.configuration
+            self._of.clear()
+            self._alike.clear()
+        known = self._of.get(id(connection))
+        if known is not None:
+            return known[1]
+        own, proposals = connection.local_auth, connection.phase1_proposals
+        way = own.kind if own.kind is AuthKind.PSK else own
+        login = connection.v1.xauth
+        role = None if login is None else login.role
+        key = (connection.v1.hybrid, role, way, proposals)
+        kind = self._alike.setdefault(key, Kind(expressible_phase1(proposals)))
+        self._of[id(connection)] = connection, kind
+        return kind
 
 
 class Door:
@@ -64,10 +104,13 @@ class Door:
     def __init__(self, admission: Admission, budget: ReplyBudget) -> None:
         self._admission = admission
         self._budget = budget
+        self._kinds = Kinds()
         self._embryos: OrderedDict[IkeSpi, Embryo] = OrderedDict()
         """By our cookie, the oldest first."""
         self._repeats: dict[bytes, IkeSpi] = {}
         """Our cookies by the digest of the first message."""
+        self._aggressives: OrderedDict[bytes, IkeSpi] = OrderedDict()
+        """Cookies of phase 1 in Aggressive Mode by the digest of its first message."""
 
     def embryos(self, now: Instant) -> int:
         """First messages that are remembered."""
@@ -105,7 +148,7 @@ class Door:
             mains = tuple(c for c in fitting() if not c.v1.aggressive)
             self._first(ctx, header, event, mains, refused)
         elif header.exchange == ExchangeType.AGGRESSIVE_MODE:
-            self._aggressive(ctx, header, event, fitting())
+            self._aggressive(ctx, header, event, find, fitting())
         else:
             raise Dropped("exchange_out_of_order")
 
@@ -114,6 +157,7 @@ class Door:
         ctx: Context,
         header: Header,
         event: DatagramReceived,
+        find: Find,
         candidates: tuple[Connection, ...],
     ) -> None:
         """1 of Aggressive Mode. It costs a key exchange before its sender has shown anything, so
@@ -123,6 +167,10 @@ class Door:
             # Aggressive Mode that nobody has asked for is not even refused: an answer would tell a
             # scanner that there is something to guess at.
             raise Dropped("aggressive_is_off")
+        key = digest(event.octets, event.remote)
+        self._answer_again(ctx, event, key, find)
+        if self._admission.is_crowded(event.remote):
+            raise Dropped("half_open_limit")
         try:
             _, chain = decode_message(event.octets)
             check(header.exchange, "aggressive 1", chain.payloads)
@@ -131,13 +179,11 @@ class Door:
         except Malformed as malformed:
             raise Dropped("malformed") from malformed
         named = by_identity(willing, event.local, event.remote, claim.identity, None)
-        found = _choose(ctx, named, read_phase1(offer))
+        found = _choose(ctx, self._kinds, named, read_phase1(offer))
         if found is None:
             raise Dropped("aggressive_does_not_fit")
-        if self._admission.wants_cookie(event.remote, ctx.now):
-            raise Dropped("half_open_limit")
         connection, chosen, suite = found
-        others = tuple(c for c in named if c is not connection and _takes(ctx, c, chosen))
+        others = tuple(c for c in _taking(ctx, self._kinds, named, chosen) if c is not connection)
         aggressive_mode.take(
             ctx,
             header,
@@ -149,6 +195,29 @@ class Door:
             event.local,
             event.remote,
         )
+        # It waits for its key, which is the last that was asked for.
+        sa, _ = ctx.waiting[ctx.next_ticket - 1]
+        self._aggressives[key] = sa.own_spi
+        while len(self._aggressives) > EMBRYOS_MAX or not _is_half_open(
+            find(next(iter(self._aggressives.values())))
+        ):
+            self._aggressives.popitem(last=False)
+
+    def _answer_again(self, ctx: Context, event: DatagramReceived, key: bytes, find: Find) -> None:
+        """Raises Dropped for a first message of Aggressive Mode that came before: our answer was
+        lost, or is being made. Its address is not proved, so answers are few."""
+        known = self._aggressives.get(key)
+        if known is None:
+            return
+        sa = find(known)
+        if sa is None:
+            del self._aggressives[key]
+            return
+        if sa.phase1.heard == key and sa.phase1.reply:
+            if not self._budget.allows(event.remote, ctx.now):
+                raise Dropped("reply_limit")
+            transport.emit(ctx, sa, sa.phase1.reply)
+        raise Dropped("repeat")
 
     def _first(
         self,
@@ -173,10 +242,10 @@ class Door:
         except Malformed as malformed:
             raise Dropped("malformed") from malformed
         offered = read_phase1(offer)
-        found = _choose(ctx, candidates, offered)
+        found = _choose(ctx, self._kinds, candidates, offered)
         if found is None:
             self._refuse(ctx, header, event)
-            refused(candidates[0], _why_not(ctx, candidates, offered), "E110")
+            refused(candidates[0], _why_not(ctx, candidates[0], offered), "E110")
             return
         connection, chosen, suite = found
         said = vendors.heard(chain.payloads)
@@ -207,7 +276,6 @@ class Door:
                 reply=reply,
                 sa_body=chain.bodies[0],
                 connection=connection,
-                candidates=candidates,
                 offered=chosen,
                 suite=suite,
                 peer_can=said,
@@ -230,13 +298,13 @@ class Door:
             raise Dropped("exchange_out_of_order")
         if embryo.remote.address != event.remote.address:
             raise Dropped("other_address")
-        fitting = _still_fitting(ctx, embryo, candidates)
+        if self._admission.is_full(event.remote):
+            raise Dropped("half_open_limit")
+        fitting = _still_fitting(ctx, self._kinds, embryo, candidates)
         if fitting is None:
             self._forget(embryo)
             raise Dropped("tunnel_is_gone")
         embryo = fitting
-        if self._admission.is_full(event.remote):
-            raise Dropped("half_open_limit")
         if header.next_payload != PayloadType.FRAGMENT:
             main_mode.take(ctx, embryo, header, event.octets, event.local, event.remote)
             self._forget(embryo)
@@ -285,16 +353,20 @@ class Door:
 
 
 def _still_fitting(
-    ctx: Context, embryo: Embryo, candidates: tuple[Connection, ...]
+    ctx: Context, kinds: Kinds, embryo: Embryo, candidates: tuple[Connection, ...]
 ) -> Embryo | None:
     """The same with the tunnels of now that take the offer, whose very values SAs are told apart
     by; None if the one that took it is gone or says something else."""
-    now = {each.name: each for each in candidates}
-    same = (now[c.name] for c in embryo.candidates if now.get(c.name) == c)
-    kept = tuple(c for c in same if _takes(ctx, c, embryo.offered))
-    if now.get(embryo.connection.name) != embryo.connection:
+    connection = next((c for c in candidates if c.name == embryo.connection.name), None)
+    if connection is None or connection != embryo.connection:
         return None
-    return replace(embryo, connection=now[embryo.connection.name], candidates=kept)
+    mains = tuple(c for c in candidates if not c.v1.aggressive)
+    kept = tuple(_taking(ctx, kinds, mains, embryo.offered))
+    return replace(embryo, connection=connection, candidates=kept)
+
+
+def _is_half_open(sa: SaV1 | None) -> bool:
+    return sa is not None and sa.established_at is None
 
 
 def _of(header: Header, find: Find) -> SaV1 | None:
@@ -309,21 +381,44 @@ def _of(header: Header, find: Find) -> SaV1 | None:
 
 
 def _choose(
-    ctx: Context, candidates: tuple[Connection, ...], offered: tuple[OfferedPhase1, ...]
+    ctx: Context,
+    kinds: Kinds,
+    candidates: tuple[Connection, ...],
+    offered: tuple[OfferedPhase1, ...],
 ) -> tuple[Connection, OfferedPhase1, Suite] | None:
-    """The first tunnel that takes something of the offer, and what."""
+    """The first tunnel that takes something of the offer, and what. What several tunnels accept
+    alike is tried once: a stranger's message costs no more beside many tunnels."""
+    by_method: dict[int, list[OfferedPhase1]] = {}
+    for each in offered:
+        by_method.setdefault(each.method, []).append(each)
+    index = {method: indexed(them) for method, them in by_method.items()}
+    tried: set[Kind] = set()
     for connection in candidates:
+        kind = kinds.of(ctx, connection)
+        if kind in tried:
+            continue
+        tried.add(kind)
         method = _method(ctx, connection)
-        fitting = [each for each in offered if each.method == method]
-        taken = choose_offered(expressible_phase1(connection.phase1_proposals), fitting)
-        if taken is not None:
-            return connection, taken[0], taken[1].suite
+        if method is not None and method in index:
+            taken = choose_indexed(kind.ours, index[method])
+            if taken is not None:
+                return connection, taken[0], taken[1].suite
     return None
 
 
-def _takes(ctx: Context, connection: Connection, chosen: OfferedPhase1) -> bool:
-    """Could this tunnel have taken it as well?"""
-    return _choose(ctx, (connection,), (chosen,)) is not None
+def _taking(
+    ctx: Context, kinds: Kinds, candidates: tuple[Connection, ...], chosen: OfferedPhase1
+) -> Iterator[Connection]:
+    """The tunnels that could have taken it as well."""
+    index = indexed((chosen,))
+    known: dict[Kind, bool] = {}
+    for connection in candidates:
+        kind = kinds.of(ctx, connection)
+        if kind not in known:
+            same = _method(ctx, connection) == chosen.method
+            known[kind] = same and choose_indexed(kind.ours, index) is not None
+        if known[kind]:
+            yield connection
 
 
 def _method(ctx: Context, connection: Connection) -> int | None:
@@ -334,18 +429,22 @@ def _method(ctx: Context, connection: Connection) -> int | None:
         return None
 
 
-def _why_not(
-    ctx: Context, candidates: tuple[Connection, ...], offered: tuple[OfferedPhase1, ...]
-) -> str:
-    """One sentence: another way to authenticate, or nothing in common."""
-    wanted = {_method(ctx, connection) for connection in candidates} - {None}
-    fitting = [each for each in offered if each.method in wanted]
+def _why_not(ctx: Context, connection: Connection, offered: tuple[OfferedPhase1, ...]) -> str:
+    """One sentence: another way to authenticate, or nothing in common. It looks at one tunnel and
+    a few of the transforms, since a stranger has it made."""
+    wanted = _method(ctx, connection)
+    fitting = [each for each in offered if each.method == wanted]
     if offered and not fitting:
-        theirs = sorted({label(AuthenticationMethod, each.method) for each in offered})
-        ours = sorted(label(AuthenticationMethod, each) for each in wanted if each is not None)
-        return (
-            f"the peer wants to authenticate by {', '.join(theirs)}, we by "
-            f"{', '.join(ours) or 'nothing: our key is not loaded'}"
-        )
-    ours_listed = [p for c in candidates for p in expressible_phase1(c.phase1_proposals)]
-    return difference(ours_listed, [each.proposal for each in fitting])
+        theirs = sorted({label(AuthenticationMethod, e.method) for e in offered[:TOLD_MAX]})
+        ours = "nothing: our key is not loaded"
+        if wanted is not None:
+            ours = label(AuthenticationMethod, wanted)
+        return f"the peer wants to authenticate by {', '.join(theirs)}, we by {ours}"
+    listed = [_sayable(p) for p in connection.phase1_proposals if expressible_phase1((p,))]
+    return difference(listed[:TOLD_MAX], [each.proposal for each in fitting[:TOLD_MAX]])
+
+
+def _sayable(proposal: Proposal) -> Proposal:
+    """What of a proposal IKEv1 can say, in one."""
+    rows = zip(*(p.transforms for p in expressible_phase1((proposal,))), strict=True)
+    return replace(proposal, transforms=tuple(dict.fromkeys(t for row in rows for t in row)))

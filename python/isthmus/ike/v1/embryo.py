@@ -25,10 +25,10 @@ class Embryo:
     sa_body: bytes
     """The offer as it stood on the wire: the proofs cover it."""
     connection: Connection
-    candidates: tuple[Connection, ...]
-    """Tunnels that fit the addresses; which of them take the offer too is looked at when the peer
-    has shown that it hears us, for there may be thousands."""
     offered: OfferedPhase1
     """What was taken of the offer."""
     suite: Suite
     peer_can: PeerCan
+    candidates: tuple[Connection, ...] = ()
+    """Tunnels that take the offer too: looked up when the peer has shown that it hears us, for
+    there may be thousands."""

@@ -5,9 +5,11 @@ a transform for each combination that IKEv1 can say, the best first. Of what a p
 transform that we know becomes a proposal of its own; the others are left out and never chosen.
 """
 
-from collections.abc import Container, Iterable
+from collections import Counter
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass
-from itertools import product
+from functools import lru_cache
+from itertools import islice, product
 from typing import TypeVar
 
 from isthmus.ike.v1.identifications import identification_for as identification_for
@@ -16,9 +18,15 @@ from isthmus.ike.v1.identifications import identity_of as identity_of
 from isthmus.ike.v1.identifications import selector_of as selector_of
 from isthmus.ike.v1.lifetimes import KILOBYTE, Lifetime, Phase, life_attributes, read_life
 from isthmus.policy.connection import Lifetimes
-from isthmus.policy.negotiate import choose
 from isthmus.values.errors import Malformed, NoAgreement, PeerMisbehaved
-from isthmus.values.proposal import AEAD_ENCR, ChosenProposal, Proposal, Transform, proposals_text
+from isthmus.values.proposal import (
+    AEAD_ENCR,
+    ChosenProposal,
+    Proposal,
+    Transform,
+    proposals_text,
+    suite_from,
+)
 from isthmus.values.registry.ikev1 import (
     KEY_IKE,
     AuthAlgorithm,
@@ -116,10 +124,14 @@ class OfferedPhase2:
 def expressible_phase1(proposals: Iterable[Proposal]) -> tuple[Proposal, ...]:
     """Each combination that a phase 1 of IKEv1 can have, the best first, without repetition.
 
-    Each has one cipher, integrity, PRF and group. `negotiate.choose` takes them in this order.
-    Left out are ciphers that bring their own integrity, a PRF beside another hash, and groups
-    without a number.
+    Each has one cipher, integrity, PRF and group, in this order. Left out are ciphers that bring
+    their own integrity, a PRF beside another hash, and groups without a number.
     """
+    return _expressible_phase1(tuple(proposals))
+
+
+@lru_cache(maxsize=256)
+def _expressible_phase1(proposals: tuple[Proposal, ...]) -> tuple[Proposal, ...]:
     found: list[Proposal] = []
     for proposal in proposals:
         prfs = {t.number: t for t in proposal.of_kind(TransformType.PRF)}
@@ -216,14 +228,13 @@ def phase1_payload(
 def read_phase1(association: SecurityAssociation) -> tuple[OfferedPhase1, ...]:
     """The transforms of a phase 1 offer that we know all of, in the peer's order."""
     found: list[OfferedPhase1] = []
-    for proposal in association.proposals:
+    for proposal, transform in _transforms(association):
         if proposal.protocol != ProtocolId.ISAKMP:
             continue
-        for transform in proposal.transforms:
-            try:
-                found.append(_read_phase1(proposal, transform))
-            except Malformed:
-                continue  # not for us to choose; the others may be
+        try:
+            found.append(_read_phase1(proposal, transform))
+        except Malformed:
+            continue  # not for us to choose; the others may be
     return tuple(found)
 
 
@@ -326,18 +337,17 @@ def read_phase2(association: SecurityAssociation) -> tuple[OfferedPhase2, ...]:
     A proposal that shares its number with another wants both protocols at once, AH or IPComp
     beside ESP (RFC 2408 §4.2), and is left out.
     """
-    numbers = [proposal.number for proposal in association.proposals]
+    numbers = Counter(proposal.number for proposal in association.proposals)
     found: list[OfferedPhase2] = []
-    for proposal in association.proposals:
-        if proposal.protocol != ProtocolId.ESP or numbers.count(proposal.number) > 1:
+    for proposal, transform in _transforms(association):
+        if proposal.protocol != ProtocolId.ESP or numbers[proposal.number] > 1:
             continue
         if len(proposal.spi) != ESP_SPI_SIZE or spi_from(proposal.spi) < FIRST_SPI:
             continue
-        for transform in proposal.transforms:
-            try:
-                found.append(_read_phase2(proposal, transform))
-            except Malformed:
-                continue  # not for us to choose; the others may be
+        try:
+            found.append(_read_phase2(proposal, transform))
+        except Malformed:
+            continue  # not for us to choose; the others may be
     return tuple(found)
 
 
@@ -390,6 +400,7 @@ def chosen_phase2(offer: SecurityAssociation, answer: SecurityAssociation) -> Of
 # --- both phases --------------------------------------------------------------------------------
 
 Offered = TypeVar("Offered", OfferedPhase1, OfferedPhase2)
+Combination = tuple[SecurityProtocol, frozenset[Transform]]
 
 
 def choose_offered(
@@ -400,18 +411,48 @@ def choose_offered(
     `ours` is what `expressible_phase1` or `expressible_phase2` made of the policy. None where
     nothing is common.
     """
-    offered = tuple(offered)
-    chosen = choose(ours, (each.proposal for each in offered))
-    if chosen is None:
-        return None
-    wanted = set(chosen.proposal.transforms)
+    return choose_indexed(ours, indexed(offered))
+
+
+def indexed(offered: Iterable[Offered]) -> dict[Combination, Offered]:
+    """A peer's transforms by what they say, the first of those that say the same."""
+    found: dict[Combination, Offered] = {}
     for each in offered:
-        if each.proposal.spi == chosen.proposal.spi and wanted == set(each.proposal.transforms):
-            return each, chosen
+        found.setdefault(_combination(each.proposal), each)
+    return found
+
+
+def choose_indexed(
+    ours: Iterable[Proposal], offered: Mapping[Combination, Offered]
+) -> tuple[Offered, ChosenProposal] | None:
+    """The same where several lists of ours are looked up in one offer: each look is one step,
+    however much a stranger offers."""
+    if not offered:
+        return None
+    for place, our in enumerate(ours, start=1):
+        each = offered.get(_combination(our))
+        if each is not None:
+            why = f"our combination {place}, first in our order that the peer offers"
+            return each, ChosenProposal(suite_from(each.proposal), each.proposal, why)
     return None
 
 
+def _combination(proposal: Proposal) -> Combination:
+    """What a proposal with at most one transform of a kind says, whatever their order."""
+    said = frozenset(proposal.transforms)
+    if proposal.protocol is SecurityProtocol.ESP and not proposal.of_kind(TransformType.ESN):
+        said |= {Transform(TransformType.ESN, Esn.NO_ESN)}
+    return proposal.protocol, said
+
+
 # --- parts --------------------------------------------------------------------------------------
+
+
+def _transforms(association: SecurityAssociation) -> Iterable[tuple[ProposalV1, TransformV1]]:
+    """Transforms of all proposals, as many as one honest proposal can have: no more are read."""
+    every = ((within, each) for within in association.proposals for each in within.transforms)
+    return islice(every, TRANSFORMS_MAX)
+
 
 _PHASE1_LIFE = frozenset({int(Phase1Attribute.LIFE_TYPE), int(Phase1Attribute.LIFE_DURATION)})
 _PHASE1_KNOWN = frozenset(

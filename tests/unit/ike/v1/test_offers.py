@@ -403,3 +403,12 @@ def test_a_phase_2_answer_that_was_not_offered_is_the_peers_fault(
 ) -> None:
     with pytest.raises(PeerMisbehaved, match="did not offer"):
         chosen_phase2(esp(row(1, 20, *GCM)), answer)
+
+
+def test_no_more_transforms_are_read_than_one_proposal_can_have() -> None:
+    good = row(2, 1, *AES_SHA1)
+    many = tuple(row(n % 255, 1, (1, 99)) for n in range(254))
+    assert len(read_phase1(isakmp(*many, good, good))) == 1
+    within = isakmp(*many).proposals[0]
+    two = SecurityAssociation((within, isakmp(good, good, number=2).proposals[0]))
+    assert len(read_phase1(two)) == 1
