@@ -40,13 +40,17 @@ def responder(url: str) -> tuple[x509.ExtensionType, bool]:
 
 
 ROOT = pki.issue("Root")
+OTHER_ROOT = pki.issue("Other root")
+"""So that the list of the one says nothing of whom the other's responder is asked about."""
 LISTED = pki.issue("listed", ROOT, names=("fqdn:a.example.net",), extensions=(point(URL),))
-ASKED = pki.issue("asked", ROOT, names=("fqdn:b.example.net",), extensions=(responder(OCSP_URL),))
+ASKED = pki.issue(
+    "asked", OTHER_ROOT, names=("fqdn:b.example.net",), extensions=(responder(OCSP_URL),)
+)
 OTHER = pki.issue("other", ROOT, names=("fqdn:c.example.net",))
 
 
 def path_of(node: Node) -> VerifiedPath:
-    return validate(node.read, (), (ROOT.read,), at=AT)
+    return validate(node.read, (), (ROOT.read, OTHER_ROOT.read), at=AT)
 
 
 def question(node: Node, mode: RevocationMode = RevocationMode.SOFT) -> Question:
