@@ -268,8 +268,13 @@ class UserspacePlane:
         return future
 
     def _write(self, frame: Frame) -> bool:
-        """Send or queue; False when the queue is full, or the connection is found to be lost."""
-        octets = encoder.encode(frame)
+        """Send or queue; False when the queue is full, or the connection is found to be lost.
+
+        Raises PlaneRefused for a frame that cannot be said or is too large."""
+        try:
+            octets = encoder.encode(frame)
+        except (OverflowError, ValueError) as error:
+            raise PlaneRefused(f"a {type(frame).__name__} that cannot be said: {error}") from None
         if len(octets) > FRAME_MAX:
             raise PlaneRefused(f"a frame of {len(octets)} octets is larger than {FRAME_MAX}")
         if not self._queue:

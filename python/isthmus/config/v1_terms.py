@@ -47,6 +47,7 @@ def compile_terms(name: str, section: Section, setting: Setting, report: Report)
     if setting.ike is IkeVersion.V2:
         _refuse_without_v1(section, setting, report)
         return Terms(V1Terms(), None)
+    _refuse_beside_v2(section, setting, report)
     xauth, login = _xauth(name, section, report)
     _check_proofs(section, setting, xauth, report)
     terms = V1Terms(
@@ -101,7 +102,8 @@ def _refuse_without_v1(section: Section, setting: Setting, report: Report) -> No
                 section.table[key.name].key_at,
                 f"{key.name} in {section.title} belongs to IKEv1, which is not spoken",
                 "a setting that nobody reads would silently do nothing",
-                'take it out, or write ike = 1 (or "auto")',
+                "take it out, or write ike = 1"
+                + (' (or "auto")' if key is v1_schema.AGGRESSIVE else ""),
             )
     if AuthKind.XAUTH in (setting.local, setting.remote):
         report.error(
@@ -110,6 +112,21 @@ def _refuse_without_v1(section: Section, setting: Setting, report: Report) -> No
             "IKEv2 has no password behind phase 1",
             'write ike = 1, or auth = "psk" or "cert"',
         )
+
+
+def _refuse_beside_v2(section: Section, setting: Setting, report: Report) -> None:
+    """Refuse a log-in and lent addresses where IKEv2 is spoken too, which would go around both."""
+    if setting.ike is IkeVersion.V1 or AuthKind.XAUTH in (setting.local, setting.remote):
+        return  # Of "xauth" as a proof, `_check_hybrid` says so.
+    for key in (v1_schema.XAUTH, v1_schema.MODE_CONFIG):
+        if section.has(key):
+            report.error(
+                section.table[key.name].key_at,
+                f"{key.name} in {section.title} belongs to IKEv1, and IKEv2 is spoken too",
+                "phase 1 in IKEv2, which is what we start, has neither log-in nor lent addresses:"
+                " whoever dials in with it would go around them",
+                f"write ike = 1, or take {key.name} out",
+            )
 
 
 def _aggressive(section: Section, setting: Setting, report: Report) -> bool:

@@ -209,6 +209,11 @@ class V1Terms:
     hybrid: bool = False
     """The peer alone proves itself in phase 1; we do with XAUTH (draft-zegman-ike-hybrid-auth)."""
 
+    @property
+    def is_gated(self) -> bool:
+        """Something is due behind phase 1 that IKEv2 does not have."""
+        return self.xauth is not None or self.mode_config is not None or self.hybrid
+
 
 @dataclass(frozen=True, slots=True)
 class Connection:
@@ -252,8 +257,9 @@ class Connection:
 
     @property
     def speaks_v2(self) -> bool:
-        """IKEv2 is answered."""
-        return self.ike is not IkeVersion.V1
+        """IKEv2 is answered: never where a log-in or a lent address of IKEv1 is due, which it would
+        go around."""
+        return self.ike is not IkeVersion.V1 and not self.v1.is_gated
 
     @property
     def initiates_v1(self) -> bool:

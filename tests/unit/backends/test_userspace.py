@@ -25,7 +25,7 @@ from isthmus.backends.frames import (
     to_plane,
 )
 from isthmus.backends.interface import PlaneLost, PlaneRefused
-from isthmus.backends.specs import EndpointSpec, PolicySpec, RangeSpec, SelectorsSpec
+from isthmus.backends.specs import EndpointSpec, LimitsSpec, PolicySpec, RangeSpec, SelectorsSpec
 from isthmus.backends.userspace import UserspacePlane
 
 HERE, THERE = EndpointSpec("192.0.2.1", 500), EndpointSpec("192.0.2.2", 500)
@@ -290,6 +290,19 @@ def test_a_frame_too_large_is_refused_here() -> None:
             await played.plane.set_policies((large,))
         played.says(Done(2))
         await played.plane.flush()
+
+    play(scene)
+
+
+def test_a_number_that_no_frame_can_say_is_refused_and_the_rest_goes_on() -> None:
+    async def scene(played: Played) -> None:
+        refused = played.plane.update_sa("in", 300, limits=LimitsSpec(hard_octets=2**74))
+        flushed = played.plane.flush()
+        with pytest.raises(PlaneRefused, match="UpdateSaFrame that cannot be said"):
+            await refused
+        assert played.heard() == Flush(2)
+        played.says(Done(2))
+        await flushed
 
     play(scene)
 

@@ -68,6 +68,33 @@ def test_they_belong_to_ikev1(here: Path, keys: str) -> None:
     assert error.message.endswith("in [tunnel.office] belongs to IKEv1, which is not spoken")
 
 
+@pytest.mark.parametrize(
+    ("keys", "name"),
+    [
+        (CLIENT, "xauth"),
+        (SERVER, "xauth"),
+        ("mode_config = {}\n", "mode_config"),
+        ('mode_config = { pool = "10.2.0.0/24" }\n', "mode_config"),
+    ],
+)
+def test_a_log_in_and_lent_addresses_are_refused_where_ikev2_goes_around_them(
+    here: Path, keys: str, name: str
+) -> None:
+    error = only_error(here, TUNNEL + 'ike = "auto"\n' + keys)
+    assert error.message == f"{name} in [tunnel.office] belongs to IKEv1, and IKEv2 is spoken too"
+    assert "go around them" in error.why and error.hint.startswith("write ike = 1, ")
+
+
+def test_each_of_them_is_refused_beside_ikev2(here: Path) -> None:
+    text = TUNNEL + 'ike = "auto"\n' + SERVER + 'mode_config = { pool = "10.2.0.0/24" }\n' + RULE
+    assert len(errors(here, text)) == 2
+
+
+@pytest.mark.parametrize(("keys", "is_for_auto"), [("aggressive = true\n", True), (CLIENT, False)])
+def test_auto_is_advised_only_where_it_is_taken(here: Path, keys: str, is_for_auto: bool) -> None:
+    assert ("auto" in only_error(here, TUNNEL + keys).hint) is is_for_auto
+
+
 def test_a_client_has_a_name_and_a_password(here: Path) -> None:
     found = loaded(here, V1 + CLIENT)
     assert connection(found).v1.xauth == Xauth(AccessRole.CLIENT, "office", "branch7")

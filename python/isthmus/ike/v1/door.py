@@ -184,7 +184,7 @@ class Door:
             raise Dropped("aggressive_does_not_fit")
         connection, chosen, suite = found
         others = tuple(c for c in _taking(ctx, self._kinds, named, chosen) if c is not connection)
-        aggressive_mode.take(
+        sa = aggressive_mode.take(
             ctx,
             header,
             chain,
@@ -195,8 +195,6 @@ class Door:
             event.local,
             event.remote,
         )
-        # It waits for its key, which is the last that was asked for.
-        sa, _ = ctx.waiting[ctx.next_ticket - 1]
         self._aggressives[key] = sa.own_spi
         while len(self._aggressives) > EMBRYOS_MAX or not _is_half_open(
             find(next(iter(self._aggressives.values())))

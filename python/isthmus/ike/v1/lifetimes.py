@@ -16,6 +16,8 @@ from isthmus.wire.v1.attributes import Attribute, decode_attributes, encode_attr
 KILOBYTE = 1024
 """Octets."""
 _SHORT_MAX = 0xFFFF
+_LONGEST = 0xFFFF_FFFF
+"""Of either unit; a duration may come in more than four octets, and means no more by it."""
 
 
 class Phase(Enum):
@@ -58,7 +60,8 @@ def read_life(phase: Phase, attributes: Iterable[Attribute]) -> Lifetime:
     """Of the attributes that are about it; others are passed over.
 
     Raises Malformed for a duration without a type, of no length or of no type that we know, and
-    for two that contradict each other (RFC 2407 §4.5.2).
+    for two that contradict each other (RFC 2407 §4.5.2). A duration beyond four octets counts as
+    the longest of four: 136 years, or four terabytes.
     """
     kind, duration = phase.value
     said: dict[int, int] = {}
@@ -71,7 +74,7 @@ def read_life(phase: Phase, attributes: Iterable[Attribute]) -> Lifetime:
         elif attribute.kind == duration:
             if unit is None:
                 raise Malformed("a lifetime without its type")
-            amount = attribute.number
+            amount = min(attribute.number, _LONGEST)
             if not amount or said.setdefault(unit, amount) != amount:
                 raise Malformed(f"a lifetime of {amount}, or two that differ")
             unit = None

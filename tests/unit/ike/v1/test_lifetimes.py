@@ -48,3 +48,19 @@ def test_attributes_about_other_things_are_passed_over() -> None:
 def test_a_lifetime_that_says_nothing_or_two_things_is_malformed(octets: str) -> None:
     with pytest.raises(Malformed):
         read_responder_lifetime(Phase.TWO, bytes.fromhex(octets))
+
+
+@pytest.mark.parametrize("phase", Phase)
+@pytest.mark.parametrize("octets", ["0000000100000000", "0100000000", "ffffffffffffffff"])
+def test_a_lifetime_beyond_four_octets_is_the_longest_of_four(phase: Phase, octets: str) -> None:
+    """So that octets fit what the plane counts with, and our own answer the four octets."""
+    kind, duration = phase.value
+    said = tuple(
+        each
+        for unit in (1, 2)
+        for each in (Attribute(kind, unit), Attribute(duration, bytes.fromhex(octets)))
+    )
+    life = read_life(phase, said)
+    assert life == Lifetime(2**32 - 1, 2**32 - 1)
+    assert life.octets is not None and life.octets < 2**63
+    assert read_responder_lifetime(phase, responder_lifetime(phase, life)) == life

@@ -211,7 +211,7 @@ def take(
     octets: bytes,
     local: Endpoint,
     remote: Endpoint,
-) -> None:
+) -> SaV1:
     """1: `chosen` of its offer fits the first of `candidates`, all of which fit its identity."""
     sa = SaV1(
         connection=candidates[0],
@@ -278,6 +278,7 @@ def take(
         closing.give_up(ctx, sa, why)
 
     ctx.compute(MakeKeyAndAgree(suite.ke, theirs), made, sa, sheddable=True)
+    return sa
 
 
 def request_received(
