@@ -335,7 +335,18 @@ class Configuration:
     groups: tuple[Group, ...] = ()
     fail_closed: bool = False
     """What the tunnels protect stays unreachable when the daemon has been stopped."""
+    _by_name: dict[str, Connection] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        # The first of a name stands for it.
+        by_name = {connection.name: connection for connection in reversed(self.connections)}
+        object.__setattr__(self, "_by_name", by_name)
 
     def connection(self, name: str) -> Connection | None:
         """The tunnel of that name."""
-        return next((c for c in self.connections if c.name == name), None)
+        return self._by_name.get(name)
+
+    def holds(self, connection: Connection) -> bool:
+        """Is this very tunnel one of them, with all its terms?"""
+        found = self._by_name.get(connection.name)
+        return found is connection or found == connection

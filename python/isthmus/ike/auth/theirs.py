@@ -1,6 +1,7 @@
 """A peer's proof by signature, whichever version of IKE carried it: judged by a worker."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from itertools import islice
 
 from isthmus.ike.core.context import Context
 from isthmus.ike.core.effects import JudgePeer
@@ -20,6 +21,8 @@ SHOWN_SIZE_MAX = 8192
 """Octets of a certificate that are read in the loop, to tell what it holds."""
 TERMS_MAX = 16
 """Tunnels whose anchors one signature is judged by: a peer fits no more of them by identity."""
+NAMED_MAX = 16
+"""Tunnels that a sentence about an unexpected identity names."""
 
 Accepted = Callable[[Connection], None]
 Refusing = Callable[[NotAuthenticated], None]
@@ -93,16 +96,14 @@ def _still_there(
 ) -> Connection | None:
     """The tunnel as it is now, if the peer would be judged as it was: a reload may have come."""
     before = next(c for c in connections if c.name == terms.tunnel)
-    for now in ctx.configuration.connections:
-        if (now.name, now.peer, now.remote_id, now.remote_auth) == (
-            before.name,
-            before.peer,
-            before.remote_id,
-            terms.auth,
-        ):
-            same = ctx.credentials.trust(now.remote_auth.name) == terms.trust
-            return now if same else None
-    return None
+    now = ctx.configuration.connection(before.name)
+    if now is None or (now.peer, now.remote_id, now.remote_auth) != (
+        before.peer,
+        before.remote_id,
+        terms.auth,
+    ):
+        return None
+    return now if ctx.credentials.trust(now.remote_auth.name) == terms.trust else None
 
 
 def names_held(certificates: tuple[Certificate, ...]) -> str:
@@ -116,6 +117,14 @@ def names_held(certificates: tuple[Certificate, ...]) -> str:
             except BadCertificate as bad:
                 return f"nothing that can be read: {bad.reason}"
     return ""
+
+
+def some(texts: Iterable[str]) -> str:
+    """The first few, in a row: nobody reads a sentence about thousands of tunnels, and a stranger
+    could have one written at each message."""
+    shown = list(islice(texts, NAMED_MAX + 1))
+    more = ["others"] if len(shown) > NAMED_MAX else []
+    return ", ".join([*shown[:NAMED_MAX], *more])
 
 
 def nothing_loaded(code: str, what: str) -> NotAuthenticated:

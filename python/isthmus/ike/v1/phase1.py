@@ -83,7 +83,7 @@ def still_configured(ctx: Context, sa: SaV1) -> tuple[Connection, ...]:
     that have the very secret which SKEYID was made from."""
     shown = sa.proving
     assert shown is not None
-    found = tuple(c for c in sa.candidates if c in ctx.configuration.connections)
+    found = tuple(c for c in sa.candidates if ctx.configuration.holds(c))
     if not methods.is_psk(shown.method):
         return found
     secrets = {c.name: ctx.credentials.psk(c.remote_auth.name) for c in (sa.connection, *found)}
@@ -313,7 +313,7 @@ def _certificates(chain: Chain) -> tuple[wire_v2.Certificate, ...]:
 
 def _other_identity(claim: Claim, connections: tuple[Connection, ...]) -> NotAuthenticated:
     """Sent, expected, and what the certificate holds."""
-    expected = ", ".join(
+    expected = theirs.some(
         f"{expected_remote_id(c, claim.remote)} (tunnel {c.name})" for c in connections
     )
     holds = theirs.names_held(_certificates(claim.chain))

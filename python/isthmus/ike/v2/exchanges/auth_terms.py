@@ -3,7 +3,7 @@
 Tunnels with pre-shared keys on both sides say nothing of it.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 
 from isthmus.ike.auth import signature
 from isthmus.ike.auth.signature import SAID_NOTHING, PeerTakes
@@ -11,6 +11,7 @@ from isthmus.ike.core.context import Context
 from isthmus.ike.v2 import look
 from isthmus.policy.authentication import AuthKind, RemoteAuth
 from isthmus.policy.connection import Connection
+from isthmus.policy.select import Candidates
 from isthmus.values.registry.ikev2 import CertEncoding, NotifyType
 from isthmus.values.signature import Scheme
 from isthmus.values.trust import RevocationMode
@@ -72,14 +73,28 @@ def requests(
     return tuple(found)
 
 
-def answer(ctx: Context, candidates: tuple[Connection, ...], takes: PeerTakes) -> Iterator[Payload]:
+def answer(
+    ctx: Context, candidates: tuple[Connection, ...], takes: PeerTakes
+) -> tuple[Payload, ...]:
     """What a responder says in IKE_SA_INIT, on behalf of every tunnel that the peer may mean."""
+    if not isinstance(candidates, Candidates):
+        return _answer(ctx, candidates, takes)
+    # There may be thousands of them: they are gone through once, not at each stranger's message.
+    # Other credentials come with another configuration, and with that other candidates.
+    question = (_answer, takes.hashes is None)
+    known = candidates.remembered.get(question)
+    if not isinstance(known, tuple):
+        known = candidates.remembered[question] = _answer(ctx, candidates, takes)
+    return known
+
+
+def _answer(
+    ctx: Context, candidates: tuple[Connection, ...], takes: PeerTakes
+) -> tuple[Payload, ...]:
     if not uses_signatures(candidates):
-        return  # There may be thousands of them: they are gone through once.
-    if takes.hashes is not None:
-        yield from hashes(candidates)
-    yield from announced(candidates)
-    yield from requests(ctx, candidates)
+        return ()
+    own_hashes = hashes(candidates) if takes.hashes is not None else ()
+    return (*own_hashes, *announced(candidates), *requests(ctx, candidates))
 
 
 def announced(connections: tuple[Connection, ...]) -> tuple[Payload, ...]:

@@ -198,11 +198,10 @@ def request_received(
     sa.authenticating = shown
     octets = signed_octets(sa.suite.prf, shown.message_i, shown.nonce_r, sa.keys.sk_pi, claimed)
     # A tunnel may have gone from the configuration since the first message.
-    candidates = tuple(c for c in sa.candidates if c in ctx.configuration.connections)
     fitting = tuple(
         c
-        for c in by_identity(candidates, local, remote, claimed, wanted)
-        if accepts(c.phase1_proposals, shown.chosen)
+        for c in by_identity(sa.candidates, local, remote, claimed, wanted)
+        if ctx.configuration.holds(c) and accepts(c.phase1_proposals, shown.chosen)
     )
     sa.window.answering = True
     if not fitting:
@@ -320,10 +319,10 @@ def _not_who_we_are(
     remote: Endpoint,
 ) -> NotAuthenticated | None:
     """The peer is who it should be, but wants somebody else; None: the identity is its own."""
-    known = [c for c in connections if expected_remote_id(c, remote).matches(claimed)]
+    known = by_identity(connections, local, remote, claimed, None)
     if wanted is None or not known:
         return None
-    ours = ", ".join(f"{own_id(c, local)} (tunnel {c.name})" for c in known)
+    ours = theirs.some(f"{own_id(c, local)} (tunnel {c.name})" for c in known)
     return NotAuthenticated(
         f"the peer {claimed} asks for {wanted}; we are {ours}",
         notify=NotifyType.AUTHENTICATION_FAILED,
@@ -340,7 +339,9 @@ def _other_identity(
     remote: Endpoint,
 ) -> NotAuthenticated:
     """Sent, expected, and what the certificate holds."""
-    expected = ", ".join(f"{expected_remote_id(c, remote)} (tunnel {c.name})" for c in connections)
+    expected = theirs.some(
+        f"{expected_remote_id(c, remote)} (tunnel {c.name})" for c in connections
+    )
     asked = f" and asks for {wanted}" if wanted is not None else ""
     holds = theirs.names_held(auth_proof.shown_by(payloads))
     return NotAuthenticated(

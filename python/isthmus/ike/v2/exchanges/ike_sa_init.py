@@ -25,6 +25,7 @@ from isthmus.ike.v2.states import AgreeingInit, AwaitAuthRequest, AwaitInitReply
 from isthmus.ike.v2.transport import record_received, send_reply, send_request
 from isthmus.policy.connection import Connection
 from isthmus.policy.negotiate import accepts, choose, difference
+from isthmus.policy.select import Candidates
 from isthmus.values.address import Endpoint
 from isthmus.values.errors import Malformed
 from isthmus.values.proposal import ChosenProposal, Proposal, suite_from
@@ -305,14 +306,14 @@ def _end_grace(ctx: Context, sa: SaV2) -> None:
 
 def refusal(
     ctx: Context,
-    candidates: tuple[Connection, ...],
+    candidates: Candidates,
     payloads: tuple[Payload, ...],
 ) -> tuple[Notify, str, str] | tuple[Connection, ChosenProposal]:
     """What a first request deserves: a notify with its reason and code, or a chosen proposal."""
     offer = look.must(payloads, SecurityAssociation)
     key_exchange = look.must(payloads, KeyExchange)
     look.must(payloads, Nonce)
-    for connection in candidates:
+    for connection in candidates.of_each_offer:
         chosen = choose(connection.phase1_proposals, offer.proposals)
         if chosen is None:
             continue
@@ -323,7 +324,9 @@ def refusal(
             )
             return Notify(kind=NotifyType.INVALID_KE_PAYLOAD, data=wanted), why, "INVALID_KE"
         return connection, chosen
-    ours: tuple[Proposal, ...] = tuple(p for c in candidates for p in c.phase1_proposals)
+    ours: tuple[Proposal, ...] = tuple(
+        p for c in candidates.of_each_offer for p in c.phase1_proposals
+    )
     why = difference(ours, offer.proposals) if candidates else "no tunnel fits this peer's address"
     return Notify(kind=NotifyType.NO_PROPOSAL_CHOSEN), why, "E110"
 
