@@ -3,11 +3,12 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+PEERS := $(abspath build/peers)
 RUST := $(wildcard rust/*/Cargo.toml rust/*/src/*.rs rust/*/src/*/*.rs) Cargo.toml
 export VIRTUAL_ENV := $(abspath $(VENV))
 unexport PYTHONPATH
 
-.PHONY: help demo test setup build lint format rust-test py-test sim sim-campaign bench mutate mutate-ikev1 mutate-x509 mutants-x509 soak-rekey clean
+.PHONY: help demo test setup build lint format rust-test py-test sim sim-campaign bench bench-peers scale mutate mutate-ikev1 mutate-x509 mutants-x509 soak-rekey offload-equality clean
 
 help:
 	@echo "make demo    two networks joined by an encrypted tunnel, on this machine, in one story"
@@ -15,13 +16,14 @@ help:
 	@echo "make lint    formatting, lint and types of both languages"
 	@echo "make sim     500 simulated worlds of an hour each; SEED=7 TRACE=1 replays one"
 	@echo "make sim-campaign   every figure of the simulated tests in full (an hour)"
-	@echo "make bench   throughput: no VPN, strongSwan kernel-libipsec, Isthmus, in one run"
+	@echo "make bench   throughput, packets, latency, handshakes, memory: Isthmus beside other VPNs"
 	@echo "make scale   what 100, 500 and 2,000 tunnels cost: start, reload, status, idle, memory"
 	@echo "make mutate  200,000 mutated datagrams against a running daemon"
 	@echo "make mutate-ikev1  the same over IKEv1, with keys and without"
 	@echo "make mutate-x509  100,000 mutated certificates, revocation lists and OCSP answers"
 	@echo "make mutants-x509  small errors in the certificate verifier, which its tests must notice"
 	@echo "make soak-rekey  1,000 renewals of phase 2 and 100 of phase 1, by both ends, under traffic"
+	@echo "make offload-equality  a million random packets with offloads and without: the same octets"
 	@echo "make clean   remove the virtual environment and what was built"
 
 demo: setup
@@ -61,7 +63,9 @@ lint: setup
 	$(BIN)/ruff format --check python tests bench tools
 	$(BIN)/ruff check python tests bench tools
 	$(BIN)/mypy
+	$(BIN)/mypy -p bench
 	cargo fmt --all --check
+	cargo fmt --manifest-path bench/generator/Cargo.toml --check
 	cargo clippy --quiet --release --workspace --all-targets -- -D warnings
 
 format: setup
@@ -82,13 +86,25 @@ sim-campaign: setup
 	@$(BIN)/python -m isthmus.simulator.campaign $(NAMES) \
 		$(if $(COUNT),--count $(COUNT)) $(if $(JOBS),--jobs $(JOBS))
 
-bench: setup
-	@tools/packages test
-	$(BIN)/python bench/throughput.py
+# ARGS="--quick" is a glance; ARGS="--only throughput --rounds 3" a part; bench/__main__.py has all.
+bench: setup bench-peers
+	@tools/packages bench
+	@cargo build --quiet --release --manifest-path bench/generator/Cargo.toml \
+		--target-dir target/bench
+	$(BIN)/python -m bench $(ARGS)
+
+# Programs that no Debian package brings in a version of today; `make bench` goes on without them.
+bench-peers:
+	@test -x $(PEERS)/bin/wireguard || ! command -v go >/dev/null || { \
+		echo "building wireguard-go into $(PEERS)"; \
+		GOBIN=$(PEERS)/bin go install golang.zx2c4.com/wireguard@latest; } || true
+	@test -x $(PEERS)/bin/boringtun-cli || { \
+		echo "building boringtun into $(PEERS)"; \
+		cargo install --quiet --root $(PEERS) boringtun-cli; } || true
 
 scale: setup
 	@tools/packages test
-	$(BIN)/python bench/scale.py
+	$(BIN)/python -m bench.scale
 
 mutate: setup
 	@tools/packages test
@@ -107,6 +123,12 @@ mutants-x509: setup
 soak-rekey: setup
 	@tools/packages test
 	$(BIN)/python tools/soak_rekey.py
+
+# COUNT=100000 for fewer, SEED=7 for the packets of a run before.
+offload-equality: setup
+	@tools/packages test
+	$(BIN)/python tools/offload_equality.py $(if $(COUNT),--count $(COUNT)) \
+		$(if $(SEED),--seed $(SEED))
 
 clean:
 	rm -rf $(VENV) target build dist python/isthmus/_dataplane*.so
