@@ -90,9 +90,10 @@ class Tunnel:
         if self.routes:
             lines.append(f"routes = {_toml(self.routes)}")
         lines += [f"{key} = {value}" for key, value in self.settings.items()]
-        for phase, proposals in (("phase1", self.proposals), ("phase2", self.phase2_proposals)):
-            if proposals:
-                lines += ["", f"[tunnel.{self.name}.{phase}]", f"proposals = {_toml(proposals)}"]
+        if self.phase2_proposals:
+            lines.append(f"proposals = {_toml(self.phase2_proposals)}")
+        if self.proposals:
+            lines += ["", f"[tunnel.{self.name}.phase1]", f"proposals = {_toml(self.proposals)}"]
         for rule in self.rules:
             lines += [
                 "",
