@@ -1,92 +1,72 @@
-"""TCP throughput between two sites: no VPN, strongSwan in user space, Isthmus; in one run.
+"""TCP from one host to the other, and the processor time that it took.
 
-Four namespaces (two hosts, two gateways) and a router between them, as in `isthmus lab`. The
-three ways take turns in short rounds, so that a busy moment of the machine hits all of them. Needs
-root, iperf3 and strongSwan. Prints medians and ratios; the figures mean something only beside each
-other, on one machine, in one run.
-
-    bench/throughput.py [--rounds 3] [--seconds 3] [--json FILE]
+Processor time is that of both gateways' daemons together (`daemons`), and that of everything on
+the machine, hosts and iperf3 included (`machine`).
 """
 
-import argparse
 import json
-import os
-import platform
-import shutil
-import statistics
 import subprocess
-import sys
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
-from isthmus.lab import gateways, strongswan, topology
-from isthmus.lab.namespaces import LabError, World, end
-from isthmus.lab.topology import SITE_A, SITE_B, SITES
+from bench.figures import Figure, Trial
+from bench.processes import machine_spent_s, spent_s
+from bench.ways import Road, Setup, Way, setups
+from isthmus.lab.namespaces import World, end
+from isthmus.lab.topology import SITE_A, SITE_B
 
-IKE = ("aes128gcm16-prfsha256-x25519",)
-ESP = ("aes128gcm16",)
+BENCH = "throughput"
+COST = "processor"
 STREAMS = (1, 4)
-IPERF_PORT = 5201
+_PORT = 5201
+_COST_UNIT = "s/Gbit"
 
 
-@contextmanager
-def in_clear(directory: Path) -> Iterator[World]:
-    """No VPN: the internet routes the inside networks."""
-    with topology.two_sites(directory) as world:
-        topology.route_in_clear(world)
-        yield world
+def trials(
+    ways: Sequence[Way], ciphers: tuple[str, ...], seconds: float, *, whole: bool
+) -> list[Trial]:
+    """Every way in every set-up; `whole`: 4 streams, IPv6 and route-based too."""
+
+    def trial(way: Way, setup: Setup) -> Trial:
+        def run(directory: Path) -> Iterator[Figure]:
+            with way.joined(directory, setup) as road:
+                # IPv6 and several streams once: they and the cipher do not meet anywhere.
+                wide = whole and setup.cipher in (way.setups[0].cipher, ciphers[0])
+                for family in (4, 6) if wide else (4,):
+                    for streams in STREAMS if wide else (1,):
+                        yield from measure(road, setup, family, streams, seconds)
+
+        return Trial(way.name, run)
+
+    return [trial(way, setup) for way in ways for setup in setups(way, ciphers, routes=whole)]
 
 
-@contextmanager
-def by_strongswan(directory: Path) -> Iterator[World]:
-    """charon with kernel-libipsec on both gateways."""
-    with topology.two_sites(directory) as world:
-        psk = gateways.fresh_psk()
-        charons = [
-            gateways.start_strongswan(
-                world, site, directory / site.gateway, psk, proposals=IKE, rule_proposals=ESP
-            )
-            for site in SITES
-        ]
-        charons[0].initiate(gateways.RULE)
-        yield world
+def measure(
+    road: Road, setup: Setup, family: int, streams: int, seconds: float
+) -> Iterator[Figure]:
+    """One transfer: its rate, and what a gigabit cost."""
+    variant = f"IPv{family}, {streams} stream{'s' * (streams > 1)}"
+    daemons, machine = spent_s(road.processes), machine_spent_s()
+    found = iperf(road.world, SITE_B.host_address(family), streams, seconds)
+    daemons, machine = spent_s(road.processes) - daemons, machine_spent_s() - machine
+    # Processor time is that of the first second too, which does not count for the rate.
+    gigabits = sum(float(part["sum"]["bytes"]) for part in found["intervals"]) * 8 / 1e9
+    rate = float(found["end"]["sum_received"]["bits_per_second"]) / 1e6
+    yield Figure(BENCH, str(setup), variant, rate, "Mbit/s")
+    if road.processes:
+        yield Figure(COST, str(setup), f"{variant}, daemons", daemons / gigabits, _COST_UNIT)
+    yield Figure(COST, str(setup), f"{variant}, machine", machine / gigabits, _COST_UNIT)
 
 
-@contextmanager
-def by_isthmus(directory: Path) -> Iterator[World]:
-    """isthmusd on both gateways."""
-    with topology.two_sites(directory) as world:
-        psk = gateways.fresh_psk()
-        daemons = [
-            gateways.start_isthmus(
-                world,
-                site,
-                directory / site.gateway,
-                psk,
-                "policy",
-                proposals=IKE,
-                rule_proposals=ESP,
-            )
-            for site in SITES
-        ]
-        daemons[0].request("up", tunnel=gateways.tunnel_name(SITE_A))
-        yield world
+def iperf(world: World, address: str, streams: int, seconds: float) -> dict[str, Any]:
+    """One iperf3 run from host-a to this address of host-b; iperf3's own account.
 
-
-WAYS = {
-    "no VPN": in_clear,
-    "strongSwan kernel-libipsec": by_strongswan,
-    "Isthmus": by_isthmus,
-}
-
-
-def measure(world: World, streams: int, seconds: float) -> float:
-    """One iperf3 run from host-a to host-b; received megabits a second."""
+    A first second is left out of its sums, for TCP to find its pace.
+    """
     server = world.start(
         SITE_B.host,
-        ["iperf3", "--server", "--one-off", "--port", str(IPERF_PORT), "--forceflush"],
+        ["iperf3", "--server", "--one-off", "--port", str(_PORT), "--forceflush"],
         stdout=subprocess.PIPE,
     )
     try:
@@ -97,83 +77,13 @@ def measure(world: World, streams: int, seconds: float) -> float:
         output = world.run(
             SITE_A.host,
             [
-                *("iperf3", "--client", SITE_B.host4, "--port", str(IPERF_PORT), "--json"),
-                *("--time", f"{seconds:g}", "--parallel", str(streams), "--omit", "1"),
+                *("iperf3", "--client", address, "--port", str(_PORT), "--json"),
+                *("--time", f"{max(1, round(seconds))}", "--parallel", str(streams)),
+                *("--omit", "1"),
             ],
             timeout_s=seconds + 30,
         )
     finally:
         end(server)
-    return float(json.loads(output)["end"]["sum_received"]["bits_per_second"]) / 1e6
-
-
-def _streams(count: int) -> str:
-    return "1 stream" if count == 1 else f"{count} streams"
-
-
-def table(results: dict[str, dict[int, list[float]]]) -> str:
-    """Medians with their range, and ratios to no VPN and to strongSwan."""
-    names = list(results)
-    lines = [
-        f"{'Mbit/s: median (range)':28}"
-        + "".join(f"{_streams(n):>22}{'/no VPN':>9}{'/strongSwan':>13}" for n in STREAMS),
-    ]
-    for name in names:
-        cells = []
-        for streams in STREAMS:
-            found = results[name][streams]
-            middle = statistics.median(found)
-            clear = statistics.median(results["no VPN"][streams])
-            other = results.get("strongSwan kernel-libipsec")
-            ratio = f"{middle / statistics.median(other[streams]):.2f}" if other else "-"
-            spread = f"{middle:.0f} ({min(found):.0f}-{max(found):.0f})"
-            cells.append(f"{spread:>22}{middle / clear:>9.3f}{ratio:>13}")
-        lines.append(f"{name:28}" + "".join(cells))
-    return "\n".join(lines)
-
-
-def main() -> int:
-    """The command line; status 1 when something needed is missing."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--seconds", type=float, default=3.0)
-    parser.add_argument("--json", type=Path, help="also write every figure to this file")
-    parser.add_argument("--only", choices=list(WAYS), action="append", help="leave the others out")
-    asked = parser.parse_args()
-    absent = list(strongswan.missing())
-    if shutil.which("iperf3") is None:
-        absent.append("iperf3")
-    if os.geteuid() != 0 or absent:
-        print(f"needs root and these packages: {' '.join(absent) or 'all there'}", file=sys.stderr)
-        return 1
-    chosen = [name for name in WAYS if not asked.only or name in asked.only]
-    if "no VPN" not in chosen:
-        chosen.insert(0, "no VPN")
-    results: dict[str, dict[int, list[float]]] = {
-        name: {streams: [] for streams in STREAMS} for name in chosen
-    }
-    for number in range(asked.rounds):
-        for name in chosen:
-            with tempfile.TemporaryDirectory(prefix="isth-") as directory:
-                try:
-                    with WAYS[name](Path(directory)) as world:
-                        for streams in STREAMS:
-                            found = measure(world, streams, asked.seconds)
-                            results[name][streams].append(found)
-                            print(
-                                f"round {number + 1}  {name:28} {_streams(streams):9} "
-                                f"{found:8.0f} Mbit/s",
-                                flush=True,
-                            )
-                except LabError as error:
-                    print(f"{name}: {error}", file=sys.stderr)
-                    return 1
-    print(f"\nAES-128-GCM, TCP, {asked.rounds} rounds of {asked.seconds:g} s, ", end="")
-    print(f"Linux {platform.release()}, {os.cpu_count()} CPUs\n\n{table(results)}")
-    if asked.json:
-        asked.json.write_text(json.dumps(results, indent=1), encoding="utf-8")
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+    account: dict[str, Any] = json.loads(output)
+    return account
