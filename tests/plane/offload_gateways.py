@@ -263,6 +263,7 @@ class Report:
     crossings: dict[str, tuple[int, int]]
     plain_crossings: dict[str, tuple[int, int]]
     lost: dict[str, int]
+    plain_lost: dict[str, int]
 
     def lines(self) -> list[str]:
         """The account, for people."""
@@ -281,7 +282,10 @@ class Report:
 
     def complaints(self) -> list[str]:
         """What makes the run worthless although everything was equal."""
-        found = [f"lost by a plane: {self.lost}"] if self.lost else []
+        found = []
+        # Kernels let segments pass now and then that are longer than the device takes.
+        if self.lost != self.plain_lost or self.lost.keys() - {"drop_too_big"}:
+            found.append(f"lost without offloads {self.plain_lost}, with {self.lost}")
         for way, (times, packets) in self.plain_crossings.items():
             if packets > times * 1.01:
                 found.append(f"without offloads, {way}: {packets} packets as {times}")
@@ -329,7 +333,8 @@ def run(
             delivered=plain.delivered,
             crossings=offloaded.crossings(),
             plain_crossings=plain.crossings(),
-            lost=plain.lost() | offloaded.lost(),
+            lost=offloaded.lost(),
+            plain_lost=plain.lost(),
         )
 
 
