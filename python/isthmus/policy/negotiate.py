@@ -28,6 +28,8 @@ _NONE_BY_KIND = {
     TransformType.ESN: int(Esn.NO_ESN),
 }
 """What a kind that is not listed amounts to."""
+_KINDS = tuple(TransformType)
+_KNOWN_KINDS = frozenset(int(kind) for kind in TransformType)
 
 
 def choose(
@@ -64,15 +66,16 @@ def accepts(ours: Iterable[Proposal], chosen: Proposal, *, ke_wanted: bool = Tru
 
 def _meet(our: Proposal, their: Proposal, ke_wanted: bool) -> tuple[Transform, ...] | None:
     common: list[Transform] = []
-    known_kinds = {int(kind) for kind in TransformType}
-    if their.kinds() - known_kinds:
+    if their.kinds() - _KNOWN_KINDS:
         return None  # every kind offered must be answered (RFC 7296 §3.3.6), and we cannot
-    for kind in TransformType:
+    for kind in _KINDS:
         if kind is TransformType.KE and not ke_wanted:
             continue
-        mine = our.of_kind(kind)
-        other = tuple(t for t in their.of_kind(kind) if not t.unknown_attributes)
-        match _first_common(kind, mine, other, bool(their.of_kind(kind))):
+        mine, offered = our.of_kind(kind), their.of_kind(kind)
+        if not mine and not offered:
+            continue
+        other = tuple([t for t in offered if not t.unknown_attributes])
+        match _first_common(kind, mine, other, bool(offered)):
             case None:
                 return None
             case Transform() as found:

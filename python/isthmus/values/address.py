@@ -1,6 +1,7 @@
 """Endpoints (address and UDP port) and the two ports of IKE."""
 
 from dataclasses import dataclass
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, ip_address
 
 IpAddress = IPv4Address | IPv6Address
@@ -9,6 +10,11 @@ IKE_PORT = 500
 """RFC 7296 §2."""
 NAT_T_PORT = 4500
 """IKE and ESP in UDP with the non-ESP marker (RFC 3948)."""
+
+
+_READ_MAX = 1024
+"""Addresses whose text has been read last are known by it: each datagram asks several times."""
+_read = lru_cache(_READ_MAX)(ip_address)
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -28,7 +34,7 @@ class Endpoint:
     @property
     def ip(self) -> IpAddress:
         """The address as a value. Raises ValueError if the text is none."""
-        return ip_address(self.address)
+        return _read(self.address)
 
     @property
     def is_unspecified(self) -> bool:

@@ -171,6 +171,8 @@ def _dn_text(octets: bytes) -> str:
 def printable(octets: bytes) -> str:
     """Text from a stranger, safe for a log line: what is not plain ASCII is escaped."""
     text = octets[:256].decode("ascii", "backslashreplace")
+    if text.isprintable():
+        return text
     return "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in text)
 
 

@@ -59,11 +59,11 @@ class Proposal:
 
     def of_kind(self, kind: TransformType) -> tuple[Transform, ...]:
         """The transforms of one kind, in order of preference."""
-        return tuple(t for t in self.transforms if t.kind == kind)
+        return tuple([t for t in self.transforms if t.kind == kind])
 
     def kinds(self) -> frozenset[int]:
         """The transform kinds that this proposal lists."""
-        return frozenset(t.kind for t in self.transforms)
+        return frozenset([t.kind for t in self.transforms])
 
     def with_spi(self, spi: bytes, number: int) -> "Proposal":
         """The same offer under an SPI and a wire number."""
@@ -297,26 +297,30 @@ def _prf_of(integ: Transform) -> Transform:
     return Transform(TransformType.PRF, _PRF_OF_INTEG[Integ(integ.number)])
 
 
+_ENCR_KEYWORDS = {(int(encr), bits): word for word, (encr, bits) in _ENCR_WORDS.items()}
+_KEYWORDS = {
+    (int(kind), int(number)): word
+    for kind, words in (
+        (TransformType.INTEG, _INTEG_WORDS),
+        (TransformType.PRF, _PRF_WORDS),
+        (TransformType.KE, _KE_WORDS),
+        (TransformType.ESN, {"noesn": Esn.NO_ESN, "esn": Esn.ESN}),
+    )
+    for word, number in words.items()
+}
+_KIND_NAMES = {int(kind): kind.name.lower() for kind in TransformType}
+
+
 def transform_keyword(transform: Transform) -> str:
     """The keyword of a transform; `kind:number` for what we do not know."""
     kind, number = transform.kind, transform.number
     if kind == TransformType.ENCR:
-        for word, (encr, bits) in _ENCR_WORDS.items():
-            if encr == number and bits == transform.key_bits:
-                return word
+        word = _ENCR_KEYWORDS.get((number, transform.key_bits))
+        if word is not None:
+            return word
         size = "" if transform.key_bits is None else f"/{transform.key_bits}"
         return f"encr:{number}{size}"
-    tables: dict[int, dict[str, int]] = {
-        TransformType.INTEG: dict(_INTEG_WORDS),
-        TransformType.PRF: dict(_PRF_WORDS),
-        TransformType.KE: dict(_KE_WORDS),
-        TransformType.ESN: {"noesn": Esn.NO_ESN, "esn": Esn.ESN},
-    }
-    for word, value in tables.get(kind, {}).items():
-        if value == number:
-            return word
-    names = {t.value: t.name.lower() for t in TransformType}
-    return f"{names.get(kind, kind)}:{number}"
+    return _KEYWORDS.get((kind, number)) or f"{_KIND_NAMES.get(kind, kind)}:{number}"
 
 
 def proposals_text(proposals: Iterable[Proposal]) -> str:

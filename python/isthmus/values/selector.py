@@ -23,6 +23,7 @@ PORT_MAX = 65535
 IpNetwork = IPv4Network | IPv6Network
 
 PROTOCOL_NAMES = {"any": 0, "icmp": 1, "tcp": 6, "udp": 17, "gre": 47, "icmpv6": 58, "sctp": 132}
+_PROTOCOL_WORDS = {number: name for name, number in PROTOCOL_NAMES.items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,13 +117,19 @@ class TrafficSelector:
         assert isinstance(self.start, IPv6Address) and isinstance(self.end, IPv6Address)
         return tuple(summarize_address_range(self.start, self.end))
 
+    def _where(self) -> str:
+        """`10.1.0.0/16` where the range is one prefix, else both ends."""
+        first = int(self.start)
+        count = int(self.end) - first + 1
+        if count & (count - 1) or first & (count - 1):
+            return f"{self.start}-{self.end}"
+        return f"{self.start}/{self.start.max_prefixlen - count.bit_length() + 1}"
+
     def __str__(self) -> str:
-        nets = self.networks()
-        where = str(nets[0]) if len(nets) == 1 else f"{self.start}-{self.end}"
+        where = self._where()
         if self.protocol == ANY_PROTOCOL and self.any_port:
             return where
-        names = {number: name for name, number in PROTOCOL_NAMES.items()}
-        what = names.get(self.protocol, str(self.protocol))
+        what = _PROTOCOL_WORDS.get(self.protocol, str(self.protocol))
         if self.is_opaque:
             what += "/opaque"
         elif not self.any_port:

@@ -161,7 +161,7 @@ class Writer:
 
     def _number(self, number: int, size: int) -> "Writer":
         try:
-            self._octets += int(number).to_bytes(size, "big")
+            self._octets += number.to_bytes(size, "big")
         except OverflowError:
             raise LocalFault(f"{number} does not fit a field of {size} octets") from None
         return self

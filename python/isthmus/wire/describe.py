@@ -254,6 +254,6 @@ def _selector(selector: object) -> str:
 
 def _vendor(data: bytes) -> str:
     """As text where it is some, else as hexadecimal digits."""
-    if data and all(32 <= octet < 127 for octet in data):
+    if data.isascii() and (text := data.decode("ascii")) and text.isprintable():
         return printable(data)
     return "0x" + data[:32].hex()

@@ -1,6 +1,6 @@
 """The 28-octet header that both IKE versions share (RFC 7296 §3.1)."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from struct import Struct
 from struct import error as StructError
 from typing import Self
@@ -15,7 +15,8 @@ DATAGRAM_MAX = 65535
 VERSION_2 = 0x20
 _MAJOR = 0xF0
 _LAYOUT = Struct(">8s8sBBBBII")
-_FLAGS_V2 = int(HeaderFlag.INITIATOR | HeaderFlag.RESPONSE)
+_INITIATOR, _RESPONSE = int(HeaderFlag.INITIATOR), int(HeaderFlag.RESPONSE)
+_FLAGS_V2 = _INITIATOR | _RESPONSE
 """IKEv2 sends the other bits, the version bit too, as zero and ignores them on receipt."""
 
 
@@ -62,7 +63,7 @@ class Header:
             raise LocalFault(f"an IKE message cannot have {length} octets")
         if len(self.spi_i) != IKE_SPI_SIZE or len(self.spi_r) != IKE_SPI_SIZE:
             raise LocalFault("an IKE SPI has eight octets")
-        flags = self.flags & _FLAGS_V2 if self.major == 2 else self.flags
+        flags = int(self.flags) & _FLAGS_V2 if self.major == 2 else self.flags
         try:
             return _LAYOUT.pack(
                 self.spi_i,
@@ -85,13 +86,22 @@ class Header:
     @property
     def is_response(self) -> bool:
         """The Response flag."""
-        return bool(self.flags & HeaderFlag.RESPONSE)
+        return bool(int(self.flags) & _RESPONSE)
 
     @property
     def from_initiator(self) -> bool:
         """Sent by the original initiator of the IKE SA."""
-        return bool(self.flags & HeaderFlag.INITIATOR)
+        return bool(int(self.flags) & _INITIATOR)
 
     def with_payload(self, next_payload: int, length: int) -> Self:
         """The same header in front of another first payload."""
-        return replace(self, next_payload=next_payload, length=length)
+        return type(self)(
+            self.spi_i,
+            self.spi_r,
+            next_payload,
+            self.version,
+            self.exchange,
+            self.flags,
+            self.message_id,
+            length,
+        )

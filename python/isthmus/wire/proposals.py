@@ -7,10 +7,11 @@ What a transform holds behind its first four octets is for each version to say.
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from struct import Struct
+from struct import error as StructError
 from typing import Generic, TypeVar
 
-from isthmus.values.errors import Malformed
-from isthmus.wire.cursor import Reader, Writer
+from isthmus.values.errors import LocalFault, Malformed
+from isthmus.wire.cursor import Reader
 
 PROPOSALS_MAX = 64
 """Proposals that one SA payload may hold."""
@@ -101,11 +102,17 @@ def encode_proposals(rows: Sequence[Row[bytes]]) -> bytes:
 
 
 def _encode_proposal(row: Row[bytes], more: int) -> bytes:
-    transforms = Writer()
-    for left, octets in zip(range(len(row.transforms) - 1, -1, -1), row.transforms, strict=True):
-        transforms.u8(_MORE_TRANSFORMS if left else _LAST).u8(0)
-        transforms.u16(_SUBSTRUCTURE.size + len(octets)).put(octets)
-    writer = Writer().u8(more).u8(0)
-    writer.u16(_PROPOSAL_HEADER_SIZE + len(row.spi) + len(transforms))
-    writer.u8(row.number).u8(row.protocol).u8(len(row.spi)).u8(len(row.transforms))
-    return writer.put(row.spi).put(transforms.octets()).octets()
+    parts = [b"", row.spi]
+    left = len(row.transforms)
+    try:
+        for octets in row.transforms:
+            left -= 1
+            mark = _MORE_TRANSFORMS if left else _LAST
+            parts += _SUBSTRUCTURE.pack(mark, 0, _SUBSTRUCTURE.size + len(octets)), octets
+        size = _PROPOSAL_HEADER_SIZE + sum(map(len, parts))
+        parts[0] = _SUBSTRUCTURE.pack(more, 0, size) + _PROPOSAL.pack(
+            row.number, row.protocol, len(row.spi), len(row.transforms)
+        )
+    except StructError:
+        raise LocalFault(f"a proposal does not fit its fields: number {row.number}") from None
+    return b"".join(parts)

@@ -43,6 +43,9 @@ Payload = (
 )
 
 _CRITICAL = 0x80
+_NONE = int(PayloadType.NONE)
+_OF_SEVERAL_TYPES = (Identification, TrafficSelectors, Unknown)
+_CLOSED = (Encrypted, EncryptedFragment)
 
 _DECODERS: dict[int, Callable[[Reader], Payload]] = {
     PayloadType.SA: SecurityAssociation.decode,
@@ -73,7 +76,8 @@ class Message:
 
 def payload_type(payload: Payload) -> int:
     """The number that the next-payload field before this payload holds."""
-    if isinstance(payload, Identification | TrafficSelectors | Unknown):
+    # Where the class has no number of its own, the payload has one.
+    if isinstance(payload, _OF_SEVERAL_TYPES):
         return payload.type
     return payload.TYPE
 
@@ -106,7 +110,7 @@ def decode_chain(first: int, octets: bytes, base: int = 0) -> tuple[Payload, ...
 def _read_chain(first: int, reader: Reader, *, outer: bool) -> tuple[Payload, ...]:
     payloads: list[Payload] = []
     kind = first
-    while kind != PayloadType.NONE:
+    while kind != _NONE:
         at = reader.offset
         following, flags, body = open_payload(kind, reader, len(payloads))
         decode = _DECODERS.get(kind)
@@ -145,14 +149,14 @@ def encode_chain(payloads: Iterable[Payload]) -> tuple[int, bytes]:
     parts: list[bytes] = []
     for at, payload in enumerate(chain):
         body = payload.encode()
-        following = kinds[at + 1] if at + 1 < len(chain) else int(PayloadType.NONE)
-        if isinstance(payload, Encrypted | EncryptedFragment):
+        following = kinds[at + 1] if at + 1 < len(chain) else _NONE
+        if isinstance(payload, _CLOSED):
             if following:
                 raise LocalFault("an encrypted payload is the last of its message")
             following = payload.first
         critical = _CRITICAL if isinstance(payload, Unknown) and payload.critical else 0
         parts.append(close_payload(kinds[at], body, following, critical))
-    return (kinds[0] if kinds else int(PayloadType.NONE)), b"".join(parts)
+    return (kinds[0] if kinds else _NONE), b"".join(parts)
 
 
 def encode_message(header: Header, payloads: Iterable[Payload]) -> bytes:

@@ -2,10 +2,12 @@
 
 from dataclasses import dataclass
 from struct import Struct
+from struct import error as StructError
 from typing import ClassVar, Self
 
+from isthmus.values.errors import LocalFault
 from isthmus.values.registry.ikev2 import PayloadType, SecurityProtocol
-from isthmus.wire.cursor import Reader, Writer
+from isthmus.wire.cursor import Reader
 from isthmus.wire.v2.registries import closed
 
 _LAYOUT = Struct(">BBH")
@@ -36,5 +38,8 @@ class Notify:
     def encode(self) -> bytes:
         """The payload's body; without an SPI the protocol is sent as zero."""
         protocol = self.protocol if self.spi else SecurityProtocol.NONE
-        writer = Writer().u8(protocol).u8(len(self.spi)).u16(self.kind)
-        return writer.put(self.spi).put(self.data).octets()
+        try:
+            start = _LAYOUT.pack(protocol, len(self.spi), self.kind)
+        except StructError:
+            raise LocalFault(f"notify {self.kind} does not fit its fields") from None
+        return start + self.spi + self.data

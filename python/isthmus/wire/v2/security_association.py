@@ -2,12 +2,13 @@
 
 from dataclasses import dataclass
 from struct import Struct
+from struct import error as StructError
 from typing import ClassVar, Self
 
-from isthmus.values.errors import Malformed
+from isthmus.values.errors import LocalFault, Malformed
 from isthmus.values.proposal import Proposal, Transform
 from isthmus.values.registry.ikev2 import PayloadType, SecurityProtocol, TransformAttribute
-from isthmus.wire.cursor import Reader, Writer
+from isthmus.wire.cursor import Reader
 from isthmus.wire.proposals import FIXED_FORM, Row, decode_proposals, encode_proposals
 from isthmus.wire.v2.registries import closed
 
@@ -16,6 +17,7 @@ ATTRIBUTES_MAX = 16
 
 _TRANSFORM = Struct(">BBH")
 _ATTRIBUTE = Struct(">HH")
+_KEY_LENGTH = FIXED_FORM | int(TransformAttribute.KEY_LENGTH)
 _STAND_IN_ATTRIBUTE = FIXED_FORM | 0x7FFF
 """Private use: encodes that a transform had attributes which we do not know."""
 
@@ -77,7 +79,7 @@ def _decode_attributes(body: Reader) -> tuple[int | None, bool]:
         if kind & ~FIXED_FORM in seen:
             raise Malformed("an attribute stands twice in a transform", at=at)
         seen.add(kind & ~FIXED_FORM)
-        if kind == FIXED_FORM | TransformAttribute.KEY_LENGTH:
+        if kind == _KEY_LENGTH:
             key_bits = value
             continue
         unknown = True
@@ -87,9 +89,12 @@ def _decode_attributes(body: Reader) -> tuple[int | None, bool]:
 
 
 def _encode_transform(transform: Transform) -> bytes:
-    writer = Writer().u8(transform.kind).u8(0).u16(transform.number)
-    if transform.key_bits is not None:
-        writer.u16(FIXED_FORM | TransformAttribute.KEY_LENGTH).u16(transform.key_bits)
-    if transform.unknown_attributes:
-        writer.u16(_STAND_IN_ATTRIBUTE).u16(0)
-    return writer.octets()
+    try:
+        octets = _TRANSFORM.pack(transform.kind, 0, transform.number)
+        if transform.key_bits is not None:
+            octets += _ATTRIBUTE.pack(_KEY_LENGTH, transform.key_bits)
+        if transform.unknown_attributes:
+            octets += _ATTRIBUTE.pack(_STAND_IN_ATTRIBUTE, 0)
+    except StructError:
+        raise LocalFault(f"the transform {transform} does not fit its fields") from None
+    return octets

@@ -3,9 +3,10 @@
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address
 from struct import Struct
+from struct import error as StructError
 from typing import Self
 
-from isthmus.values.errors import Malformed
+from isthmus.values.errors import LocalFault, Malformed
 from isthmus.values.registry.ikev2 import PayloadType, TsType
 from isthmus.values.selector import TrafficSelector
 from isthmus.wire.cursor import Reader, Writer
@@ -61,10 +62,8 @@ class TrafficSelectors:
 
     def encode(self) -> bytes:
         """The payload's body."""
-        writer = Writer().u8(len(self.selectors)).zeros(3)
-        for selector in self.selectors:
-            _encode_selector(writer, selector)
-        return writer.octets()
+        start = Writer().u8(len(self.selectors)).zeros(3).octets()
+        return start + b"".join([_encode_selector(selector) for selector in self.selectors])
 
 
 def _decode_selector(body: Reader) -> TrafficSelector | UnknownSelector:
@@ -94,13 +93,16 @@ def _decode_selector(body: Reader) -> TrafficSelector | UnknownSelector:
         raise Malformed(str(error), at=at) from None
 
 
-def _encode_selector(writer: Writer, selector: TrafficSelector | UnknownSelector) -> None:
+def _encode_selector(selector: TrafficSelector | UnknownSelector) -> bytes:
     if isinstance(selector, UnknownSelector):
-        writer.put(selector.octets)
-        return
+        return selector.octets
     if selector.version == 4:
-        writer.u8(TsType.IPV4_ADDR_RANGE).u8(selector.protocol).u16(_IPV4_SIZE)
+        kind, size = TsType.IPV4_ADDR_RANGE, _IPV4_SIZE
     else:
-        writer.u8(TsType.IPV6_ADDR_RANGE).u8(selector.protocol).u16(_IPV6_SIZE)
-    writer.u16(selector.port_start).u16(selector.port_end)
-    writer.put(selector.start.packed).put(selector.end.packed)
+        kind, size = TsType.IPV6_ADDR_RANGE, _IPV6_SIZE
+    try:
+        start = _SUBSTRUCTURE.pack(kind, selector.protocol, size)
+        start += _PORTS.pack(selector.port_start, selector.port_end)
+    except StructError:
+        raise LocalFault(f"{selector} does not fit its fields") from None
+    return start + selector.start.packed + selector.end.packed
