@@ -109,7 +109,9 @@ class Application:
             learn=revocations.learn,
             fetch=fetcher.fetch,
         )
-        performer = Performer(self._recorder.take, host.feed, workers, self._asked.lab_keys)
+        performer = Performer(
+            self._recorder.take, host.feed, workers, self._asked.lab_keys, self._recorder.admits
+        )
         host.attach(performer)
         link = self._link(host, performer)
         reloader = self._reloader(link)

@@ -57,8 +57,12 @@ class Performer:
         feed: Callable[[Event], None],
         workers: Workers,
         lab_keys: LabKeys | None = None,
+        admits: Callable[[str], bool] = lambda event: True,
     ) -> None:
+        """`admits`: will a fact of this id, which a stranger has caused, be written down? It is
+        counted, if not."""
         self._record = record
+        self._admits = admits
         self._feed = feed
         self._workers = workers
         self._lab_keys = lab_keys
@@ -102,11 +106,15 @@ class Performer:
                     self._keepalive(effect)
                 case Compute():
                     self._workers.start(effect)
-                case Record(happening):
-                    self._record(happening)
+                case Record():
+                    self._tell(effect)
                 case _:
                     assert_never(effect)
         self._tell_armed(armed)
+
+    def _tell(self, effect: Record) -> None:
+        if effect.is_told or self._admits(effect.event):
+            self._record(effect.happening)
 
     def _send(self, effect: SendDatagram) -> None:
         if self.plane is None:

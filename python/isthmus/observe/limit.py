@@ -64,6 +64,17 @@ class Limiter:
         window.suppressed[reason] += 1
         return False, due
 
+    def admits(self, event: str, now_s: float) -> bool:
+        """Would a happening of this id pass, which answers no command and says no reason? One that
+        would not is counted as suppressed; one that would is to be taken at once."""
+        window = self._windows.get(event)
+        if event not in STRANGER_EVENTS or window is None or now_s - window.started_s >= 1.0:
+            return True
+        if window.passed < self._lines_per_s:
+            return True
+        window.suppressed["other"] += 1
+        return False
+
     def flush(self, now_s: float) -> tuple[Happening, ...]:
         """What was suppressed in seconds that are over; call it about once a second."""
         over = [event for event, w in self._windows.items() if now_s - w.started_s >= 1.0]

@@ -48,6 +48,11 @@ class Recorder:
         if passes:
             self._emit(happening)
 
+    def admits(self, event: str) -> bool:
+        """May one more happening of this id, which answers no command, be told within this second?
+        If not it is counted, and need not be put into words."""
+        return self._limiter.admits(event, self._steady())
+
     def flush(self) -> None:
         """Say what was suppressed; call it about once a second."""
         for summary in self._limiter.flush(self._steady()):

@@ -242,6 +242,33 @@ def test_keepalives_records_and_jobs_go_where_they_belong() -> None:
     stage(scene)
 
 
+def test_a_fact_that_would_not_be_written_down_is_not_put_into_words() -> None:
+    told: list[str] = []
+
+    def fact(event: str) -> Record:
+        def make() -> Happening:
+            told.append(event)
+            return Happening(event)
+
+        return Record.later(event, make)
+
+    async def scene(at: Stage) -> None:
+        asked: list[str] = []
+
+        def admits(event: str) -> bool:
+            asked.append(event)
+            return event == "exchange.sent"
+
+        performer = Performer(at.records.append, at.events.append, at.workers, None, admits)
+        plain = Happening("phase1.up")
+        performer.perform((fact("exchange.sent"), fact("exchange.received"), Record(plain)))
+        assert asked == ["exchange.sent", "exchange.received"], "a told fact is for the recorder"
+        assert told == ["exchange.sent"]
+        assert at.records == [Happening("exchange.sent"), plain]
+
+    stage(scene)
+
+
 def test_lab_keys_are_written_only_when_asked_for(tmp_path: Path) -> None:
     directory = tmp_path / "keys"
     directory.mkdir(mode=0o700)

@@ -2,7 +2,7 @@
 
 from isthmus.ike.core.records import Happening
 from isthmus.observe.journal import Journal
-from isthmus.observe.limit import LINES_PER_S, REASONS_MAX
+from isthmus.observe.limit import LINES_PER_S, REASONS_MAX, Limiter
 from isthmus.observe.recorder import Recorder
 
 FLOOD = 100_000
@@ -80,3 +80,16 @@ def test_a_flood_does_not_push_history_out_of_the_journal() -> None:
     for _ in range(FLOOD // 10):
         desk.drop()
     assert desk.journal.recent()[0].happening.event == "phase1.up"
+
+
+def test_what_would_not_pass_is_counted_without_being_told() -> None:
+    limiter = Limiter(lines_per_s=2)
+    assert limiter.admits("exchange.sent", 5.0)
+    for _ in range(2):
+        assert limiter.admits("exchange.sent", 5.0)
+        assert limiter.take(Happening("exchange.sent"), 5.0) == (True, ())
+    assert [limiter.admits("exchange.sent", 5.5) for _ in range(3)] == [False, False, False]
+    assert limiter.admits("phase1.up", 5.5), "no stranger causes it"
+    assert limiter.admits("exchange.sent", 6.0), "another second"
+    (summary,) = limiter.flush(6.0)
+    assert dict(summary.detail)["count"] == 3

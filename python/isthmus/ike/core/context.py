@@ -176,6 +176,11 @@ class Context:
         name = connection.name if connection is not None else tunnel
         self.emit(Record(Happening(event, name, rule, message, code, facts, ticket)))
 
+    def record_later(self, event: str, make: Callable[[], Happening]) -> None:
+        """Tell the world a fact that strangers cause often: `make` is called if anybody reads it,
+        once the event at hand is over, so it may hold only what does not change."""
+        self.emit(Record.later(event, make))
+
     def compute(self, job: Job, then: Continuation, sa: IkeSa, *, sheddable: bool = False) -> None:
         """Start slow work for an IKE SA; `then` is called when its answer has come.
 

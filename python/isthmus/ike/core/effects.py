@@ -1,7 +1,9 @@
 """What the host must do, in this order (ARCHITECTURE.md, effects out)."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from ipaddress import IPv4Address
+from typing import Self
 
 from isthmus.credentials.xauth import Users
 from isthmus.crypto.signature import SigningKey
@@ -218,11 +220,51 @@ class Compute:
     """A stranger asks for it: it may be refused when there is too much to do."""
 
 
-@dataclass(frozen=True, slots=True)
 class Record:
-    """A typed fact for log, metrics, subscribers and trace."""
+    """A typed fact for log, metrics, subscribers and trace.
 
-    happening: Happening
+    What a stranger can cause thousands of times a second is told by `later`: its sentence is made
+    when somebody reads it. Two are equal when their facts are.
+    """
+
+    __slots__ = ("_happening", "_make", "event")
+    __match_args__ = ("happening",)
+
+    def __init__(self, happening: Happening) -> None:
+        self.event = happening.event
+        self._happening: Happening | None = happening
+        self._make: Callable[[], Happening] | None = None
+
+    @classmethod
+    def later(cls, event: str, make: Callable[[], Happening]) -> Self:
+        """A fact of this id that `make` tells, from values that do not change any more. It answers
+        no command, and has no reason that suppressed ones are counted by."""
+        record = object.__new__(cls)
+        record.event, record._happening, record._make = event, None, make
+        return record
+
+    @property
+    def is_told(self) -> bool:
+        """The fact has been put into words."""
+        return self._happening is not None
+
+    @property
+    def happening(self) -> Happening:
+        """The fact."""
+        if self._happening is None:
+            assert self._make is not None, "one of the two is there"
+            self._happening, self._make = self._make(), None
+            assert self._happening.event == self.event, "it was announced"
+        return self._happening
+
+    def __eq__(self, other: object) -> bool:
+        return self.happening == other.happening if isinstance(other, Record) else NotImplemented
+
+    def __hash__(self) -> int:
+        return hash(self.happening)
+
+    def __repr__(self) -> str:
+        return f"Record({self.happening!r})"
 
 
 Effect = (

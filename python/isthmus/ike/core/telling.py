@@ -1,6 +1,9 @@
 """What is told of messages, whichever version of IKE they are of."""
 
-from isthmus.ike.core.context import Context, Fact
+from collections.abc import Callable
+
+from isthmus.ike.core.context import Context
+from isthmus.ike.core.records import Happening
 from isthmus.ike.core.sa import IkeSa
 from isthmus.values.address import Endpoint
 
@@ -13,25 +16,35 @@ def tell_message(
     exchange: str,
     message_id: int,
     is_response: bool,
-    inside: str,
+    describe: Callable[[], str],
     octets: int,
     pieces: int,
     remote: Endpoint,
 ) -> None:
-    """`event` is exchange.sent or exchange.received; `inside` describes the payloads."""
-    direction = "response" if is_response else "request"
-    facts: tuple[Fact, ...] = (
-        ("exchange", exchange),
-        ("message_id", message_id),
-        ("direction", direction),
-        ("payloads", inside),
-        ("octets", octets),
-        ("pieces", pieces),
-        ("remote", str(remote)),
-        ("spi_i", sa.spi_i.hex()),
-        ("spi_r", sa.spi_r.hex()),
-    )
-    ctx.record(event, f"{exchange} {direction}: {inside}", connection=sa.connection, facts=facts)
+    """`event` is exchange.sent or exchange.received; `describe` says what the payloads are."""
+    tunnel, spi_i, spi_r = sa.connection.name, sa.spi_i, sa.spi_r
+
+    def make() -> Happening:
+        direction = "response" if is_response else "request"
+        inside = describe()
+        return Happening(
+            event,
+            tunnel,
+            message=f"{exchange} {direction}: {inside}",
+            detail=(
+                ("exchange", exchange),
+                ("message_id", message_id),
+                ("direction", direction),
+                ("payloads", inside),
+                ("octets", octets),
+                ("pieces", pieces),
+                ("remote", str(remote)),
+                ("spi_i", spi_i.hex()),
+                ("spi_r", spi_r.hex()),
+            ),
+        )
+
+    ctx.record_later(event, make)
 
 
 def tell_abandoned(ctx: Context, sa: IkeSa) -> None:

@@ -1,6 +1,7 @@
 """Messages out and in: sealed, cut, repeated, opened (RFC 2408 §5.1, RFC 2409 appendix B)."""
 
 from collections.abc import Callable
+from functools import partial
 
 from isthmus.crypto.compare import same
 from isthmus.ike.core import standing
@@ -112,7 +113,7 @@ def _out(
         exchange=label(ExchangeType, exchange.kind),
         message_id=exchange.message_id,
         is_response=bool(exchange.heard),
-        inside=describe_payloads(payloads),
+        describe=partial(describe_payloads, payloads),
         octets=sum(map(len, datagrams)),
         pieces=len(datagrams),
         remote=sa.remote,
@@ -304,7 +305,7 @@ def tell_received(
         exchange=label(ExchangeType, header.exchange),
         message_id=header.message_id,
         is_response=is_response,
-        inside=describe_payloads(chain.payloads),
+        describe=partial(describe_payloads, chain.payloads),
         octets=octets,
         pieces=1,
         remote=sa.remote,

@@ -1,6 +1,7 @@
 """Messages out: sealing, cutting, sending, repeating (RFC 7296 §2.1, §2.11; RFC 7383)."""
 
 from dataclasses import replace
+from functools import partial
 
 from isthmus.ike.core.agenda import TimerKind
 from isthmus.ike.core.context import Context
@@ -219,7 +220,7 @@ def _record(
         exchange=label(ExchangeType, header.exchange),
         message_id=header.message_id,
         is_response=header.is_response,
-        inside=describe_payloads(payloads, is_response=header.is_response),
+        describe=partial(describe_payloads, payloads, is_response=header.is_response),
         octets=size,
         pieces=pieces,
         remote=remote,
