@@ -20,6 +20,8 @@ class Figure:
     """What was measured; figures of one variant stand in one table."""
     value: float
     unit: str
+    subject: str = ""
+    """Whose it is; empty: the trial's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +68,7 @@ class Results:
 
     def add(self, subject: str, figure: Figure) -> None:
         """One more run of a series, or its first."""
-        key = (figure.bench, figure.setup, figure.variant, subject, figure.unit)
+        key = (figure.bench, figure.setup, figure.variant, figure.subject or subject, figure.unit)
         self._values.setdefault(key, []).append(figure.value)
 
     def series(self, bench: str | None = None) -> list[Series]:

@@ -44,27 +44,35 @@ class Offer:
         return self.received / self.seconds
 
 
-def offer(
-    world: World, address: str, rate: int, seconds: float, *, octets: int = 36, last: str = ""
-) -> Offer:
-    """Datagrams of host-a to host-b; 36 octets behind IPv4's and UDP's headers are 64.
+@dataclass(frozen=True, slots=True)
+class Aim:
+    """From which host to which, and to which addresses."""
 
-    With `last` the addresses from `address` to that one take turns; host-b must have them all.
-    """
+    source: str = SITE_A.host
+    target: str = SITE_B.host
+    address: str = SITE_B.host4
+    last: str = ""
+    """IPv4 addresses from `address` to this one take turns; the target must have them all."""
+    step: int = 1
+    """How far apart they are."""
+
+
+def offer(world: World, aim: Aim, rate: int, seconds: float, *, octets: int = 36) -> Offer:
+    """Datagrams at a rate; 36 octets behind IPv4's and UDP's headers are packets of 64."""
     if not PROGRAM.exists():
         raise LabError("The generator is not built.", fix="Use `make bench`.")
-    at = "0.0.0.0" if last else address
+    at = "0.0.0.0" if aim.last else aim.address
     receiver = world.start(
-        SITE_B.host, [str(PROGRAM), "receive", at, str(_PORT)], stdin=subprocess.PIPE
+        aim.target, [str(PROGRAM), "receive", at, str(_PORT)], stdin=subprocess.PIPE
     )
     await_ready(receiver, _WHAT)
+    spread = ("--last", aim.last, "--step", str(aim.step)) if aim.last else ()
     sender = json.loads(
         world.run(
-            SITE_A.host,
+            aim.source,
             [
-                *(str(PROGRAM), "send", address, str(_PORT), "--rate", str(rate)),
-                *("--seconds", f"{seconds:g}", "--octets", str(octets)),
-                *(("--last", last) if last else ()),
+                *(str(PROGRAM), "send", aim.address, str(_PORT), "--rate", str(rate)),
+                *("--seconds", f"{seconds:g}", "--octets", str(octets), *spread),
             ],
             timeout_s=seconds + 30,
         )

@@ -20,7 +20,7 @@ _UNIT = "ms"
 def trials(
     ways: Sequence[Way], ciphers: tuple[str, ...], seconds: float, *, whole: bool
 ) -> list[Trial]:
-    """Every way with its first cipher: `seconds` of pings alone, as long under load."""
+    """Every way with its first cipher: `seconds` of pings alone; `whole`: as long under load."""
 
     def trial(way: Way) -> Trial:
         def run(directory: Path) -> Iterator[Figure]:
@@ -31,6 +31,8 @@ def trials(
                     road.world, SITE_A.host, SITE_B.host4, count=count, interval_s=_INTERVAL_S
                 )
                 yield from _figures(str(setup), "idle", alone)
+                if not whole:
+                    return
                 pinging = measure.start_ping(
                     road.world, SITE_A.host, SITE_B.host4, interval_s=_INTERVAL_S
                 )

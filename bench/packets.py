@@ -11,19 +11,20 @@ import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from bench import generator
 from bench.figures import Figure, Trial
+from bench.generator import Aim, Offer, offer
 from bench.processes import spent_s
 from bench.ways import Road, Way, setups
-from isthmus.lab.topology import SITE_B
 
 BENCH = "packets"
 _LOST_MAX = 0.01
 _FIRST = 16_000
 _LEAST, _MOST = 1_000, 4_000_000
-_WITHIN = 1.05
+_WITHIN = 1.08
 _TRIES = 2
 _UNIT = "packets/s"
+DIRECT = Aim()
+"""From host-a to host-b."""
 
 
 def trials(
@@ -42,16 +43,18 @@ def trials(
     return [trial(way) for way in ways]
 
 
-def measure(road: Road, setup: str, seconds: float, *, within: float) -> Iterator[Figure]:
-    """The border, found to a factor of `within`."""
+def measure(
+    road: Road, setup: str, seconds: float, *, within: float, what: str = "", aim: Aim = DIRECT
+) -> Iterator[Figure]:
+    """The border, found to a factor of `within`; `what` stands in front of the variant."""
     good, bad = 0.0, float(_MOST)
-    best: generator.Offer | None = None
+    best: Offer | None = None
     cost = 0.0
     rate = float(_FIRST)
     while good == 0.0 or bad / good > within:
         for _ in range(_TRIES):
             before = spent_s(road.processes)
-            found = generator.offer(road.world, SITE_B.host4, round(rate), seconds)
+            found = offer(road.world, aim, round(rate), seconds)
             # A sender that cannot keep up is a border as well.
             if found.lost <= _LOST_MAX and found.sender_kept_up:
                 good, best, cost = rate, found, spent_s(road.processes) - before
@@ -61,11 +64,11 @@ def measure(road: Road, setup: str, seconds: float, *, within: float) -> Iterato
             if rate < _LEAST:
                 break
         rate = _next(good, bad)
-    rate = best.rate if best else 0.0
-    yield Figure(BENCH, setup, "64 octets, at most 1 % lost", rate, _UNIT)
+    variant = f"{what}64 octets"
+    yield Figure(BENCH, setup, f"{variant}, at most 1 % lost", best.rate if best else 0.0, _UNIT)
     if best and cost:
         each = best.received / (cost / 2)
-        yield Figure(BENCH, setup, "64 octets, for each core of a gateway", each, _UNIT)
+        yield Figure(BENCH, setup, f"{variant}, for each core of a gateway", each, _UNIT)
 
 
 def _next(good: float, bad: float) -> float:

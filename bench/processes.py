@@ -42,18 +42,3 @@ def machine_spent_s() -> float:
     """Processor time of everything on this machine so far, in seconds."""
     words = Path("/proc/stat").read_text(encoding="ascii").split("\n", 1)[0].split()[1:9]
     return sum(int(word) for n, word in enumerate(words) if n not in _IDLE) / _TICKS_PER_S
-
-
-def resident_kib(pids: Iterable[int]) -> int:
-    """Memory that only these processes hold, and their share of what they hold with others (PSS).
-
-    With RSS, what a process shares with its parent would be counted for each.
-    """
-    return sum(_field_kib(Path(f"/proc/{pid}/smaps_rollup"), "Pss") for pid in pids)
-
-
-def _field_kib(path: Path, name: str) -> int:
-    for line in path.read_text(encoding="ascii").splitlines():
-        if line.startswith(f"{name}:"):
-            return int(line.split()[1])
-    return 0

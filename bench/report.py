@@ -8,8 +8,10 @@ from bench.figures import Results, Row, Series
 from bench.ways import ISTHMUS, NO_VPN
 
 _LABEL_WIDTH = 50
-_LOWER_IS_BETTER = ("s/Gbit", "ms", "ms of processor", "KiB")
-FACTS = "machine"
+_LOWER_IS_BETTER = ("s/Gbit", "ms", "ms of processor", "kB")
+FACT = "fact"
+"""The variant of rows that say where and when a bench ran."""
+_NOTHING: Row = {"value": 0.0, "unit": "", "runs": []}
 
 
 def tables(results: Results, titles: Mapping[str, str]) -> str:
@@ -66,13 +68,33 @@ def number(value: float) -> str:
     return f"{value:.3g}"
 
 
-def write(path: Path, results: Results, facts: Mapping[str, str]) -> None:
-    """The list of objects; the machine's facts are rows of their own, without a value."""
-    rows: list[Row] = [series.row() for series in results.series()]
-    rows += [
-        {"bench": FACTS, "variant": name, "subject": text, "value": 0.0, "unit": "", "runs": []}
-        for name, text in facts.items()
-    ]
+def rows(results: Results, facts: Mapping[str, str]) -> list[Row]:
+    """As latest.json has them; a fact of a bench's run is a row of it, without a value."""
+    found = [series.row() for series in results.series()]
+    for bench in dict.fromkeys(series.bench for series in results.series()):
+        found += [
+            {"bench": bench, "variant": FACT, "subject": f"{name}: {text}", **_NOTHING}
+            for name, text in facts.items()
+        ]
+    return found
+
+
+def merged(old: Sequence[Row], new: Sequence[Row]) -> list[Row]:
+    """`new` takes the place of all rows of its benches: a bench is always of one run."""
+    benches = {row["bench"] for row in new}
+    return [row for row in old if row["bench"] not in benches] + list(new)
+
+
+def read(path: Path) -> list[Row]:
+    """What an earlier run wrote; nothing when there was none."""
+    if not path.exists():
+        return []
+    found: list[Row] = json.loads(path.read_text(encoding="utf-8"))
+    return found
+
+
+def write(path: Path, found: Sequence[Row]) -> None:
+    """A list of objects, one on each line."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    text = ",\n".join(json.dumps(row, ensure_ascii=False) for row in rows)
+    text = ",\n".join(json.dumps(row, ensure_ascii=False) for row in found)
     path.write_text(f"[\n{text}\n]\n", encoding="utf-8")

@@ -59,13 +59,21 @@ def measure(
     yield Figure(COST, str(setup), f"{variant}, machine", machine / gigabits, _COST_UNIT)
 
 
-def iperf(world: World, address: str, streams: int, seconds: float) -> dict[str, Any]:
-    """One iperf3 run from host-a to this address of host-b; iperf3's own account.
+def iperf(
+    world: World,
+    address: str,
+    streams: int,
+    seconds: float,
+    *,
+    source: str = SITE_A.host,
+    target: str = SITE_B.host,
+) -> dict[str, Any]:
+    """One iperf3 run from one host to this address of the other; iperf3's own account.
 
     A first second is left out of its sums, for TCP to find its pace.
     """
     server = world.start(
-        SITE_B.host,
+        target,
         ["iperf3", "--server", "--one-off", "--port", str(_PORT), "--forceflush"],
         stdout=subprocess.PIPE,
     )
@@ -75,7 +83,7 @@ def iperf(world: World, address: str, streams: int, seconds: float) -> dict[str,
             if "listening" in line:
                 break
         output = world.run(
-            SITE_A.host,
+            source,
             [
                 *("iperf3", "--client", address, "--port", str(_PORT), "--json"),
                 *("--time", f"{max(1, round(seconds))}", "--parallel", str(streams)),

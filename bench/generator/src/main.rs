@@ -1,13 +1,14 @@
 //! Small UDP datagrams at a steady rate, and their count at the far end.
 //!
-//!     bench-generator send ADDRESS PORT --rate N --seconds S [--octets 36] [--flows 8] [--last A]
+//!     bench-generator send ADDRESS PORT --rate N --seconds S [--octets 36] [--flows 8]
+//!         [--last A] [--step 1]
 //!     bench-generator receive ADDRESS PORT
 //!
 //! The receiver says `ready`, counts until its standard input is closed, and prints
 //! `{"received": N, "seconds": S}`: the time from the first datagram to the last. The sender prints
 //! `{"sent": N, "refused": N, "seconds": S}`. Datagrams leave one by one in the kernel's eyes
 //! (`sendmmsg`, no segment offload), for what is measured is the cost of each. With `--last`
-//! the IPv4 addresses from ADDRESS to that one take turns.
+//! the IPv4 addresses from ADDRESS to that one, so many apart, take turns.
 
 mod batch;
 
@@ -26,6 +27,7 @@ const TICK: Duration = Duration::from_micros(100);
 struct Load {
     first: IpAddr,
     last: IpAddr,
+    step: usize,
     port: u16,
     rate: u64,
     seconds: f64,
@@ -68,6 +70,7 @@ fn load(words: &[String]) -> Result<Load, String> {
     let mut load = Load {
         first: to.ip(),
         last: to.ip(),
+        step: 1,
         port: to.port(),
         rate: 0,
         seconds: 1.0,
@@ -83,11 +86,13 @@ fn load(words: &[String]) -> Result<Load, String> {
             "--seconds" => load.seconds = parsed(value)?,
             "--octets" => load.octets = parsed(value)?,
             "--flows" => load.flows = parsed(value)?,
+            "--step" => load.step = parsed(value)?,
             "--last" => load.last = parsed(value)?,
             _ => return Err(format!("unknown option {name}")),
         }
     }
-    let whole = load.rate > 0 && (1..=1000).contains(&load.flows) && load.octets <= 1400;
+    let whole =
+        load.rate > 0 && (1..=1000).contains(&load.flows) && load.step > 0 && load.octets <= 1400;
     if !whole || !(0.0..=600.0).contains(&load.seconds) {
         return Err("rate, flows, octets or seconds out of bounds".into());
     }
@@ -98,6 +103,7 @@ fn load(words: &[String]) -> Result<Load, String> {
 fn addresses(load: &Load) -> Vec<SocketAddr> {
     match (load.first, load.last) {
         (IpAddr::V4(first), IpAddr::V4(last)) => (u32::from(first)..=u32::from(last))
+            .step_by(load.step)
             .map(|number| SocketAddr::new(Ipv4Addr::from(number).into(), load.port))
             .collect(),
         (first, _) => vec![SocketAddr::new(first, load.port)],
