@@ -180,13 +180,30 @@ def agree(method: KeMethod, private: Secret, peer: bytes) -> Secret:
     return Secret(shared)
 
 
+def generate_and_agree(method: KeMethod, entropy: Entropy, peer: bytes) -> tuple[bytes, Secret]:
+    """Key Exchange Data of a fresh private value that serves `peer` alone, and the shared secret:
+    `generate` and `agree` in one, checks first. Raises as they do."""
+    check_public(method, peer)
+    if method != KeMethod.CURVE25519:
+        private, public = generate(method, entropy)
+        return public, agree(method, private, peer)
+    # Each look at the private octets costs the library a multiplication: one is enough.
+    key = X25519PrivateKey.from_private_bytes(entropy.octets(_MONTGOMERY_SIZE[method]))
+    return key.public_key().public_bytes_raw(), Secret(_x25519(key, peer))
+
+
+def _x25519(key: X25519PrivateKey, peer: bytes) -> bytes:
+    shared = _or_zero(lambda: key.exchange(X25519PublicKey.from_public_bytes(peer)))
+    if not any(shared):
+        raise BadPublicValue(KeMethod.CURVE25519, "the value is a point of low order")
+    return shared
+
+
 def _montgomery(method: KeMethod, private: bytes, peer: bytes) -> bytes:
     if method == KeMethod.CURVE25519:
-        x25519 = X25519PrivateKey.from_private_bytes(private)
-        shared = _or_zero(lambda: x25519.exchange(X25519PublicKey.from_public_bytes(peer)))
-    else:
-        x448 = X448PrivateKey.from_private_bytes(private)
-        shared = _or_zero(lambda: x448.exchange(X448PublicKey.from_public_bytes(peer)))
+        return _x25519(X25519PrivateKey.from_private_bytes(private), peer)
+    x448 = X448PrivateKey.from_private_bytes(private)
+    shared = _or_zero(lambda: x448.exchange(X448PublicKey.from_public_bytes(peer)))
     if not any(shared):
         raise BadPublicValue(method, "the value is a point of low order")
     return shared

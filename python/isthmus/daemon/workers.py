@@ -87,6 +87,9 @@ class Workers:
         self._doorman = ThreadPoolExecutor(1, thread_name_prefix="isthmus-doorman")
         self._jobs: set[asyncio.Task[None]] = set()
         self._asking = 0
+        self._closed = False
+        self._quick = 0
+        """Agreements whose turn comes as soon as the event at hand is over."""
         self.shed = 0
         """Jobs refused because too many waited."""
 
@@ -97,12 +100,19 @@ class Workers:
             refusal = ComputeFinished(compute.ticket, None, "too many jobs wait")
             self._loop.call_soon(self._finished, refusal)
             return
+        match compute.job:
+            case MakeKey(method) | Agree(method) | MakeKeyAndAgree(method) as job:
+                if method in QUICK_METHODS:
+                    self._quick += 1
+                    self._loop.call_soon(self._agree, compute.ticket, job)
+                    return
         task = self._loop.create_task(self._run(compute))
         self._jobs.add(task)
         task.add_done_callback(self._jobs.discard)
 
     def close(self) -> None:
         """Forget what has not been finished."""
+        self._closed = True
         for task in tuple(self._jobs):
             task.cancel()
         for pool in (self._pool, self._signers, self._doorman):
@@ -111,12 +121,23 @@ class Workers:
     @property
     def waiting(self) -> int:
         """Jobs that wait or run."""
-        return len(self._jobs)
+        return len(self._jobs) + self._quick
 
     @property
     def working(self) -> int:
         """Those of them that do not just wait for somebody on the network."""
-        return len(self._jobs) - self._asking
+        return len(self._jobs) + self._quick - self._asking
+
+    def _agree(self, ticket: int, job: MakeKey | Agree | MakeKeyAndAgree) -> None:
+        """A quick agreement, between two events of the loop."""
+        self._quick -= 1
+        if self._closed:
+            return
+        try:
+            outcome = ComputeFinished(ticket, agree(job, self._entropy))
+        except IsthmusError as error:
+            outcome = ComputeFinished(ticket, None, str(error))
+        self._finished(outcome)
 
     async def _run(self, compute: Compute) -> None:
         try:
@@ -150,8 +171,6 @@ class Workers:
             case Resolve():
                 return ComputeFinished(compute.ticket, await self._resolve(job))
             case MakeKey() | Agree() | MakeKeyAndAgree():
-                if job.method in QUICK_METHODS:
-                    return ComputeFinished(compute.ticket, agree(job, self._entropy))
                 answer = await run(self._pool, agree, job, self._entropy)
                 return ComputeFinished(compute.ticket, answer)
             case _:
@@ -255,8 +274,6 @@ def agree(job: MakeKey | Agree | MakeKeyAndAgree, entropy: Entropy) -> Answer:
         case Agree(method, private, peer):
             return (agreement.agree(method, private, peer),)
         case MakeKeyAndAgree(method, peer):
-            agreement.check_public(method, peer)
-            private, public = agreement.generate(method, entropy)
-            return public, agreement.agree(method, private, peer)
+            return agreement.generate_and_agree(method, entropy, peer)
         case _:
             assert_never(job)
