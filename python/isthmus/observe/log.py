@@ -6,6 +6,7 @@ break a line or move a terminal's cursor is let through.
 
 import json
 from datetime import UTC, datetime
+from functools import lru_cache
 
 from isthmus.ike.core.records import Happening
 
@@ -24,9 +25,14 @@ RESERVED = ("v", "ts", "event", "tunnel", "rule", "message", "code", "ticket")
 def timestamp(time_s: float) -> str:
     """Seconds since 1970 as RFC 3339 in UTC with milliseconds."""
     # Rounded first, so that 0.9996 s does not print as a thousandth millisecond.
-    milliseconds = round(time_s * 1000)
-    moment = datetime.fromtimestamp(milliseconds // 1000, UTC)
-    return f"{moment:%Y-%m-%dT%H:%M:%S}.{milliseconds % 1000:03d}Z"
+    seconds, milliseconds = divmod(round(time_s * 1000), 1000)
+    return f"{_second(seconds)}.{milliseconds:03d}Z"
+
+
+@lru_cache(2)
+def _second(seconds: int) -> str:
+    """A whole second, without the zone: many lines are of the same one."""
+    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}"
 
 
 def event_fields(happening: Happening, time_s: float) -> dict[str, Fact]:
