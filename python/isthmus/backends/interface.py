@@ -110,5 +110,12 @@ class DataPlane(Protocol):
     ) -> Awaitable[None]:
         """NAT keepalives from now on, or none when `every_ms` is 0."""
 
+    def cork(self) -> None:
+        """What is asked until `uncork` may wait until then, and is done in its order: a plane in
+        another process wakes up once for all of it. It does not nest."""
+
+    def uncork(self) -> None:
+        """Let go what was kept by `cork`, if anything was."""
+
     def send_datagram(self, local: EndpointSpec, remote: EndpointSpec, octets: bytes) -> None:
         """Send an IKE datagram. What cannot be sent is lost, as on any network."""

@@ -191,6 +191,12 @@ class SimulatedPlane:
             self.kept_alive.pop((local, remote), None)
         return _done(None)
 
+    def cork(self) -> None:
+        """What is asked is done at once here."""
+
+    def uncork(self) -> None:
+        """There is nothing to let go."""
+
     def send_datagram(self, local: EndpointSpec, remote: EndpointSpec, octets: bytes) -> None:
         self.sent.append((local, remote, octets))
 

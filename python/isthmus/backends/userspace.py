@@ -9,7 +9,7 @@ import socket
 from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
-from typing import TypeVar, cast
+from typing import Any, TypeVar, cast
 
 import msgspec
 
@@ -61,6 +61,8 @@ from isthmus.backends.specs import (
 
 QUEUE_MAX = 1024
 """Frames that wait while the socket is full. Beyond it commands fail and datagrams are lost."""
+CORKED_MAX = 64
+"""Frames that are kept back at most: what one event asks of the plane is seldom more than five."""
 READS_PER_WAKE_UP = 32
 """Frames taken in one go, so that a flood of notices cannot hold the event loop."""
 BUFFER_OCTETS = 4 * 1024 * 1024
@@ -73,13 +75,14 @@ T = TypeVar("T")
 
 
 class _Pending:
-    """A command without its reply yet; parts of a long answer gather in `parts`."""
+    """A command without its reply yet; parts of a long answer gather in `parts`. With `is_deed`
+    all that is wanted to know is that it was done."""
 
-    __slots__ = ("future", "parts", "timer")
+    __slots__ = ("future", "is_deed", "parts")
 
-    def __init__(self, future: "asyncio.Future[object]", timer: asyncio.TimerHandle) -> None:
+    def __init__(self, future: "asyncio.Future[Any]", is_deed: bool) -> None:
         self.future = future
-        self.timer = timer
+        self.is_deed = is_deed
         self.parts: list[SaState | PolicyState] = []
 
 
@@ -98,7 +101,13 @@ class UserspacePlane:
         self._on_notice = on_notice
         self._on_lost = on_lost
         self._pending: dict[int, _Pending] = {}
+        self._deadlines: deque[tuple[float, int]] = deque()
+        """When the oldest commands are given up, with their tickets. All have as much time, so one
+        timer does for the first of them."""
+        self._timer: asyncio.TimerHandle | None = None
         self._queue: deque[bytes] = deque()
+        self._corked = False
+        self._waits_to_write = False
         self._buffer = bytearray(FRAME_MAX + 1)
         self._ticket = 0
         self._open = True
@@ -227,6 +236,14 @@ class UserspacePlane:
     ) -> Awaitable[None]:
         return self._do(lambda ticket: KeepaliveFrame(ticket, local, remote, every_ms))
 
+    def cork(self) -> None:
+        self._corked = True
+
+    def uncork(self) -> None:
+        self._corked = False
+        if self._queue and self._open and not self._waits_to_write:
+            self._send_queue()
+
     def send_datagram(self, local: EndpointSpec, remote: EndpointSpec, octets: bytes) -> None:
         if self._open and self._write(DatagramOut(local, remote, octets)):
             return
@@ -234,7 +251,7 @@ class UserspacePlane:
 
     def _do(self, frame: Callable[[int], Frame]) -> "asyncio.Future[None]":
         # Begun here and not in a coroutine: the frame leaves now even if nobody awaits it yet.
-        return _expect(self._start(frame), Done)
+        return self._start(frame, is_deed=True)
 
     async def _ask(self, kind: type[T], frame: Callable[[int], Frame]) -> T:
         reply = await self._start(frame)
@@ -248,15 +265,20 @@ class UserspacePlane:
             raise PlaneRefused("the data plane answered something else")
         return cast(tuple[T, ...], parts)
 
-    def _start(self, frame: Callable[[int], Frame]) -> "asyncio.Future[object]":
-        future: asyncio.Future[object] = self._loop.create_future()
+    def _start(
+        self, frame: Callable[[int], Frame], *, is_deed: bool = False
+    ) -> "asyncio.Future[Any]":
+        future: asyncio.Future[Any] = self._loop.create_future()
         if not self._open:
             future.set_exception(PlaneLost("there is no data plane"))
             return future
         self._ticket = self._ticket % 0xFFFF_FFFF + 1
         ticket = self._ticket
-        timer = self._loop.call_later(REPLY_TIMEOUT_S, self._give_up, ticket)
-        self._pending[ticket] = _Pending(future, timer)
+        self._pending[ticket] = _Pending(future, is_deed)
+        deadline = self._loop.time() + REPLY_TIMEOUT_S
+        self._deadlines.append((deadline, ticket))
+        if self._timer is None:
+            self._timer = self._loop.call_at(deadline, self._give_up)
         try:
             written = self._write(frame(ticket))
         except PlaneRefused as error:
@@ -277,32 +299,32 @@ class UserspacePlane:
             raise PlaneRefused(f"a {type(frame).__name__} that cannot be said: {error}") from None
         if len(octets) > FRAME_MAX:
             raise PlaneRefused(f"a frame of {len(octets)} octets is larger than {FRAME_MAX}")
-        if not self._queue:
-            try:
-                self._connection.send(octets)
-            except BlockingIOError:
-                self._loop.add_writer(self._connection, self._writable)
-            except OSError:
-                self._lose()
-                return False
-            else:
-                return True
         if len(self._queue) >= QUEUE_MAX:
             return False
         self._queue.append(octets)
-        return True
+        corked = self._corked and len(self._queue) < CORKED_MAX
+        if not corked and not self._waits_to_write:
+            self._send_queue()
+        return self._open
 
-    def _writable(self) -> None:
-        while self._queue:
+    def _send_queue(self) -> None:
+        """As much as the socket takes; the rest when it takes more."""
+        send, queue = self._connection.send, self._queue
+        while queue:
             try:
-                self._connection.send(self._queue[0])
+                send(queue[0])
             except BlockingIOError:
+                if not self._waits_to_write:
+                    self._waits_to_write = True
+                    self._loop.add_writer(self._connection, self._send_queue)
                 return
             except OSError:
                 self._lose()
                 return
-            self._queue.popleft()
-        self._loop.remove_writer(self._connection)
+            queue.popleft()
+        if self._waits_to_write:
+            self._waits_to_write = False
+            self._loop.remove_writer(self._connection)
 
     def _readable(self) -> None:
         for _ in range(READS_PER_WAKE_UP):
@@ -361,18 +383,34 @@ class UserspacePlane:
 
     def _finish(self, ticket: int, outcome: object) -> None:
         pending = self._pending.pop(ticket)
-        pending.timer.cancel()
+        self._forget_deadlines()
         if pending.future.done():
             return
         if isinstance(outcome, Exception):
             pending.future.set_exception(outcome)
-        else:
+        elif not pending.is_deed:
             pending.future.set_result(outcome)
+        elif isinstance(outcome, Done):
+            pending.future.set_result(None)
+        else:
+            pending.future.set_exception(PlaneRefused(f"unexpected answer {outcome!r}"))
 
-    def _give_up(self, ticket: int) -> None:
-        if ticket in self._pending:
+    def _forget_deadlines(self) -> None:
+        """Those of commands that are answered, up to the first that is not."""
+        while self._deadlines and self._deadlines[0][1] not in self._pending:
+            self._deadlines.popleft()
+
+    def _give_up(self) -> None:
+        """The timer: whoever has had no answer in time gets none. It goes on while commands wait,
+        whichever they are."""
+        self._timer = None
+        now = self._loop.time()
+        while self._deadlines and self._deadlines[0][0] <= now:
+            _, ticket = self._deadlines[0]
             self.losses["reply_timeout"] += 1
             self._finish(ticket, PlaneLost(f"no answer within {REPLY_TIMEOUT_S:g} s"))
+        if self._deadlines:
+            self._timer = self._loop.call_at(self._deadlines[0][0], self._give_up)
 
     def _lose(self) -> None:
         if self._open:
@@ -387,6 +425,9 @@ class UserspacePlane:
         self._loop.remove_writer(self._connection)
         self._connection.close()
         self._queue.clear()
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
         for ticket in tuple(self._pending):
             self._finish(ticket, PlaneLost(reason))
 
@@ -426,22 +467,3 @@ def _joined(outcomes: "Sequence[asyncio.Future[None]]") -> "asyncio.Future[None]
 
     asyncio.gather(*outcomes).add_done_callback(finish)
     return joined
-
-
-def _expect(reply: "asyncio.Future[object]", kind: type[Done]) -> "asyncio.Future[None]":
-    """The same outcome without its value; any other reply is an error."""
-    outcome: asyncio.Future[None] = reply.get_loop().create_future()
-
-    def finish(reply: "asyncio.Future[object]") -> None:
-        if outcome.done():
-            return
-        error = reply.exception()
-        if error is not None:
-            outcome.set_exception(error)
-        elif isinstance(reply.result(), kind):
-            outcome.set_result(None)
-        else:
-            outcome.set_exception(PlaneRefused(f"unexpected answer {reply.result()!r}"))
-
-    reply.add_done_callback(finish)
-    return outcome

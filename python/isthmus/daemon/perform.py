@@ -83,6 +83,17 @@ class Performer:
 
     def perform(self, effects: tuple[Effect, ...]) -> None:
         """All of them, in order. Returns before the plane has answered."""
+        plane = self.plane
+        if plane is None or len(effects) < 2:
+            self._perform(effects)
+            return
+        plane.cork()
+        try:
+            self._perform(effects)
+        finally:
+            plane.uncork()
+
+    def _perform(self, effects: tuple[Effect, ...]) -> None:
         armed: dict[int, OnNoSa] = {}
         for effect in effects:
             match effect:
