@@ -126,6 +126,8 @@ class Follower:
         self._news = asyncio.Event()
         self._lost = 0
         self._settled: set[str] = set()
+        self._ticket: int | None = None
+        """None until the command has been handed over: what comes before may answer it."""
         self._sent = 0
         self._received = 0
         self._last = ""
@@ -137,14 +139,12 @@ class Follower:
         # Subscribed first: the engine's first records come while the command is handed over.
         cancel = self._control.subscribe(self._listen)
         try:
-            ticket = self._control.issue(self._wish.command)
+            ticket = self._ticket = self._control.issue(self._wish.command)
             while True:
                 while self._waiting:
                     occurrence = self._waiting.popleft()
                     happening = occurrence.happening
-                    if happening.ticket not in (None, ticket):
-                        continue
-                    if happening.ticket is None and not self._wish.is_about(happening):
+                    if not self._concerns(happening):
                         continue
                     self._note(happening)
                     yield EventReply(event=occurrence.fields(), elapsed_s=clock() - started)
@@ -167,7 +167,16 @@ class Follower:
         finally:
             cancel()
 
+    def _concerns(self, happening: Happening) -> bool:
+        """It answers the command, or nobody's and is about the same thing."""
+        if happening.ticket is not None:
+            return happening.ticket == self._ticket
+        return self._wish.is_about(happening)
+
     def _listen(self, occurrence: Occurrence) -> None:
+        # Most of what happens is about others, and no reason to wake up.
+        if self._ticket is not None and not self._concerns(occurrence.happening):
+            return
         if len(self._waiting) == QUEUE_MAX:
             self._lost += 1
         self._waiting.append(occurrence)
