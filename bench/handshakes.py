@@ -15,12 +15,13 @@ import argparse
 import json
 import os
 import platform
+import socket
 import statistics
 import sys
 import tempfile
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -241,8 +242,14 @@ class IsthmusGateway(Gateway):
         self._daemon.start(patience_s=PATIENCE_S)
 
     def up(self, numbers: Sequence[int]) -> None:
-        for number in numbers:
-            self._daemon.request("up", tunnel=name(number), timeout_s=PATIENCE_S)
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+            connection.settimeout(PATIENCE_S)
+            connection.connect(str(self._daemon.control))
+            with connection.makefile("rb") as lines:
+                for number in numbers:
+                    asked = {"verb": "up", "schema": "isthmus/v1", "id": 1, "tunnel": name(number)}
+                    connection.sendall(json.dumps(asked).encode() + b"\n")
+                    _await_done(lines, name(number))
 
     def processes(self) -> dict[str, int]:
         return _named(
@@ -251,6 +258,19 @@ class IsthmusGateway(Gateway):
 
     def stop(self) -> None:
         self._daemon.stop()
+
+
+def _await_done(lines: Iterable[bytes], tunnel: str) -> None:
+    """Read events up to the reply that ends a command."""
+    for line in lines:
+        if b'"type":"event"' in line:
+            continue
+        reply = json.loads(line)
+        if reply["type"] == "error":
+            raise LabError(f"{tunnel}: {reply['what']} {reply['why']}")
+        if reply["type"] != "event":
+            return
+    raise LabError(f"isthmusd closed the connection before {tunnel} was up")
 
 
 def _isthmus_psk(site: Site, number: int, psk: str) -> Tunnel:
@@ -311,9 +331,9 @@ class CharonGateway(Gateway):
     ) -> None:
         directory.mkdir(mode=0o700, parents=True)
         self._daemon = Charon(world, site.gateway, directory)
-        self._daemon.start(settings=_CHARON_SETTINGS, log_level=0)
         count = len(secrets.chains) // 2 if isinstance(secrets, Papers) else len(secrets)
-        # Its data plane wants an address of its own inside each local network.
+        # Its data plane wants an address of its own inside each local network. It reads them when
+        # it starts: of hundreds that come at once later it loses some.
         own = dict.fromkeys(networks(site, number)[0] for number in range(count))
         batch = "".join(
             f"address add {network.removesuffix('.0/24')}.1/32 dev lo\n"
@@ -321,6 +341,7 @@ class CharonGateway(Gateway):
             if network != site.network(4)
         )
         world.run(None, ["ip", "-netns", site.gateway, "-batch", "-"], input_text=batch)
+        self._daemon.start(settings=_CHARON_SETTINGS, log_level=0)
         if isinstance(secrets, Papers):
             self._daemon.load_certificate(secrets.root, authority=True)
             self._daemon.load_key(secrets.keys[site.letter])
