@@ -1,6 +1,6 @@
 """Every bench in one go: `make bench`, or a part of it.
 
-    python -m bench [--quick] [--rounds 5] [--seconds 3] [--only BENCH]... [--subject NAME]...
+    python -m bench [--quick] [--rounds 5] [--seconds 2] [--only BENCH]... [--subject NAME]...
 
 Subjects take turns in short rounds, so that a busy moment of the machine hits all of them, and
 medians of the rounds are compared. Figures mean something only beside each other, on one machine,
@@ -143,7 +143,7 @@ def wish(argv: Sequence[str] | None = None) -> Wish:
     parser = argparse.ArgumentParser(prog="bench", description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="a glance, in less than 20 s")
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--seconds", type=float, default=3.0, help="of each transfer")
+    parser.add_argument("--seconds", type=float, default=2.0, help="of each transfer")
     parser.add_argument("--only", choices=BENCHES, action="append")
     parser.add_argument("--subject", choices=[way.name for way in WAYS], action="append")
     parser.add_argument("--cipher", choices=CIPHERS, action="append")
@@ -169,7 +169,13 @@ def keep(results: Results, said: Mapping[str, str]) -> None:
     """Write latest.json and the chart; benches that did not run stay as they were."""
     rows = report.merged(report.read(RESULTS), report.rows(results, said))
     report.write(RESULTS, rows)
-    note = f"{said['began']}, {said['processor']}, {said['kernel']}; medians, one machine for all"
+    days = sorted({told.partition(" ")[0] for told in report.told(rows, "began")})
+    loads = sorted(float(told.split()[0]) for told in report.told(rows, "load"))
+    note = (
+        f"Medians. One machine for both ends and the hosts: {said['processor']}, "
+        f"{said['kernel']}; {' to '.join(dict.fromkeys((days[0], days[-1])))}, "
+        f"load before each bench {loads[0]:.1f} to {loads[-1]:.1f}"
+    )
     CHART.write_text(chart(rows, note), encoding="utf-8")
 
 

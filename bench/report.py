@@ -79,6 +79,13 @@ def rows(results: Results, facts: Mapping[str, str]) -> list[Row]:
     return found
 
 
+def told(found: Sequence[Row], name: str) -> list[str]:
+    """What rows say of one fact, bench by bench."""
+    texts = [row["subject"] for row in found if row["variant"] == FACT]
+    parts = [text.partition(": ") for text in texts if isinstance(text, str)]
+    return [value for fact, _, value in parts if fact == name]
+
+
 def merged(old: Sequence[Row], new: Sequence[Row]) -> list[Row]:
     """`new` takes the place of all rows of its benches: a bench is always of one run."""
     benches = {row["bench"] for row in new}
