@@ -18,6 +18,8 @@ class Panel:
     ending: str
     scale: float = 1.0
     """What values are multiplied with."""
+    less: bool = False
+    """Less is better; the title says so."""
     setups: Mapping[str, str] | None = None
     """How the variant begins, where a subject has several; None: take the first."""
 
@@ -27,16 +29,17 @@ PANELS = (
     Panel("TCP, one stream: Gbit/s", "throughput", "IPv4, 1 stream", 1e-3),
     Panel("TCP, four streams: Gbit/s", "throughput", "IPv4, 4 streams", 1e-3),
     Panel(
-        "Packets of 64 octets at most 1 % lost: thousands a second",
+        "Packets of 64 octets, at most 1 % lost: thousands a second",
         "packets",
         "64 octets, at most 1 % lost",
         1e-3,
     ),
-    Panel("Ping beside a TCP transfer, median: ms (less is better)", "latency", "load, median"),
+    Panel("Ping beside a TCP transfer, median: ms", "latency", "load, median", less=True),
     Panel(
-        "Processor of both gateways for a gigabit: s (less is better)",
+        "Processor of both gateways for a gigabit: s",
         "processor",
         "IPv4, 1 stream, daemons",
+        less=True,
     ),
     Panel(
         "Handshakes with pre-shared keys, daemon to its like: a second",
@@ -82,7 +85,7 @@ def chart(rows: Sequence[Row], note: str) -> str:
 
 
 def _bars(panel: Panel, rows: Sequence[Row]) -> list[tuple[str, float]]:
-    """Subjects with their values, Isthmus first, no VPN last, the others by value."""
+    """Subjects with their values: Isthmus first, no VPN last, the others from best to worst."""
     found: dict[str, float] = {}
     for row in rows:
         subject, variant, value = row["subject"], row["variant"], row["value"]
@@ -92,11 +95,13 @@ def _bars(panel: Panel, rows: Sequence[Row]) -> list[tuple[str, float]]:
         if panel.setups is None or variant.startswith(panel.setups.get(subject, "")):
             found[subject] = value * panel.scale
     rank = {ISTHMUS: 0, NO_VPN: 2}
-    return sorted(found.items(), key=lambda bar: (rank.get(bar[0], 1), -bar[1]))
+    sign = 1 if panel.less else -1
+    return sorted(found.items(), key=lambda bar: (rank.get(bar[0], 1), sign * bar[1]))
 
 
 def _panel(panel: Panel, bars: Sequence[tuple[str, float]], left: float, top: float) -> list[str]:
-    parts = [f'<text class="title" x="{left}" y="{top + 16}">{escape(panel.title)}</text>']
+    title = panel.title + " (less is better)" * panel.less
+    parts = [f'<text class="title" x="{left}" y="{top + 16}">{escape(title)}</text>']
     room = _PANEL_WIDTH - _LABEL_WIDTH - _VALUE_WIDTH - 2 * _MARGIN
     most = max(value for _, value in bars) or 1.0
     for line, (subject, value) in enumerate(bars):
