@@ -7,7 +7,6 @@ up for good; then come sockets, and they are Unix sockets only.
 
 import argparse
 import asyncio
-import gc
 import os
 import socket
 import sys
@@ -19,7 +18,7 @@ from isthmus.config.errors import ConfigErrors
 from isthmus.config.load import load
 from isthmus.crypto.entropy import SystemEntropy
 from isthmus.crypto.selftest import Capabilities, supported
-from isthmus.daemon import channel
+from isthmus.daemon import channel, collector
 from isthmus.daemon.application import Application, Arguments
 from isthmus.daemon.capabilities import without_withdrawn
 from isthmus.daemon.channel import Fatal
@@ -29,14 +28,6 @@ from isthmus.daemon.reload import Terms
 from isthmus.daemon.status import EXIT_CONFIG, EXIT_FAILED
 from isthmus.ike.engine import IkeEngine
 from isthmus.values.errors import LocalFault
-
-
-def settle_collector() -> None:
-    """Keep the garbage collector's pauses short: what stands by now will never be garbage, and
-    looking through all the rest at once took tens of milliseconds."""
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(5_000, 20, 100)
 
 
 def main(arguments: list[str]) -> int:
@@ -67,7 +58,7 @@ def main(arguments: list[str]) -> int:
     die_with_parent(said.parent)
     entropy = SystemEntropy()
     engine = IkeEngine(entropy, terms.credentials)
-    settle_collector()
+    collector.settle()
     asked = Arguments(
         said.plane,
         said.socket,
@@ -85,7 +76,8 @@ def read(config: Path, capabilities: Capabilities) -> Terms:
 
     Raises ConfigErrors or LocalFault.
     """
-    loaded = load(config, at=int(time.time()))
+    with collector.at_rest():
+        loaded = load(config, at=int(time.time()))
     configuration, withdrawn = without_withdrawn(loaded.configuration, capabilities)
     warnings = (*configuration.warnings, *withdrawn)
     return Terms(replace(configuration, warnings=warnings), loaded.credentials)

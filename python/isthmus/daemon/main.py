@@ -11,7 +11,7 @@ import isthmus
 from isthmus.backends.wishes import NetworkWish, closed
 from isthmus.config.errors import ConfigErrors
 from isthmus.config.load import load
-from isthmus.daemon import ports
+from isthmus.daemon import collector, ports
 from isthmus.daemon.network_plan import plan
 from isthmus.daemon.process import keep_memory_private
 from isthmus.daemon.runtime import Runtime
@@ -66,7 +66,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if asked.open:
         return _set_network(asked.socket.absolute(), NetworkWish())
     try:
-        configuration = load(asked.config, at=int(time.time())).configuration
+        with collector.at_rest():
+            configuration = load(asked.config, at=int(time.time())).configuration
     except ConfigErrors as errors:
         _say(str(errors))
         return EXIT_CONFIG
