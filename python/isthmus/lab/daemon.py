@@ -19,6 +19,7 @@ from isthmus.lab.namespaces import LabError
 from isthmus.lab.server import Server
 
 _START_S: Final = 20.0
+_TUNNELS_OF_FILE: Final = 2000
 _SCHEMA: Final = "isthmus/v1"
 Reply: TypeAlias = dict[str, Any]
 KEYS_VARIABLE: Final = "ISTHMUS_LAB_KEYS"
@@ -141,7 +142,8 @@ class Isthmus(Server):
         return self.directory / "keys"
 
     def write(self, *tunnels: Tunnel, others: str = "") -> None:
-        """Write the configuration file and the secrets it names, for the owner's eyes only.
+        """Write the configuration file and the secrets it names, for the owner's eyes only; what is
+        too much for one file goes into `conf.d`.
 
         `others` is TOML that stands behind the tunnels.
         """
@@ -151,7 +153,14 @@ class Isthmus(Server):
             secret = self.directory / f"{tunnel.name}.psk"
             _write_private(secret, tunnel.psk + "\n")
             parts.append(tunnel.toml(secret))
-        _write_private(self.configuration, "\n".join([*parts, others]))
+        _write_private(self.configuration, "\n".join([*parts[:_TUNNELS_OF_FILE], others]))
+        beside = self.directory / "conf.d"
+        for earlier in beside.glob("*.toml"):
+            earlier.unlink()
+        for start in range(_TUNNELS_OF_FILE, len(parts), _TUNNELS_OF_FILE):
+            beside.mkdir(mode=0o700, exist_ok=True)
+            more = parts[start : start + _TUNNELS_OF_FILE]
+            _write_private(beside / f"{start:06d}.toml", "\n".join(more))
 
     def start(
         self, *, environment: Mapping[str, str] | None = None, patience_s: float = _START_S
