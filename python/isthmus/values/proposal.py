@@ -97,6 +97,9 @@ class Suite:
         return self.encr in AEAD_ENCR
 
     def __str__(self) -> str:
+        return _suite_text(self)
+
+    def _text(self) -> str:
         key_bits = self.key_bits or None
         parts = [transform_keyword(Transform(TransformType.ENCR, self.encr, key_bits))]
         if self.integ:
@@ -108,6 +111,12 @@ class Suite:
         if self.esn:
             parts.append("esn")
         return "-".join(parts)
+
+
+@lru_cache(256)
+def _suite_text(suite: Suite) -> str:
+    """Thousands of SAs have the same few suites."""
+    return suite._text()
 
 
 @dataclass(frozen=True, slots=True)

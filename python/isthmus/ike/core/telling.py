@@ -4,8 +4,9 @@ from collections.abc import Callable
 
 from isthmus.ike.core.context import Context
 from isthmus.ike.core.records import Happening
-from isthmus.ike.core.sa import IkeSa
+from isthmus.ike.core.sa import IkeSa, NatSeen
 from isthmus.values.address import Endpoint
+from isthmus.values.proposal import Suite
 
 
 def tell_message(
@@ -45,6 +46,36 @@ def tell_message(
         )
 
     ctx.record_later(event, make)
+
+
+def tell_chosen(ctx: Context, tunnel: str, rule: str, phase: int, suite: Suite, why: str) -> None:
+    """What was chosen of the peer's proposals; `rule` is empty in phase 1."""
+
+    def make() -> Happening:
+        where = f"phase 2 of rule {rule}" if rule else f"phase {phase}"
+        return Happening(
+            "proposal.chosen",
+            tunnel,
+            rule,
+            f"{where}: {suite}: {why}",
+            detail=(("phase", phase), ("suite", str(suite)), ("why", why)),
+        )
+
+    ctx.record_later("proposal.chosen", make)
+
+
+def tell_nat(ctx: Context, tunnel: str, nat: NatSeen) -> None:
+    """Addresses are translated on the way."""
+
+    def make() -> Happening:
+        return Happening(
+            "nat.detected",
+            tunnel,
+            message=f"address translation: {nat}; ESP goes inside UDP",
+            detail=(("nat", str(nat)),),
+        )
+
+    ctx.record_later("nat.detected", make)
 
 
 def tell_abandoned(ctx: Context, sa: IkeSa) -> None:

@@ -5,6 +5,7 @@ from isthmus.ike.core.child import ChildSa
 from isthmus.ike.core.context import Context, Failed
 from isthmus.ike.core.effects import ExpectSa
 from isthmus.ike.core.pairs import PairKeys
+from isthmus.ike.core.telling import tell_chosen
 from isthmus.ike.v2.keys import child_keys
 from isthmus.ike.v2.sa import SaV2
 from isthmus.ike.v2.states import ChildOffer
@@ -186,13 +187,7 @@ def answer_payloads(choice: Choice, spi_in: Spi) -> tuple[Payload, ...]:
 def note_choice(ctx: Context, sa: SaV2, choice: Choice) -> None:
     """Record what was chosen of the peer's proposals, and why."""
     rule, chosen = choice.narrowed.rule, choice.chosen
-    ctx.record(
-        "proposal.chosen",
-        f"phase 2 of rule {rule.name}: {chosen.suite}: {chosen.why}",
-        connection=sa.connection,
-        rule=rule.name,
-        facts=(("phase", 2), ("suite", str(chosen.suite)), ("why", chosen.why)),
-    )
+    tell_chosen(ctx, sa.connection.name, rule.name, 2, chosen.suite, chosen.why)
 
 
 def install(

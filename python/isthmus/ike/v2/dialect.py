@@ -56,9 +56,10 @@ from isthmus.ike.v2.wishes import (
 from isthmus.values.address import Endpoint
 from isthmus.values.errors import IntegrityFailed, Malformed, UnsupportedCritical
 from isthmus.values.registry.ikev2 import ExchangeType, NotifyType, SecurityProtocol
+from isthmus.wire.cursor import Reader
 from isthmus.wire.header import Header
 from isthmus.wire.v2.encrypted import EncryptedFragment
-from isthmus.wire.v2.message import Message, Payload, decode_chain, decode_message
+from isthmus.wire.v2.message import Message, Payload, decode_chain, read_message
 from isthmus.wire.v2.rules import check
 from isthmus.wire.v2.security_association import SecurityAssociation
 
@@ -79,7 +80,7 @@ def receive(
     if header.spi_i != sa.spi_i or header.spi_r != sa.spi_r:
         raise Dropped("other_spi")
     try:
-        message = decode_message(octets)
+        message = read_message(Reader(octets), header)
     except UnsupportedCritical as unsupported:
         # The outside is nobody's word: only what SK holds is answered.
         raise Dropped("unsupported_critical") from unsupported
@@ -174,7 +175,7 @@ def _receive_init(ctx: Context, sa: SaV2, header: Header, octets: bytes) -> None
     if not sa.window.matches(header.message_id, header.exchange):
         raise Dropped("not_asked")
     try:
-        message: Message = decode_message(octets)
+        message = read_message(Reader(octets), header)
         check(header.exchange, True, message.payloads)
         ike_sa_init.reply_received(ctx, sa, header, message.payloads, octets)
     except Malformed as malformed:

@@ -14,6 +14,7 @@ from isthmus.ike.core.digest import digest
 from isthmus.ike.core.effects import Agree, MakeKey, MakeKeyAndAgree
 from isthmus.ike.core.events import ComputeFinished
 from isthmus.ike.core.states import Preparing
+from isthmus.ike.core.telling import tell_chosen, tell_nat
 from isthmus.ike.v2 import closing, look, nat
 from isthmus.ike.v2.exchanges import auth_terms, ike_auth
 from isthmus.ike.v2.fragments import Arrival
@@ -368,12 +369,7 @@ def answer(
     ctx.registry.add(sa)
     ctx.agenda.arm(sa.owner, TimerKind.HALF_OPEN, ctx.later(HALF_OPEN_S))
     record_received(ctx, sa, header, payloads, Arrival(len(octets)))
-    ctx.record(
-        "proposal.chosen",
-        f"phase 1: {chosen.suite}: {chosen.why}",
-        connection=connection,
-        facts=(("phase", 1), ("suite", str(chosen.suite)), ("why", chosen.why)),
-    )
+    tell_chosen(ctx, connection.name, "", 1, chosen.suite, chosen.why)
 
     def agreed(done: ComputeFinished) -> None:
         if not isinstance(sa.state, AgreeingInit):
@@ -454,12 +450,7 @@ def _note_nat(ctx: Context, sa: SaV2) -> None:
     if sa.nat.preferred and not (sa.nat.local or sa.nat.peer):
         return
     if sa.nat.encap:
-        ctx.record(
-            "nat.detected",
-            f"address translation: {sa.nat}; ESP goes inside UDP",
-            connection=sa.connection,
-            facts=(("nat", str(sa.nat)),),
-        )
+        tell_nat(ctx, sa.connection.name, sa.nat)
 
 
 def _vendor(payloads: tuple[Payload, ...]) -> str:
