@@ -39,7 +39,7 @@ from isthmus.ike.lifecycle import reconfigure, report
 from isthmus.ike.lifecycle.tunnels import Tunnels
 from isthmus.ike.v1.door import Door
 from isthmus.ike.v1.sa import SaV1
-from isthmus.ike.v2 import dialect, look
+from isthmus.ike.v2 import cookies, dialect, look
 from isthmus.ike.v2.exchanges import ike_sa_init
 from isthmus.ike.v2.sa import SaV2
 from isthmus.policy.connection import Configuration, Connection
@@ -338,6 +338,7 @@ class IkeEngine:
                 for octets in known.window.last_reply.datagrams:
                     ctx.emit(SendDatagram(event.local, event.remote, octets))
             raise Dropped("repeat")
+        self._ask_cookie(ctx, header, event)
         try:
             payloads = decode_message(event.octets).payloads
             check(header.exchange, False, payloads)
@@ -382,6 +383,20 @@ class IkeEngine:
                     connection,
                     chosen,
                 )
+
+    def _ask_cookie(self, ctx: Context, header: Header, event: DatagramReceived) -> None:
+        """Under a flood, what brings no cookie is asked for one before it is read. Raises Dropped
+        when it was."""
+        nonce = cookies.nonce_without_cookie(event.octets)
+        if nonce is None or not self._admission.wants_cookie(event.remote, ctx.now):
+            return
+        if self._admission.is_full(event.remote):
+            raise Dropped("half_open_limit")
+        cookie = self._admission.cookie(event.remote, header.spi_i, nonce, ctx.now)
+        octets = cookies.question(header.spi_i, cookie)
+        if len(octets) <= len(event.octets):
+            ctx.emit(SendDatagram(event.local, event.remote, octets))
+        raise Dropped("cookie_asked")
 
     def _refuse_first(
         self,
