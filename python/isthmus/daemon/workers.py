@@ -11,11 +11,13 @@ from typing import TypeVar, assert_never
 
 from isthmus.crypto import agreement
 from isthmus.crypto.entropy import Entropy
+from isthmus.crypto.signature import MemoryKey
 from isthmus.ike.auth import judging
 from isthmus.ike.core.effects import (
     Agree,
     CheckLogin,
     Compute,
+    Job,
     JudgePeer,
     MakeKey,
     MakeKeyAndAgree,
@@ -26,6 +28,7 @@ from isthmus.ike.core.events import ComputeFinished
 from isthmus.values.errors import IsthmusError, LocalFault, NotAuthenticated
 from isthmus.values.registry.ikev2 import KeMethod, NotifyType
 from isthmus.values.secret import Secret
+from isthmus.values.signature import KeyKind
 from isthmus.x509.certificate import CERTIFICATE_SIZE_MAX
 from isthmus.x509.revocation import Statuses
 
@@ -46,6 +49,9 @@ fetched."""
 
 QUICK_METHODS = frozenset({KeMethod.CURVE25519, KeMethod.ECP_256})
 """Well under a millisecond: a thread would cost more than the job."""
+
+QUICK_KINDS = frozenset({KeyKind.EC_P256, KeyKind.ED25519})
+"""Keys in our memory that sign in less time than a thread takes to wake up."""
 
 T = TypeVar("T")
 Answer = tuple[Secret | bytes, ...]
@@ -89,7 +95,7 @@ class Workers:
         self._asking = 0
         self._closed = False
         self._quick = 0
-        """Agreements whose turn comes as soon as the event at hand is over."""
+        """Quick jobs whose turn comes as soon as the event at hand is over."""
         self.shed = 0
         """Jobs refused because too many waited."""
 
@@ -100,12 +106,10 @@ class Workers:
             refusal = ComputeFinished(compute.ticket, None, "too many jobs wait")
             self._loop.call_soon(self._finished, refusal)
             return
-        match compute.job:
-            case MakeKey(method) | Agree(method) | MakeKeyAndAgree(method) as job:
-                if method in QUICK_METHODS:
-                    self._quick += 1
-                    self._loop.call_soon(self._agree, compute.ticket, job)
-                    return
+        if is_quick(compute.job):
+            self._quick += 1
+            self._loop.call_soon(self._at_once, compute)
+            return
         task = self._loop.create_task(self._run(compute))
         self._jobs.add(task)
         task.add_done_callback(self._jobs.discard)
@@ -128,15 +132,21 @@ class Workers:
         """Those of them that do not just wait for somebody on the network."""
         return len(self._jobs) + self._quick - self._asking
 
-    def _agree(self, ticket: int, job: MakeKey | Agree | MakeKeyAndAgree) -> None:
-        """A quick agreement, between two events of the loop."""
+    def _at_once(self, compute: Compute) -> None:
+        """A quick job, between two events of the loop."""
         self._quick -= 1
         if self._closed:
             return
-        try:
-            outcome = ComputeFinished(ticket, agree(job, self._entropy))
-        except IsthmusError as error:
-            outcome = ComputeFinished(ticket, None, str(error))
+        match compute.job:
+            case Sign() as job:
+                outcome = judging.answer(compute.ticket, job, 0)
+            case MakeKey() | Agree() | MakeKeyAndAgree() as job:
+                try:
+                    outcome = ComputeFinished(compute.ticket, agree(job, self._entropy))
+                except IsthmusError as error:
+                    outcome = ComputeFinished(compute.ticket, None, str(error))
+            case _:
+                raise AssertionError("no other job is quick")
         self._finished(outcome)
 
     async def _run(self, compute: Compute) -> None:
@@ -161,10 +171,12 @@ class Workers:
                 at = int(self._date())
                 job = await self._fetched(job)
                 if self._learn is not None:
-                    questions = await run(self._pool, judging.questions, job, at)
-                    if questions:
-                        known = await self._ask(self._learn(questions, job.statuses))
-                        job = replace(job, statuses=known)
+                    # One way to a worker and back where nobody has to be asked.
+                    found = await run(self._pool, judging.answer_or_ask, compute.ticket, job, at)
+                    if isinstance(found, ComputeFinished):
+                        return found
+                    known = await self._ask(self._learn(found, job.statuses))
+                    job = replace(job, statuses=known)
                 return await run(self._pool, judging.answer, compute.ticket, job, at)
             case CheckLogin():
                 return await run(self._doorman, judging.answer, compute.ticket, job, 0)
@@ -256,6 +268,17 @@ class Workers:
             except socket.gaierror as error:
                 raise OSError(error.strerror) from None
         return list(dict.fromkeys(str(address[0]) for *_, address in found))[:ADDRESSES_MAX]
+
+
+def is_quick(job: Job) -> bool:
+    """Is it done sooner than another thread would have begun with it?"""
+    match job:
+        case MakeKey(method) | Agree(method) | MakeKeyAndAgree(method):
+            return method in QUICK_METHODS
+        case Sign(MemoryKey() as key, _, _, None):
+            return key.public.kind in QUICK_KINDS
+        case _:
+            return False
 
 
 def _is_address(text: str) -> bool:

@@ -144,7 +144,7 @@ def narrow(
     out least of the offer; then the most specific one that the offer lies in. Ties: the order of
     the configuration.
     """
-    found: list[tuple[tuple[bool, bool, bool, bool, Width], Narrowed]] = []
+    met: list[Narrowed] = []
     for rule in rules:
         own = rule.seen_local
         ours = intersect_all(own, local)
@@ -153,21 +153,30 @@ def narrow(
         if not ours or not peers or len(ours) > SELECTORS_MAX or len(peers) > SELECTORS_MAX:
             continue
         whole = covers(ours, own) and covers(peers, rule.remote)
-        within = covers(own, local) and covers(rule.remote, remote)
-        size = width(own, rule.remote)
-        asked = _holds_packet(own, local) and _holds_packet(rule.remote, remote)
-        # What is sent comes by the first rule that fits, so the narrowest that holds the packet.
-        widest_first = whole and not asked
-        rank = (
-            not (whole and within),
-            not asked,
-            not whole,
-            not within,
-            tuple(-n for n in size) if widest_first else size,
-        )
-        found.append((rank, Narrowed(rule, ours, peers, whole)))
-    found.sort(key=lambda entry: entry[0])
-    return tuple(narrowed for _, narrowed in found)
+        met.append(Narrowed(rule, ours, peers, whole))
+    if len(met) > 1:
+        met.sort(key=lambda narrowed: _rank(narrowed, local, remote))
+    return tuple(met)
+
+
+def _rank(
+    narrowed: Narrowed, local: Selectors, remote: Selectors
+) -> tuple[bool, bool, bool, bool, Width]:
+    """Where a rule stands among those that the offer meets: the least is the best."""
+    rule, whole = narrowed.rule, narrowed.whole
+    own = rule.seen_local
+    within = covers(own, local) and covers(rule.remote, remote)
+    size = width(own, rule.remote)
+    asked = _holds_packet(own, local) and _holds_packet(rule.remote, remote)
+    # What is sent comes by the first rule that fits, so the narrowest that holds the packet.
+    widest_first = whole and not asked
+    return (
+        not (whole and within),
+        not asked,
+        not whole,
+        not within,
+        tuple(-n for n in size) if widest_first else size,
+    )
 
 
 def _holds_packet(side: Selectors, offered: Selectors) -> bool:

@@ -6,12 +6,14 @@ import threading
 from collections.abc import Awaitable, Callable
 
 import pytest
+from tests.exchanges.pki import private
 
 from isthmus.credentials.xauth import Users
 from isthmus.crypto import agreement
 from isthmus.crypto.entropy import SeededEntropy
+from isthmus.crypto.signature import MemoryKey, verify
 from isthmus.daemon import workers
-from isthmus.daemon.workers import QUICK_METHODS, Workers
+from isthmus.daemon.workers import QUICK_METHODS, Workers, is_quick
 from isthmus.ike.core.effects import (
     Agree,
     CheckLogin,
@@ -20,11 +22,13 @@ from isthmus.ike.core.effects import (
     MakeKey,
     MakeKeyAndAgree,
     Resolve,
+    Sign,
 )
 from isthmus.ike.core.events import ComputeFinished
 from isthmus.values.errors import LocalFault
 from isthmus.values.registry.ikev2 import KeMethod
 from isthmus.values.secret import Secret
+from isthmus.values.signature import Scheme, schemes_of
 
 
 async def no_route(remote: str) -> str | None:
@@ -72,6 +76,33 @@ def test_a_bad_value_is_refused_with_a_reason(method: KeMethod) -> None:
 
 def test_quick_methods_are_quick_by_their_own_room() -> None:
     assert not any(agreement.is_slow(method) for method in QUICK_METHODS)
+
+
+@pytest.mark.parametrize(("kind", "quick"), [("p256", True), ("ed25519", True), ("p384", False)])
+def test_a_signature_comes_the_same_from_the_loop_and_from_a_thread(kind: str, quick: bool) -> None:
+    key = MemoryKey(private(kind))
+    job = Sign(key, schemes_of(key.public.kind)[0], b"octets to prove")
+    assert is_quick(job) is quick
+    signed = asyncio.run(answer(job))
+    assert signed.ticket == 9 and signed.result is not None
+    (signature,) = signed.result
+    assert isinstance(signature, bytes)
+    verify(key.public, job.scheme, job.octets, signature)
+    refused = asyncio.run(answer(Sign(key, Scheme.RSA_PKCS1_SHA256, b"octets to prove")))
+    assert refused.result is None and "cannot sign" in refused.failure
+
+
+def test_what_was_closed_hears_of_no_quick_job_any_more() -> None:
+    async def scene() -> None:
+        done: list[ComputeFinished] = []
+        pool = Workers(SeededEntropy(3), done.append, no_route)
+        pool.start(Compute(1, MakeKey(KeMethod.CURVE25519)))
+        assert pool.waiting == 1
+        pool.close()
+        await asyncio.sleep(0)
+        assert (done, pool.waiting) == ([], 0)
+
+    asyncio.run(scene())
 
 
 async def all_ended(pool: Workers, done: list[ComputeFinished], count: int) -> None:

@@ -129,6 +129,11 @@ def with_fetched(job: JudgePeer, fetched: Mapping[int, bytes]) -> JudgePeer:
     return replace(job, certificates=tuple(certificates), terms=terms)
 
 
+def answer_or_ask(ticket: int, job: JudgePeer, at: int) -> "ComputeFinished | Questions":
+    """The verdict, or what ought to be fetched before there can be one."""
+    return questions(job, at) or answer(ticket, job, at)
+
+
 @dataclass(frozen=True, slots=True)
 class Question:
     """A peer's path that holds, and where to ask whether it was revoked."""
@@ -138,16 +143,21 @@ class Question:
     mode: RevocationMode
 
 
-def questions(job: JudgePeer, at: int) -> tuple[Question, ...]:
+Questions = tuple[Question, ...]
+
+
+def questions(job: JudgePeer, at: int) -> Questions:
     """What ought to be fetched before `answer`. Nobody is asked about a certificate whose holder
     has not signed, or which leads to no anchor: strangers cannot have us fetch anything."""
     found: list[Question] = []
+    if not any(_may_ask(terms) for terms in job.terms):
+        return ()
     try:
         shown = _read(job.certificates)
     except NotAuthenticated:
         return ()  # `answer` tells the same, and there it counts.
     for terms in job.terms:
-        if terms.auth.kind is not AuthKind.CERT or terms.auth.revocation is RevocationMode.OFF:
+        if not _may_ask(terms):
             continue
         try:
             leaf, _ = _signer(job, shown, terms)
@@ -158,6 +168,10 @@ def questions(job: JudgePeer, at: int) -> tuple[Question, ...]:
         if sources:
             found.append(Question(path, sources, terms.auth.revocation))
     return tuple(found)
+
+
+def _may_ask(terms: PeerTerms) -> bool:
+    return terms.auth.kind is AuthKind.CERT and terms.auth.revocation is not RevocationMode.OFF
 
 
 def own_question(vouch: Vouch, at: int) -> Question | None:
