@@ -4,6 +4,7 @@ Each check is a function of its own that raises, so that none can be asked and n
 """
 
 from datetime import UTC, datetime
+from functools import lru_cache
 
 from isthmus.crypto.signature import BadSignature, verify
 from isthmus.values.signature import WEAK_SCHEMES, KeyKind
@@ -17,6 +18,10 @@ from isthmus.x509.usage import (
     check_issuer_key_usage,
     check_key_usage,
 )
+
+KEPT_MAX = 256
+KEPT_OCTETS_MAX = 8192
+"""Signatures that are known to hold, and octets of a certificate beyond which it is not kept."""
 
 
 def walk(chain: tuple[Certificate, ...], at: int, rules: PathRules) -> frozenset[str]:
@@ -158,6 +163,11 @@ def check_algorithm(certificate: Certificate, rules: PathRules) -> None:
         )
 
 
+_verify_once = lru_cache(KEPT_MAX)(verify)
+"""That a signature holds does not change: the same few authorities have signed every peer's
+certificate, and a path is walked more than once. One that does not hold is checked each time."""
+
+
 def check_signature(certificate: Certificate, issuer: Certificate) -> None:
     """The issuer's key signed the certificate. Raises Untrusted."""
     if certificate.scheme is None:
@@ -165,8 +175,10 @@ def check_signature(certificate: Certificate, issuer: Certificate) -> None:
             Defect.ALGORITHM,
             f"{certificate.subject_text} is signed by an algorithm that is not accepted",
         )
+    is_small = len(certificate.signed) + len(certificate.signature) <= KEPT_OCTETS_MAX
+    check = _verify_once if is_small else verify
     try:
-        verify(issuer.public_key, certificate.scheme, certificate.signed, certificate.signature)
+        check(issuer.public_key, certificate.scheme, certificate.signed, certificate.signature)
     except BadSignature as error:
         raise Untrusted(
             Defect.SIGNATURE,

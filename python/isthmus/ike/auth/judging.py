@@ -9,6 +9,7 @@ is walked. One refusal is told, of the first tunnel that the peer might have bel
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import assert_never
 
 from isthmus.crypto.signature import BadKey, PublicKey
@@ -43,6 +44,9 @@ ADDRESSES_MAX = 4
 """Certificates of one peer that are fetched."""
 SENT_MAX = 16
 """CERT payloads that are looked at."""
+PARSED_MAX = 32
+"""Certificates that are known by their octets: what is asked before the verdict and the verdict
+itself read the same ones, and so does a peer that comes again."""
 _BY_URL = frozenset({CertEncoding.HASH_AND_URL_X509, CertEncoding.HASH_AND_URL_BUNDLE})
 
 
@@ -234,7 +238,7 @@ def _read(sent: Sequence[Sent]) -> _Shown:
                 raise _refusal(Defect.KEY, f"the peer's bare public key: {bad}") from None
         elif payload.encoding == CertEncoding.X509_SIGNATURE:
             try:
-                certificate = Certificate.parse(payload.data)
+                certificate = _parsed(payload.data)
             except BadCertificate as bad:
                 if first:
                     raise _refusal(bad.code, f"the peer's certificate: {bad.reason}") from None
@@ -246,6 +250,9 @@ def _read(sent: Sequence[Sent]) -> _Shown:
         elif payload.encoding == CertEncoding.OCSP_CONTENT:
             ocsp.append(payload.data)
     return _Shown(leaf, tuple(between), raw, tuple(ocsp))
+
+
+_parsed = lru_cache(PARSED_MAX)(Certificate.parse)
 
 
 def _by_bare_key(job: JudgePeer, shown: _Shown, terms: PeerTerms) -> Judged:
