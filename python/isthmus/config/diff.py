@@ -194,7 +194,8 @@ def _rule_sentence(rule: RuleChange) -> str | None:
 
 def _others(old: Configuration, new: Configuration) -> Iterator[str]:
     for field in fields(new):
-        if field.name in _NOT_COUNTED or getattr(old, field.name) == getattr(new, field.name):
+        is_told = field.compare and field.name not in _NOT_COUNTED
+        if not is_told or getattr(old, field.name) == getattr(new, field.name):
             continue
         yield f"{_FILE_WORDS.get(field.name, f'`{field.name}`')} changed: applied live"
 
