@@ -203,7 +203,8 @@ impl Cut {
         let (head, body) = out.split_at_mut(self.payload);
         head.copy_from_slice(octets.get(..self.payload)?);
         // Headers in front of it are an even number of octets.
-        let body_sum = checksum::copy(0, octets.get(start..start + length - self.payload)?, body);
+        body.copy_from_slice(octets.get(start..start + length - self.payload)?);
+        let body_sum = checksum::add(0, body);
         // No segment is longer than the packet that it was cut from, whose length fitted.
         match self.version {
             Version::V4 => {
