@@ -23,7 +23,7 @@ use crate::frames::{Direction, Outgoing};
 use crate::pipeline::tell_limit;
 use crate::sys::batch::{Facts, Receiver};
 use crate::sys::poll::now_ms;
-use crate::table::{Exit, ExitKind, Shared, Table, TOKEN_WAKE};
+use crate::table::{Exit, ExitKind, Interface, Shared, Table, TOKEN_WAKE};
 
 /// Batches taken from one socket before the others are looked at.
 const BATCHES_MAX: usize = 4;
@@ -78,6 +78,25 @@ struct Worker<'a> {
     octets: u64,
 }
 
+/// An SA and where its packets go: looked up once for all of its packets that follow each other.
+#[derive(Clone, Copy)]
+struct Way<'t> {
+    spi: u32,
+    sa: &'t InboundSa,
+    /// None: the policy or its interface is gone.
+    inside: Option<(&'t Entry, &'t Arc<Interface>)>,
+}
+
+impl<'t> Way<'t> {
+    fn find(table: &'t Table, spi: u32) -> Option<Self> {
+        let sa = table.sad.inbound(spi)?;
+        let entry = table.spd.get(sa.parameters().policy);
+        let inside =
+            entry.and_then(|entry| Some((&**entry, table.interface(entry.policy.interface)?)));
+        Some(Self { spi, sa, inside })
+    }
+}
+
 /// One ESP packet: where it lies in the buffer, and how it came.
 struct Arrival<'a> {
     buffer: &'a mut [u8],
@@ -106,13 +125,14 @@ impl Worker<'_> {
             // After the table was loaded: if that has an SA, what came early for it is found here
             // and goes first.
             self.replay();
+            let mut way = None;
             for index in 0..count {
                 match receiver.datagram(index) {
                     Some((buffer, datagram, facts)) => {
                         let length = facts.segment.unwrap_or(datagram.len()).max(1);
                         for start in datagram.clone().step_by(length) {
                             let end = datagram.end.min(start + length);
-                            self.arrived(&table, exit, buffer, start..end, &facts);
+                            self.arrived(&table, &mut way, exit, buffer, start..end, &facts);
                         }
                     }
                     None => self.shared.counters.event(Event::DropTruncated),
@@ -133,9 +153,10 @@ impl Worker<'_> {
         counters.events_add(Event::EspOctetsReceived, std::mem::take(&mut self.octets));
     }
 
-    fn arrived(
+    fn arrived<'t>(
         &mut self,
-        table: &Table,
+        table: &'t Table,
+        way: &mut Option<Way<'t>>,
         exit: &Exit,
         buffer: &mut [u8],
         part: Range<usize>,
@@ -178,14 +199,23 @@ impl Worker<'_> {
             facts,
             in_udp,
         };
-        self.esp(table, spi, arrival);
+        self.esp(table, way, spi, arrival);
     }
 
     /// Finds the SA of an ESP packet and has it opened. A packet whose SA is announced but not
     /// there yet is kept.
-    fn esp(&mut self, table: &Table, spi: u32, arrival: Arrival<'_>) {
-        if let Some(sa) = table.sad.inbound(spi) {
-            return self.open(table, sa, arrival);
+    fn esp<'t>(
+        &mut self,
+        table: &'t Table,
+        way: &mut Option<Way<'t>>,
+        spi: u32,
+        arrival: Arrival<'_>,
+    ) {
+        if way.is_none_or(|way| way.spi != spi) {
+            *way = Way::find(table, spi);
+        }
+        if let Some(way) = way {
+            return self.open(table, way, arrival);
         }
         let shared = self.shared;
         let Arrival { facts, in_udp, .. } = arrival;
@@ -210,8 +240,8 @@ impl Worker<'_> {
                 // What waits here came before what came early.
                 self.delivery.flush(shared, arrival.buffer);
                 self.replay();
-                if let Some(sa) = fresh.sad.inbound(spi) {
-                    self.open(&fresh, sa, arrival);
+                if let Some(way) = Way::find(&fresh, spi) {
+                    self.open(&fresh, &way, arrival);
                 }
             }
         }
@@ -231,7 +261,7 @@ impl Worker<'_> {
         // Loaded after the taking: it has every SA whose packets were ready.
         let table = shared.table.load();
         for mut packet in kept.packets {
-            let Some(sa) = table.sad.inbound(packet.spi) else {
+            let Some(way) = Way::find(&table, packet.spi) else {
                 // Removed again in the meantime.
                 shared.counters.refused(Reason::NoSaInbound);
                 continue;
@@ -249,13 +279,13 @@ impl Worker<'_> {
                 facts,
                 in_udp: *in_udp,
             };
-            self.open(&table, sa, arrival);
+            self.open(&table, &way, arrival);
             self.delivery.flush(shared, &mut packet.octets);
         }
     }
 
     /// Opens an ESP packet and delivers what is in it to its interface.
-    fn open(&mut self, table: &Table, sa: &InboundSa, arrival: Arrival<'_>) {
+    fn open(&mut self, table: &Table, way: &Way<'_>, arrival: Arrival<'_>) {
         let Arrival {
             buffer,
             esp,
@@ -263,9 +293,9 @@ impl Worker<'_> {
             in_udp,
         } = arrival;
         let (shared, now_ms) = (self.shared, self.now_ms);
-        let fixed = sa.parameters();
+        let fixed = way.sa.parameters();
         let octets = &mut buffer[esp.clone()];
-        let opened = match sa.open(octets, facts.traffic_class, now_ms) {
+        let opened = match way.sa.open(octets, facts.traffic_class, now_ms) {
             Ok(opened) => opened,
             Err(refused) => {
                 shared.counters.refused(refused.reason);
@@ -281,11 +311,7 @@ impl Worker<'_> {
         if in_udp && opened.place == Place::Highest {
             notice_move(shared, fixed, facts.remote, &mut self.moved, now_ms);
         }
-        let Some((entry, interface)) = table
-            .spd
-            .get(fixed.policy)
-            .and_then(|entry| Some((entry, table.interface(entry.policy.interface)?)))
-        else {
+        let Some((entry, interface)) = way.inside else {
             return shared.counters.event(Event::DropNoInterface);
         };
         let inner = esp.start + opened.inner.start..esp.start + opened.inner.end;

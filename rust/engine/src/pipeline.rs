@@ -12,6 +12,7 @@ use std::os::fd::AsFd;
 use std::sync::atomic::Ordering;
 use std::sync::Arc;
 
+use ipsec::cipher::Suite;
 use ipsec::esp::{HEADROOM, TAILROOM};
 use ipsec::lifetime::{LimitNotice, Unit, Which};
 use ipsec::offload::{self, Cut, Header};
@@ -24,7 +25,7 @@ use ipsec::stats::Reason;
 use crate::counters::Event;
 use crate::frames::{Direction, Outgoing};
 use crate::hold;
-use crate::sys::batch::{Sender, Transmit, BATCH};
+use crate::sys::batch::{Sender, Transmit, BATCH, GROUP_OCTETS_MAX};
 use crate::sys::random::SystemEntropy;
 use crate::sys::socket::{is_any, path_mtu, Pair};
 use crate::table::{Exit, ExitKind, HoldQueue, HoldState, Interface, Shared, Table};
@@ -59,7 +60,11 @@ struct Route {
 /// Buffers and the batch of one sending thread.
 pub struct Pipeline {
     arena: Vec<u8>,
+    /// Where the sealed packets end: they lie side by side, so that the kernel copies a group in one
+    /// run.
     used: usize,
+    /// Octets between there and the next inner packet: as many as the last SA put before its own.
+    lead: usize,
     /// Where a packet is read to, with its offload header before it: a large one is cut from here
     /// into the arena.
     inbox: Vec<u8>,
@@ -78,6 +83,7 @@ impl Pipeline {
         Self {
             arena: vec![0; ARENA_OCTETS],
             used: 0,
+            lead: HEADROOM,
             inbox: vec![0; offload::HEADER + PACKET_MAX],
             pending: Vec::with_capacity(BATCH),
             transmits: Vec::with_capacity(BATCH),
@@ -90,15 +96,28 @@ impl Pipeline {
     }
 
     /// Where the next packet goes, with room before and after it. Sends the batch first if there is
-    /// no room.
+    /// no room, or if one more like the last would not fit into a group: a large packet's segments
+    /// then fill groups together with those of the next, and no group is sent nearly empty.
     pub fn slot(&mut self, shared: &Shared, now_ms: u64) -> &mut [u8] {
-        if self.pending.len() >= BATCH
+        let full = match (self.transmits.first(), self.transmits.last()) {
+            (Some(first), Some(last)) => {
+                last.end - first.start + (last.end - last.start) > GROUP_OCTETS_MAX
+            }
+            _ => false,
+        };
+        if full
+            || self.pending.len() >= BATCH
             || self.used + HEADROOM + PACKET_MAX + TAILROOM > self.arena.len()
         {
             self.flush(shared, now_ms);
         }
-        let start = self.used + HEADROOM;
+        let start = self.start();
         &mut self.arena[start..start + PACKET_MAX]
+    }
+
+    /// Where the packet in the slot begins.
+    fn start(&self) -> usize {
+        self.used + self.lead
     }
 
     /// Where a worker reads the next packet to, header first.
@@ -149,7 +168,7 @@ impl Pipeline {
         let slot = self.slot(shared, now_ms);
         let octets = &octets[..octets.len().min(slot.len())];
         slot[..octets.len()].copy_from_slice(octets);
-        let start = self.used + HEADROOM;
+        let start = self.start();
         let inner = start..start + octets.len();
         let parsed = header
             .complete(&mut self.arena[inner.clone()])
@@ -189,20 +208,27 @@ impl Pipeline {
             // Judged once, counted for each.
             entry.matched(u64::try_from(count).unwrap_or(1).saturating_sub(1));
         }
-        if self.pending.len() + count > BATCH {
-            // The segments of one packet travel together (UDP_SEGMENT).
-            self.flush(shared, now_ms);
-        }
+        let ready = match verdict {
+            Verdict::Protect(entry) => {
+                ready_sa(shared, table, entry, &packet).map(|sa| (entry, sa))
+            }
+            _ => None,
+        };
         for index in 0..count {
             let slot = self.slot(shared, now_ms);
             let Some(length) = cut.write(octets, index, slot) else {
                 shared.counters.refused(Reason::InnerMalformed);
                 continue;
             };
-            let start = self.used + HEADROOM;
+            let start = self.start();
             let segment = Packet { length, ..packet };
             let inner = start..start + length;
-            self.obey(shared, table, interface, verdict, inner, &segment, now_ms);
+            match ready {
+                Some((entry, sa)) => {
+                    self.seal(shared, table, interface, entry, sa, inner, &segment, now_ms);
+                }
+                None => self.obey(shared, table, interface, verdict, inner, &segment, now_ms),
+            }
         }
         u64::try_from(count).unwrap_or(1)
     }
@@ -265,15 +291,8 @@ impl Pipeline {
         now_ms: u64,
     ) {
         let id = entry.policy.id;
-        if let Some(sa) = table.sad.outbound(id, &packet.destination) {
-            let none_held = shared.held_total.load(Ordering::Acquire) == 0
-                || table
-                    .holds
-                    .get(&id)
-                    .is_none_or(|queue| queue.held.load(Ordering::Acquire) == 0);
-            if none_held {
-                return self.seal(shared, table, interface, entry, sa, inner, packet, now_ms);
-            }
+        if let Some(sa) = ready_sa(shared, table, entry, packet) {
+            return self.seal(shared, table, interface, entry, sa, inner, packet, now_ms);
         }
         // The slow path: packets of this policy are held, or there is no SA. It reads the newest
         // table under the lock of the queue, so that a packet is either held before an SA is
@@ -287,7 +306,7 @@ impl Pipeline {
             // `release` fills the slot with other packets.
             let saved = self.arena[inner].to_vec();
             self.release(shared, &fresh, queue, &mut state, interface, entry, now_ms);
-            let start = self.used + HEADROOM;
+            let start = self.start();
             let inner = start..start + saved.len();
             self.arena[inner.clone()].copy_from_slice(&saved);
             return self.seal(shared, &fresh, interface, entry, sa, inner, packet, now_ms);
@@ -321,7 +340,7 @@ impl Pipeline {
             let slot = self.slot(shared, now_ms);
             let length = octets.len().min(slot.len());
             slot[..length].copy_from_slice(&octets[..length]);
-            let start = self.used + HEADROOM;
+            let start = self.start();
             let inner = start..start + length;
             match Packet::parse(&self.arena[inner.clone()]) {
                 Ok(packet) => {
@@ -384,6 +403,8 @@ impl Pipeline {
             .policy
             .map
             .leave(&mut self.arena[inner.clone()], packet);
+        let inner = self.with_room(inner, &fixed.suite);
+        let lead = inner.start;
         let sealed = match sa.seal(&mut self.arena, inner, packet, now_ms, &mut self.entropy) {
             Ok(sealed) => sealed,
             Err(refused) => {
@@ -411,8 +432,20 @@ impl Pipeline {
             df,
             inner_octets: packet.length,
         });
-        // The next packet starts on a cache line of its own.
-        self.used = sealed.esp.end.next_multiple_of(64);
+        self.used = sealed.esp.end;
+        self.lead = lead - sealed.esp.start;
+    }
+
+    /// Moves a packet whose SA puts more before it than the last one did, so that it does not lie
+    /// in the packet before.
+    fn with_room(&mut self, inner: Range<usize>, suite: &Suite) -> Range<usize> {
+        if inner.start >= self.used + suite.head_length() {
+            return inner;
+        }
+        let start = self.used + HEADROOM;
+        let length = inner.len();
+        self.arena.copy_within(inner, start);
+        start..start + length
     }
 
     fn note_exit(&mut self, exit: &Exit) -> usize {
@@ -543,6 +576,24 @@ impl Pipeline {
             Some(_) => shared.counters.event(Event::DropBypass),
         }
     }
+}
+
+/// The SA that a packet of this policy leaves by at once: there is one, and no packet is held that
+/// came before.
+fn ready_sa<'a>(
+    shared: &Shared,
+    table: &'a Table,
+    entry: &Entry,
+    packet: &Packet,
+) -> Option<&'a Arc<OutboundSa>> {
+    let id = entry.policy.id;
+    let sa = table.sad.outbound(id, &packet.destination)?;
+    let none_held = shared.held_total.load(Ordering::Acquire) == 0
+        || table
+            .holds
+            .get(&id)
+            .is_none_or(|queue| queue.held.load(Ordering::Acquire) == 0);
+    none_held.then_some(sa)
 }
 
 /// Counts a datagram that the kernel refused, and learns from a path that has become narrower.

@@ -1,17 +1,22 @@
-//! How fast the plane is in memory, on one core: view, policy, SA, seal, then open.
+//! How fast the plane is in memory, on one core: view, policy, SA, seal, then open; and its parts:
+//! looking up among many policies and SAs, judging a sequence number, sums.
 //!
 //! `cargo run --release -p isthmus-ipsec --example speed`
 //!
 //! The clock and the printing are here, outside the crate that promises to have neither.
 
+use std::hint::black_box;
+use std::net::Ipv4Addr;
 use std::time::{Duration, Instant};
 
+use ipsec::checksum;
 use ipsec::cipher::Suite;
 use ipsec::entropy::{Entropy, EntropyFailure};
 use ipsec::esp::{HEADROOM, TAILROOM};
 use ipsec::hold::HoldLimits;
 use ipsec::lifetime::Limits;
 use ipsec::packet::Packet;
+use ipsec::replay::Window;
 use ipsec::sa::{InboundSa, OutboundSa, Path, SaParameters};
 use ipsec::sad::Sad;
 use ipsec::selector::{Selectors, TrafficSelector};
@@ -36,6 +41,21 @@ impl Entropy for Fast {
 fn any() -> Selectors {
     let any = vec![TrafficSelector::any_v4()];
     Selectors::new(any.clone(), any).expect("a range that holds everything")
+}
+
+fn policy(id: u32, selectors: Selectors) -> Policy {
+    Policy {
+        id,
+        name: "speed".into(),
+        interface: 1,
+        action: Action::Protect,
+        selectors,
+        hold: HoldLimits::default(),
+        on_no_sa: OnNoSa::Hold,
+        clamp_mss: true,
+        idle_ms: None,
+        map: Default::default(),
+    }
 }
 
 fn parameters(suite: Suite) -> SaParameters {
@@ -64,19 +84,7 @@ fn parameters(suite: Suite) -> SaParameters {
 
 /// Nanoseconds per packet of sealing and of opening.
 fn measure(suite: Suite, length: usize) -> (f64, f64) {
-    let policy = Policy {
-        id: 1,
-        name: "speed".into(),
-        interface: 1,
-        action: Action::Protect,
-        selectors: any(),
-        hold: HoldLimits::default(),
-        on_no_sa: OnNoSa::Hold,
-        clamp_mss: true,
-        idle_ms: None,
-        map: Default::default(),
-    };
-    let spd = Spd::new(vec![policy]).expect("one policy");
+    let spd = Spd::new(vec![policy(1, any())]).expect("one policy");
     let mut sad = Sad::default();
     let refused = "parameters that work";
     sad.install_outbound(OutboundSa::new(parameters(suite), 0).expect(refused))
@@ -117,6 +125,91 @@ fn measure(suite: Suite, length: usize) -> (f64, f64) {
     (per_packet(sealing), per_packet(opening))
 }
 
+/// Nanoseconds of one call, the least of some rounds.
+fn time(mut call: impl FnMut(usize)) -> f64 {
+    const CALLS: usize = 20_000;
+    let round = |_| {
+        let start = Instant::now();
+        (0..CALLS).for_each(&mut call);
+        start.elapsed()
+    };
+    let least = (0..20).map(round).min().unwrap_or_default();
+    least.as_nanos() as f64 / CALLS as f64
+}
+
+/// The network that the policy or the SA number `index` is for.
+fn network(index: usize) -> Ipv4Addr {
+    Ipv4Addr::from_bits(0x0a00_0000 | (index as u32) << 8)
+}
+
+/// Nanoseconds of finding the policy and the outbound SA of a packet, and of finding the SA of an
+/// SPI, among `count` of each.
+fn lookups(count: usize) -> (f64, f64) {
+    let suite = Suite::new(20, 128, 0).expect("a suite of the plane");
+    let mut sad = Sad::default();
+    let mut policies = Vec::with_capacity(count);
+    for index in 0..count {
+        let first = network(index);
+        let last = Ipv4Addr::from_bits(first.to_bits() | 0xff);
+        let mut remote = TrafficSelector::any_v4();
+        (remote.start, remote.end) = (first.into(), last.into());
+        let selectors = Selectors::new(vec![TrafficSelector::any_v4()], vec![remote]);
+        policies.push(policy(index as u32, selectors.expect("a network")));
+        let one = |spi| SaParameters {
+            spi,
+            policy: index as u32,
+            ..parameters(suite)
+        };
+        let spi = 4096 + index as u32;
+        let (outbound, inbound) = (one(spi), one(spi));
+        sad.install_outbound(OutboundSa::new(outbound, 0).expect("good parameters"))
+            .expect("a new SPI");
+        sad.install_inbound(InboundSa::new(inbound, 0).expect("good parameters"))
+            .expect("a new SPI");
+    }
+    let spd = Spd::new(policies).expect("policies that differ");
+    let mut inner = vec![0u8; 64];
+    (inner[0], inner[3], inner[9], inner[12]) = (0x45, 64, 17, 192);
+    // Neighbours in time are none in the tables.
+    let scattered = |step: usize| step.wrapping_mul(7919) % count;
+    let out = time(|step| {
+        inner[16..20].copy_from_slice(&network(scattered(step)).octets());
+        let packet = Packet::parse(&inner).expect("an IPv4 packet");
+        let Verdict::Protect(entry) = spd.decide(1, &packet) else {
+            unreachable!("every network has a policy")
+        };
+        black_box(sad.outbound(entry.policy.id, &packet.destination));
+    });
+    let inwards = time(|step| {
+        black_box(sad.inbound(4096 + scattered(step) as u32));
+    });
+    (out, inwards)
+}
+
+/// The plane's parts, by themselves.
+fn parts() {
+    println!("\n{:<44} {:>10}", "part", "ns");
+    for count in [1, 100, 10_000] {
+        let (out, inwards) = lookups(count);
+        println!(
+            "{:<44} {out:>10.1}",
+            format!("view, policy and SA out, of {count}")
+        );
+        println!("{:<44} {inwards:>10.1}", format!("SA in, of {count}"));
+    }
+    let window = Window::resumed(1024, 1 << 40).expect("a size of the plane");
+    let judged = time(|step| {
+        let number = window.infer(step as u32, true);
+        black_box(number.and_then(|number| window.check(number))).ok();
+    });
+    println!("{:<44} {judged:>10.1}", "sequence number: infer and check");
+    let octets = vec![7u8; 1386];
+    let sum = time(|_| {
+        black_box(checksum::add(0, black_box(&octets)));
+    });
+    println!("{:<44} {sum:>10.1}", "sum of 1386 octets");
+}
+
 fn main() {
     println!(
         "{:<28} {:>6} {:>10} {:>10} {:>12}",
@@ -138,4 +231,5 @@ fn main() {
             println!("{name:<28} {length:>6} {seal:>10.0} {open:>10.0} {rate:>12.2}");
         }
     }
+    parts();
 }

@@ -200,8 +200,11 @@ impl Cut {
         }
         let out = out.get_mut(..length)?;
         let start = self.payload + index * self.step;
-        out[..self.payload].copy_from_slice(octets.get(..self.payload)?);
-        out[self.payload..].copy_from_slice(octets.get(start..start + length - self.payload)?);
+        let (head, body) = out.split_at_mut(self.payload);
+        head.copy_from_slice(octets.get(..self.payload)?);
+        // Headers in front of it are an even number of octets.
+        body.copy_from_slice(octets.get(start..start + length - self.payload)?);
+        let body_sum = checksum::add(0, body);
         // No segment is longer than the packet that it was cut from, whose length fitted.
         match self.version {
             Version::V4 => {
@@ -213,8 +216,8 @@ impl Cut {
             }
             Version::V6 => put(out, 4, (length - Version::V6.header()) as u16),
         }
-        let upper = &mut out[self.upper..];
-        let upper_length = upper.len() as u16;
+        let upper_length = (length - self.upper) as u16;
+        let upper = out.get_mut(self.upper..self.payload)?;
         let field = match self.protocol {
             protocol::TCP => {
                 let number = long(upper, 4).wrapping_add((index * self.step) as u32);
@@ -233,8 +236,8 @@ impl Cut {
             }
         };
         put(upper, field, 0);
-        let sum = checksum::add(self.pseudo + u32::from(upper_length), upper);
-        let sum = checksum::finish(sum);
+        let sum = self.pseudo + u32::from(upper_length) + body_sum;
+        let sum = checksum::finish(checksum::add(sum, upper));
         match self.protocol {
             protocol::UDP => put(upper, field, nonzero(sum)),
             _ => put(upper, field, sum),

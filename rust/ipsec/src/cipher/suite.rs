@@ -192,6 +192,11 @@ impl Suite {
         usize::from(self.iv_length)
     }
 
+    /// Octets of an ESP packet before the inner one: SPI, sequence number, IV.
+    pub fn head_length(&self) -> usize {
+        8 + self.iv_length()
+    }
+
     /// Octets of the ICV in each packet.
     pub fn icv_length(&self) -> usize {
         usize::from(self.icv_length)
@@ -205,12 +210,12 @@ impl Suite {
     /// Octets of the ESP packet (SPI to ICV) for an inner packet of `inner` octets.
     pub fn sealed_length(&self, inner: usize) -> usize {
         let padded = (inner + 2).next_multiple_of(self.block());
-        8 + self.iv_length() + padded + self.icv_length()
+        self.head_length() + padded + self.icv_length()
     }
 
     /// The largest inner packet whose ESP packet is not longer than `esp` octets.
     pub fn inner_max(&self, esp: usize) -> usize {
-        let room = esp.saturating_sub(8 + self.iv_length() + self.icv_length());
+        let room = esp.saturating_sub(self.head_length() + self.icv_length());
         (room / self.block() * self.block()).saturating_sub(2)
     }
 }

@@ -8,7 +8,7 @@ use std::mem::size_of;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
 
 pub use receive::{Facts, Receiver};
-pub use send::{Sender, Transmit};
+pub use send::{Sender, Transmit, GROUP_OCTETS_MAX};
 
 /// Datagrams taken or given by one system call.
 pub const BATCH: usize = 64;

@@ -8,7 +8,7 @@ use std::os::fd::{AsRawFd, BorrowedFd};
 use super::{encode_name, put, Control, BATCH, CONTROL_OCTETS};
 
 /// Most octets that travel as one datagram: an IPv4 packet less its largest headers.
-const GROUP_OCTETS_MAX: usize = 65_000;
+pub const GROUP_OCTETS_MAX: usize = 65_000;
 
 /// One datagram to send: where its octets are in the sender's arena, and how it goes out.
 #[derive(Clone, Copy, Debug)]
@@ -143,24 +143,18 @@ impl Sender {
             } else {
                 1
             };
-            for (vector, part) in self.vectors[first..]
-                .iter_mut()
-                .zip(&items[first..first + group])
-            {
-                let octets = arena.get(part.start..part.end).unwrap_or(&[]);
-                // The kernel does not write through an outgoing vector; the type has no const form.
-                *vector = libc::iovec {
-                    iov_base: octets.as_ptr().cast_mut().cast(),
-                    iov_len: octets.len(),
-                };
-            }
+            let vectors = gather(
+                &mut self.vectors[first..first + group],
+                arena,
+                &items[first..first + group],
+            );
             let index = self.group_sizes.len();
             let name_length = encode_name(item.remote, &mut self.names[index]);
             let header = &mut self.headers[index].msg_hdr;
             header.msg_name = (&raw mut self.names[index]).cast();
             header.msg_namelen = name_length;
             header.msg_iov = &raw mut self.vectors[first];
-            header.msg_iovlen = group;
+            header.msg_iovlen = vectors;
             header.msg_flags = 0;
             header.msg_control = self.controls[index].0.as_mut_ptr().cast();
             header.msg_controllen = CONTROL_OCTETS;
@@ -179,6 +173,29 @@ impl Sender {
         }
         self.group_sizes.len()
     }
+}
+
+/// Points `vectors` to the octets of the items, in order; gives how many it took. Items that lie side
+/// by side in the arena are one run for the kernel, which copies long runs faster.
+fn gather(vectors: &mut [libc::iovec], arena: &[u8], items: &[Transmit]) -> usize {
+    let mut rest = items;
+    let mut used = 0_usize;
+    while let (Some(head), Some(vector)) = (rest.first(), vectors.get_mut(used)) {
+        let run = 1 + rest
+            .windows(2)
+            .take_while(|pair| pair[0].end == pair[1].start)
+            .count();
+        let end = rest.get(run - 1).map_or(head.end, |last| last.end);
+        let octets = arena.get(head.start..end).unwrap_or(&[]);
+        // The kernel does not write through an outgoing vector; the type has no const form.
+        *vector = libc::iovec {
+            iov_base: octets.as_ptr().cast_mut().cast(),
+            iov_len: octets.len(),
+        };
+        used += 1;
+        rest = rest.get(run..).unwrap_or(&[]);
+    }
+    used
 }
 
 /// How many of the items can travel together: the same way, all of one length, the last perhaps

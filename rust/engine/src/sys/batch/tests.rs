@@ -84,6 +84,38 @@ fn groups_are_of_one_way_and_length_with_a_shorter_end() {
 }
 
 #[test]
+fn items_side_by_side_travel_as_one_run_and_arrive_apart() {
+    let left = udp_pair("127.0.0.1:0".parse().unwrap(), 0).unwrap();
+    let right = udp_pair("127.0.0.1:0".parse().unwrap(), 0).unwrap();
+    let arena: Vec<u8> = (0..=255).collect();
+    // Two runs with a gap between them, the last item short.
+    let places = [(0, 20), (20, 40), (40, 60), (63, 83), (83, 103), (103, 110)];
+    let items = places.map(|(start, end)| Transmit {
+        start,
+        end,
+        remote: bound(&right),
+        local: None,
+        traffic_class: 0,
+    });
+    let sent = Sender::new().send(left.df_set.as_fd(), &arena, &items, true, |i, e| {
+        panic!("{i} refused: {e}")
+    });
+    assert_eq!(sent, places.len());
+    let mut receiver = Receiver::new();
+    let mut expected = places.iter();
+    while expected.len() > 0 {
+        for index in 0..receiver.receive(right.df_set.as_fd()).unwrap() {
+            let (buffer, place, facts) = receiver.datagram(index).unwrap();
+            let octets = &buffer[place];
+            for part in octets.chunks(facts.segment.unwrap_or(octets.len())) {
+                let (start, end) = *expected.next().unwrap();
+                assert_eq!(part, &arena[start..end]);
+            }
+        }
+    }
+}
+
+#[test]
 fn a_refused_datagram_is_reported_and_the_others_go() {
     let pair = udp_pair("127.0.0.1:0".parse().unwrap(), 0).unwrap();
     let to = bound(&pair);
